@@ -1,0 +1,39 @@
+"""Hemorrhage masks, millilitres and a report from non-contrast head CT.
+
+Research use only. Not a medical device. Names are loaded on first use, so that `import hemoseg` is instant.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Grid": "hemoseg.geometry",
+    "HemosegError": "hemoseg.errors",
+    "LabelTable": "hemoseg.labels",
+    "Lesion": "hemoseg.segmentation",
+    "Model": "hemoseg.inference.predictor",
+    "Plan": "hemoseg.plan",
+    "Segmentation": "hemoseg.segmentation",
+    "Settings": "hemoseg.settings",
+    "Volume": "hemoseg.geometry",
+    "evaluate_folders": "hemoseg.evaluation",
+    "load_model": "hemoseg.inference.predictor",
+    "make_phantom": "hemoseg.phantom",
+    "read_scan": "hemoseg.io",
+    "run": "hemoseg.pipeline",
+    "write_result": "hemoseg.report",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hemoseg' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,66 @@
+"""Everything this package raises on purpose.
+
+HemosegError
+├── InputError            the data or settings given cannot be used as they are      (exit 2)
+│   ├── GeometryError     grids that differ, axes that cannot be trusted
+│   ├── LabelError        label values outside the label table
+│   └── SettingsError     settings that contradict each other or an earlier run
+├── ArtifactError         a file of an earlier stage is absent, stale or of another version (exit 2)
+├── ResourceError         a worker, device, disk or memory failed                     (exit 3)
+└── InterruptedRunError   a signal asked to stop; what was done is kept               (exit 130 or 143)
+"""
+
+from pathlib import Path
+
+
+class HemosegError(Exception):
+    """Found what, where, against what rule, and what to do about it."""
+
+    exit_code = 2
+    """Exit code of the command line for this error."""
+
+    def __init__(self, found: str, *, where: Path | str, expected: str, remedy: str) -> None:
+        self.found = found
+        self.where = where
+        self.expected = expected
+        self.remedy = remedy
+        super().__init__(f"{where}: {found}\n  expected: {expected}\n  try: {remedy}")
+
+
+class InputError(HemosegError):
+    """The data or settings given cannot be used as they are."""
+
+
+class GeometryError(InputError):
+    """Grids differ, or axes cannot be trusted."""
+
+
+class LabelError(InputError):
+    """Label values lie outside the label table."""
+
+
+class SettingsError(InputError):
+    """Settings contradict each other or those of an earlier run."""
+
+
+class ArtifactError(HemosegError):
+    """A file of an earlier stage is absent, stale, damaged or of another version."""
+
+
+class ResourceError(HemosegError):
+    """A worker, device, disk or memory failed."""
+
+    exit_code = 3
+
+
+class InterruptedRunError(HemosegError):
+    """A signal asked to stop; everything up to the last checkpoint is kept."""
+
+    def __init__(self, signal_number: int, *, where: Path | str) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(
+            f"stopped by signal {signal_number}; state is saved",
+            where=where,
+            expected="a run that ends by itself",
+            remedy="give the same command again: it goes on where it stopped",
+        )

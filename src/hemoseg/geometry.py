@@ -1,0 +1,151 @@
+"""Grids and volumes: where voxels lie. Arrays are (z, y, x); the world is LPS, in mm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from hemoseg.types import HU, FloatXYZ, FloatZYX, IntZYX
+
+Array3 = Shaped[np.ndarray, "z y x"]
+Affine = Float64[np.ndarray, "4 4"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orientation:
+    """A reordering of the three array axes followed by flips: 48 of them exist."""
+
+    axes: IntZYX
+    """For each axis of the result, the axis of the source it is taken from."""
+    flips: tuple[bool, bool, bool]
+    """For each axis of the result, whether it runs backward along its source axis."""
+
+    def apply(self, array: Array3) -> Array3:
+        """The array in the new order; a view, nothing is copied."""
+        steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
+        view: np.ndarray[Any, Any] = array.transpose(self.axes)[steps]
+        return view
+
+    def undo(self, array: Array3) -> Array3:
+        """The inverse of `apply`: `undo(apply(a))` equals `a`; a view."""
+        steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)
+        inverse = tuple(self.axes.index(axis) for axis in range(3))
+        view: np.ndarray[Any, Any] = array[steps].transpose(inverse)
+        return view
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A regular voxel grid, possibly sheared (gantry tilt)."""
+
+    shape: IntZYX
+    """Voxels along the array axes z, y, x."""
+    spacing_mm: FloatZYX
+    """Distance between voxel centres along the array axes z, y, x."""
+    origin_lps_mm: FloatXYZ
+    """World position of the centre of voxel (0, 0, 0)."""
+    direction: tuple[FloatXYZ, FloatXYZ, FloatXYZ]
+    """Unit vectors in LPS along the array axes z, y, x, in this order; oblique ones shear the grid."""
+
+    @classmethod
+    def from_affine(cls, shape: IntZYX, affine_lps: Affine) -> "Grid":
+        """The grid whose index (z, y, x, 1) is taken to LPS mm by a 4x4 matrix."""
+        columns = affine_lps[:3, :3]
+        spacing = np.linalg.norm(columns, axis=0)
+        unit = columns / spacing
+        return cls(
+            shape=shape,
+            spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+            origin_lps_mm=_xyz(affine_lps[:3, 3]),
+            direction=(_xyz(unit[:, 0]), _xyz(unit[:, 1]), _xyz(unit[:, 2])),
+        )
+
+    @property
+    def affine_lps(self) -> Affine:
+        """The 4x4 matrix that takes an index (z, y, x, 1) to LPS mm."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.array(self.direction).T * np.array(self.spacing_mm)
+        matrix[:3, 3] = self.origin_lps_mm
+        return matrix
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres: |det| / 1000, right for sheared grids too."""
+        return abs(float(np.linalg.det(self.affine_lps[:3, :3]))) / 1000
+
+    @property
+    def slice_interval_mm(self) -> float:
+        """Distance of neighbouring slice planes (array axis z), measured along their normal."""
+        matrix = self.affine_lps[:3, :3]
+        area = float(np.linalg.norm(np.cross(matrix[:, 1], matrix[:, 2])))
+        return self.voxel_ml * 1000 / area
+
+    def world(self, index_zyx: Sequence[float]) -> FloatXYZ:
+        """LPS position in mm of an index (z, y, x), which may be fractional."""
+        return _xyz(self.affine_lps @ np.array([*index_zyx, 1.0]))
+
+    def canonical_orientation(self) -> Orientation:
+        """The reordering after which z runs to superior, y to posterior and x to the patient's left.
+
+        Of the six orders of axes, the one with the largest sum of |cosines| between array axes and
+        patient axes; the first in lexical order where two are equal.
+        """
+        toward = np.array(self.direction)[:, ::-1]  # row: array axis; column: patient axis S, P, L
+        best = max(
+            permutations(range(3)), key=lambda p: round(sum(abs(toward[p[i], i]) for i in range(3)), 9)
+        )
+        flips = tuple(bool(toward[axis, i] < 0) for i, axis in enumerate(best))
+        return Orientation(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
+
+    def reoriented(self, orientation: Orientation) -> "Grid":
+        """The grid of an array after `orientation.apply`: same voxels, same places."""
+        affine = self.affine_lps
+        changed = affine.copy()
+        for new, (old, flip) in enumerate(zip(orientation.axes, orientation.flips, strict=True)):
+            changed[:3, new] = -affine[:3, old] if flip else affine[:3, old]
+            if flip:
+                changed[:3, 3] += affine[:3, old] * (self.shape[old] - 1)
+        z, y, x = (self.shape[axis] for axis in orientation.axes)
+        return Grid.from_affine((z, y, x), changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """One slice of a volume and where it came from."""
+
+    weight_mm: float
+    """Thickness that the slice stands for: the projected slice interval. Area times this is volume."""
+    source: str
+    """The source of the slice: its 0-based index in the file as stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One scan in Hounsfield units on the scanner's own grid."""
+
+    hu: HU
+    """Intensities in HU, axes (z, y, x) as stored; z is the slice axis of the source."""
+    grid: Grid
+    """Where the voxels lie."""
+    slices: tuple[Slice, ...]
+    """One entry per slice along z."""
+    name: str
+    """Name of the scan: its file name without `.nii` or `.nii.gz`."""
+    nifti_header: bytes | None = None
+    """The NIfTI header as stored, so that a mask returns with the same frame; None for other sources."""
+    sha256: str | None = None
+    """SHA-256 of the source file; None if there is none."""
+    warnings: tuple[str, ...] = field(default=())
+    """What a reader of the result should know about the source."""
+
+
+def uniform_slices(grid: Grid) -> tuple[Slice, ...]:
+    """Slices of a regular grid: all with the projected slice interval."""
+    return tuple(Slice(weight_mm=grid.slice_interval_mm, source=str(i)) for i in range(grid.shape[0]))
+
+
+def _xyz(values: Sequence[float] | np.ndarray[Any, Any]) -> FloatXYZ:
+    return (float(values[0]), float(values[1]), float(values[2]))

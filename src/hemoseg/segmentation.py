@@ -1,0 +1,110 @@
+"""The result of segmenting one scan: label map, millilitres, lesions."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hemoseg.components import split_components
+from hemoseg.geometry import Volume
+from hemoseg.labels import LabelTable
+from hemoseg.types import FloatXYZ, LabelMap, Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesion:
+    """One connected component (26-connectivity) of one class."""
+
+    class_name: str
+    """Class of the lesion."""
+    volume_ml: float
+    """Volume in millilitres: area per slice times the slice's weight."""
+    centroid_mm: FloatXYZ
+    """Centre of mass of its voxels, LPS, in mm."""
+    slices: tuple[int, int]
+    """First and last slice, 0-based as stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelIdentity:
+    """Which model made a result."""
+
+    name: str
+    """Name of the bundle."""
+    version: str
+    """Version of the bundle."""
+    sha256: str
+    """SHA-256 of the bundle's manifest, which holds the hash of every other file."""
+    notice: str
+    """What the model's users must know: research use only, terms of its source data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """Label map of one scan, on the scan's own grid."""
+
+    labels: LabelMap
+    """Class numbers, axes (z, y, x), shape and order of `volume.hu`."""
+    table: LabelTable
+    """Names of the class numbers."""
+    volume: Volume
+    """The scan that was segmented."""
+    model: ModelIdentity
+    """The model that made it."""
+    warnings: tuple[str, ...] = ()
+    """Doubts about the input and the result."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time spent, by stage: `prepare`, `network`, `restore`."""
+
+    @property
+    def volume_ml(self) -> dict[str, float]:
+        """Millilitres of each foreground class, measured on the original slices."""
+        return {
+            name: measure_ml(self.labels == number, self.volume)
+            for name, number in self.table.foreground.items()
+        }
+
+    @property
+    def hemorrhage_ml(self) -> float:
+        """Millilitres of all bleeding classes together, without edema."""
+        volumes = self.volume_ml
+        return sum(volumes[name] for name in self.table.bleeding)
+
+    @property
+    def lesions(self) -> tuple[Lesion, ...]:
+        """The connected components of every class, the largest first."""
+        found = [
+            lesion
+            for name, number in self.table.foreground.items()
+            for lesion in measure_lesions(self.labels == number, self.volume, class_name=name)
+        ]
+        return tuple(sorted(found, key=lambda lesion: -lesion.volume_ml))
+
+
+def measure_ml(mask: Mask, volume: Volume, *, first_slice: int = 0) -> float:
+    """Volume of a mask (z, y, x) in millilitres: Σ area of slice · weight of slice.
+
+    Args:
+        mask: axes (z, y, x); in-plane extent may be a box of the volume's.
+        volume: the scan, for pixel area and slice weights.
+        first_slice: slice of the volume at which the mask begins.
+    """
+    grid = volume.grid
+    pixel_mm2 = grid.voxel_ml * 1000 / grid.slice_interval_mm
+    weights = np.array([part.weight_mm for part in volume.slices[first_slice : first_slice + len(mask)]])
+    return float(np.count_nonzero(mask, axis=(1, 2)) @ weights) * pixel_mm2 / 1000
+
+
+def measure_lesions(mask: Mask, volume: Volume, *, class_name: str) -> list[Lesion]:
+    """The connected components of one class's mask (z, y, x), in scan order."""
+    lesions = []
+    for corner, part in split_components(mask):
+        centre = np.argwhere(part).mean(axis=0) + corner
+        lesions.append(
+            Lesion(
+                class_name=class_name,
+                volume_ml=measure_ml(part, volume, first_slice=corner[0]),
+                centroid_mm=volume.grid.world([float(value) for value in centre]),
+                slices=(corner[0], corner[0] + part.shape[0] - 1),
+            )
+        )
+    return lesions
