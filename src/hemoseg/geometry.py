@@ -10,7 +10,8 @@ from jaxtyping import Float64, Shaped
 
 from hemoseg.types import HU, FloatXYZ, FloatZYX, IntZYX
 
-Array3 = Shaped[np.ndarray, "z y x"]
+Array3 = Shaped[np.ndarray, "_ _ _"]
+"""Three axes in any order; the order may change between argument and result."""
 Affine = Float64[np.ndarray, "4 4"]
 
 
@@ -85,7 +86,14 @@ class Grid:
 
     def world(self, index_zyx: Sequence[float]) -> FloatXYZ:
         """LPS position in mm of an index (z, y, x), which may be fractional."""
-        return _xyz(self.affine_lps @ np.array([*index_zyx, 1.0]))
+        return _xyz((self.affine_lps @ np.array([*index_zyx, 1.0]))[:3])
+
+    def corner_distance_mm(self, other: "Grid") -> float:
+        """The largest distance in mm between corner voxels of the same index in two grids of one shape."""
+        ends = [(0, n - 1) for n in self.shape]
+        corners = np.array([(z, y, x, 1.0) for z in ends[0] for y in ends[1] for x in ends[2]])
+        difference = corners @ (self.affine_lps - other.affine_lps)[:3].T
+        return float(np.linalg.norm(difference, axis=1).max())
 
     def canonical_orientation(self) -> Orientation:
         """The reordering after which z runs to superior, y to posterior and x to the patient's left.
@@ -94,9 +102,7 @@ class Grid:
         patient axes; the first in lexical order where two are equal.
         """
         toward = np.array(self.direction)[:, ::-1]  # row: array axis; column: patient axis S, P, L
-        best = max(
-            permutations(range(3)), key=lambda p: round(sum(abs(toward[p[i], i]) for i in range(3)), 9)
-        )
+        best = max(permutations(range(3)), key=lambda p: round(sum(abs(toward[p[i], i]) for i in range(3)), 9))
         flips = tuple(bool(toward[axis, i] < 0) for i, axis in enumerate(best))
         return Orientation(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
 
@@ -147,5 +153,5 @@ def uniform_slices(grid: Grid) -> tuple[Slice, ...]:
     return tuple(Slice(weight_mm=grid.slice_interval_mm, source=str(i)) for i in range(grid.shape[0]))
 
 
-def _xyz(values: Sequence[float] | np.ndarray[Any, Any]) -> FloatXYZ:
+def _xyz(values: Float64[np.ndarray, "3"]) -> FloatXYZ:
     return (float(values[0]), float(values[1]), float(values[2]))

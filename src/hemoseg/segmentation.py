@@ -58,10 +58,7 @@ class Segmentation:
     @property
     def volume_ml(self) -> dict[str, float]:
         """Millilitres of each foreground class, measured on the original slices."""
-        return {
-            name: measure_ml(self.labels == number, self.volume)
-            for name, number in self.table.foreground.items()
-        }
+        return {name: measure_ml(self.labels == number, self.volume) for name, number in self.table.foreground.items()}
 
     @property
     def hemorrhage_ml(self) -> float:

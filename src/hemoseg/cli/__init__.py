@@ -1,0 +1,78 @@
+"""The command line. Commands parse, call and print; what they need is imported when they run.
+
+Exit codes: 0 fine, 2 bad input, 3 a worker or resource failed, 130 and 143 interrupted.
+"""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+import typer
+from rich.console import Console
+
+from hemoseg.cli.about import models, version
+from hemoseg.cli.assess import check, evaluate, report
+from hemoseg.cli.runs import fingerprint, plan, preprocess, run, select, train, validate
+from hemoseg.cli.scans import demo, segment
+from hemoseg.errors import HemosegError, InterruptedRunError
+
+app = typer.Typer(
+    name="hemoseg",
+    help="Hemorrhage masks, millilitres and a report from non-contrast head CT; validated models from labelled "
+    "scans. Research use only. Not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+USE, TRAIN, STAGES = "Use a model", "Make a model", "Its stages, each alone"
+app.command(rich_help_panel=USE)(segment)
+app.command(rich_help_panel=USE)(demo)
+app.command(rich_help_panel=USE)(models)
+app.command(rich_help_panel=USE)(version)
+app.command(rich_help_panel=TRAIN)(check)
+app.command(rich_help_panel=TRAIN)(run)
+app.command(rich_help_panel=TRAIN)(evaluate)
+app.command(rich_help_panel=STAGES)(fingerprint)
+app.command(rich_help_panel=STAGES)(plan)
+app.command(rich_help_panel=STAGES)(preprocess)
+app.command(rich_help_panel=STAGES)(train)
+app.command(rich_help_panel=STAGES)(validate)
+app.command(rich_help_panel=STAGES)(select)
+app.command(rich_help_panel=STAGES)(report)
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with the exit code that is due."""
+    signal.signal(signal.SIGTERM, _end)
+    sys.exit(_code())
+
+
+def _code() -> int:
+    try:
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except HemosegError as error:
+        _tell(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _tell("stopped by SIGINT; files written so far are whole")
+        return 128 + signal.SIGINT
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MemoryError:
+        _tell("out of memory\n  expected: enough memory for the scan and the network\n  try: a machine with more")
+        return 3
+    except OSError as error:
+        _tell(f"{error}\n  expected: a disk that can be read and written\n  try: free space or mend the disk")
+        return 3
+
+
+def _tell(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {text}", style="red", markup=False)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise InterruptedRunError(number, where="hemoseg")

@@ -1,0 +1,92 @@
+"""`check`, `evaluate` and `report`: looking at data, predictions and runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hemoseg.cli.progress import bars
+
+
+def check(
+    dataset: Annotated[
+        Path, typer.Argument(help="Data set in nnU-Net v2 raw layout: dataset.json, imagesTr/, labelsTr/.")
+    ],
+) -> None:
+    """Look for defects of a data set before training on it; exit code 2 if there is an error."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from hemoseg.datasets import check_dataset, index_dataset
+
+    found = index_dataset(dataset)
+    with bars() as watch:
+        watch.begin("check", len(found.cases))
+        rows = check_dataset(found, progress=lambda done, _total, name: watch.advance(done, name))
+    table = Table("case", "severity", "found", "remedy")
+    for row in rows:
+        table.add_row(row.case, row.severity, row.found, row.remedy)
+    console = Console()
+    if rows:
+        console.print(table)
+    errors = sum(row.severity == "error" for row in rows)
+    typer.echo(f"{found.name}: {len(found.cases)} cases, {errors} errors, {len(rows) - errors} other findings")
+    if errors:
+        raise typer.Exit(2)
+
+
+def evaluate(
+    predictions: Annotated[
+        Path | None, typer.Argument(help="Folder of CASE.nii.gz or CASE/mask.nii.gz; leave out with --run.")
+    ] = None,
+    references: Annotated[Path | None, typer.Argument(help="Folder of CASE.nii.gz.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="dataset.json with the class names; else the one beside REFERENCES.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option("--run", help="Evaluate a run's out-of-fold predictions -> evaluation.json."),
+    ] = None,
+) -> None:
+    """Compare predictions with references: Dice, surface Dice, relative volume difference, millilitres."""
+    from rich.console import Console
+
+    from hemoseg.artifacts import write_json
+    from hemoseg.evaluation import evaluate_folders, format_table
+
+    if run_dir is not None:
+        if predictions is not None or references is not None or out is not None or labels is not None:
+            raise typer.BadParameter("--run stands alone: its predictions, references and labels are known")
+        from hemoseg.cli.runs import open_run
+        from hemoseg.pipeline.conclude import evaluate_stage
+
+        folder = open_run(run_dir)
+        with folder.lock():
+            result = evaluate_stage(folder, folder.plan(), folder.settings())
+        target = folder.evaluation_file
+    elif predictions is None or references is None or out is None:
+        raise typer.BadParameter("give PREDICTIONS REFERENCES --out FILE, or --run DIR")
+    else:
+        result = evaluate_folders(predictions, references, labels=labels)
+        write_json(out, result)
+        target = out
+    Console().print(format_table(result))
+    typer.echo(f"{len(result['cases'])} cases -> {target}")
+
+
+def report(
+    run_dir: Annotated[Path, typer.Option("--run", help="Run folder with evaluation.json.")],
+) -> None:
+    """Write the page of a run: data, plan, curves, results, pictures -> report.html; and model/."""
+
+    from hemoseg.cli.runs import open_run
+    from hemoseg.pipeline.conclude import bundle_stage, read_evaluation
+    from hemoseg.pipeline.page import report_stage
+
+    folder = open_run(run_dir)
+    with folder.lock():
+        plan = folder.plan()
+        bundle_stage(folder, plan, read_evaluation(folder))
+        page = report_stage(folder, plan)
+    typer.echo(f"report: {page}\nmodel:  {folder.model}")

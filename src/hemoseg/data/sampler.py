@@ -1,0 +1,175 @@
+"""Which patches training sees. Drawing is apart from applying, and batch i depends on (seed, fold, i) alone.
+
+So a resumed training needs no stored generator: it draws batch i as the unbroken one would.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from hemoseg.data.store import StoredCase
+from hemoseg.plan import Configuration, Plan, Recipe, Window
+from hemoseg.types import Channels, IntZYX, LabelMap
+from hemoseg.windows import apply_windows, hu_range, one_hot
+
+JITTER = 0.5
+"""A forced patch is centred on its foreground voxel only to within ± this / 2 of the patch size, so that
+lesions are seen at all places of a patch, not only in its middle (nnU-Net centres them)."""
+NOISE_SHARE = 0.3
+"""Share of patches that get noise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """All that chance decides about one patch."""
+
+    case: int
+    """Index of the case."""
+    corner: IntZYX
+    """Index (z, y, x) of the patch's first voxel in the case; negative where the patch begins outside."""
+    flips: tuple[bool, bool, bool]
+    """Whether the patch is mirrored along z, y, x."""
+    shift_hu: float
+    """Constant added to the HU."""
+    noise_hu: float
+    """Standard deviation of the noise; 0 for none."""
+    noise_seed: int
+    """Seed of the noise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The patches of one optimizer step."""
+
+    inputs: Float32[np.ndarray, "b c z y x"]
+    """What the network sees."""
+    labels: UInt8[np.ndarray, "b z y x"]
+    """Class numbers."""
+
+
+class Sampler:
+    """Draws the patches of a fold.
+
+    The first `ceil(batch_size · forced_foreground)` patches of a batch contain foreground: a class of
+    the case, drawn evenly, then one of its voxels. The others lie anywhere. Patches stay inside the
+    case wherever it is large enough; nnU-Net lets forced ones hang over the far border.
+    """
+
+    def __init__(self, cases: Sequence[StoredCase], plan: Plan, configuration: Configuration, *, fold: int) -> None:
+        self.cases = cases
+        self.windows = plan.windows
+        self.recipe = plan.recipe
+        self.patch_size = configuration.patch_size
+        self.batch_size = configuration.batch_size
+        self.mirror_axes = configuration.mirror_axes
+        self.classes = len(plan.labels)
+        self.seed = plan.seed
+        self.fold = fold
+        self._places = [_foreground_places(case.labels) for case in cases]
+        self._with_foreground = [i for i, places in enumerate(self._places) if places]
+
+    def batch(self, iteration: int) -> Batch:
+        """The batch of one iteration; the same whenever it is asked for."""
+        generator = np.random.default_rng([self.seed, self.fold, iteration])
+        forced = int(np.ceil(self.batch_size * self.recipe.forced_foreground))
+        draws = [self.draw(generator, forced=i < forced) for i in range(self.batch_size)]
+        pairs = [
+            apply_draw(self.cases[draw.case], draw, self.patch_size, self.windows, classes=self.classes)
+            for draw in draws
+        ]
+        return Batch(inputs=np.stack([p[0] for p in pairs]), labels=np.stack([p[1] for p in pairs]))
+
+    def draw(self, generator: np.random.Generator, *, forced: bool) -> Draw:
+        """Draw one patch; `forced` ones contain foreground if any case has some."""
+        forced = forced and bool(self._with_foreground)
+        pool = self._with_foreground if forced else range(len(self.cases))
+        case = pool[int(generator.integers(len(pool)))]
+        shape = self.cases[case].hu.shape
+        jitter = generator.uniform(-JITTER / 2, JITTER / 2, size=3)
+        where = generator.random(3)
+        if forced:
+            places = self._places[case]
+            voxels = places[int(generator.integers(len(places)))]
+            voxel = voxels[int(generator.integers(len(voxels)))]
+            wanted = voxel - np.array(self.patch_size) // 2 + np.round(jitter * self.patch_size).astype(int)
+        else:
+            room = np.maximum(np.array(shape) - self.patch_size, 0)
+            wanted = np.floor(where * (room + 1)).astype(int)
+        corner = tuple(
+            _clamp(int(start), size=size, patch=patch)
+            for start, size, patch in zip(wanted, shape, self.patch_size, strict=True)
+        )
+        flips = generator.random(3) < 0.5
+        shift, noise = _draw_intensity(generator, self.recipe)
+        return Draw(
+            case=case,
+            corner=(corner[0], corner[1], corner[2]),
+            flips=(
+                bool(flips[0]) and 0 in self.mirror_axes,
+                bool(flips[1]) and 1 in self.mirror_axes,
+                bool(flips[2]) and 2 in self.mirror_axes,
+            ),
+            shift_hu=shift,
+            noise_hu=noise,
+            noise_seed=int(generator.integers(2**63)),
+        )
+
+
+def apply_draw(
+    case: StoredCase, draw: Draw, patch_size: IntZYX, windows: Sequence[Window], *, classes: int
+) -> tuple[Channels, LabelMap]:
+    """Cut the patch that was drawn: (channels (c, z, y, x), class numbers (z, y, x)). No chance is left.
+
+    Outside the case HU are the lowest that any window shows, and the label is background.
+    """
+    low, _ = hu_range(windows)
+    hu = _cut(case.hu, draw.corner, patch_size, fill=low)
+    labels = _cut(case.labels, draw.corner, patch_size, fill=0)
+    flips = tuple(slice(None, None, -1 if flip else 1) for flip in draw.flips)
+    hu = hu[flips] + np.float32(draw.shift_hu)
+    if draw.noise_hu:
+        noise = np.random.default_rng(draw.noise_seed).standard_normal(hu.shape, dtype=np.float32)
+        hu += noise * np.float32(draw.noise_hu)
+    channels = apply_windows(hu, windows)
+    if case.previous is not None:
+        previous = _cut(case.previous, draw.corner, patch_size, fill=0)[flips]
+        channels = np.concatenate([channels, one_hot(previous, classes)])
+    return channels, np.ascontiguousarray(labels[flips])
+
+
+def _draw_intensity(generator: np.random.Generator, recipe: Recipe) -> tuple[float, float]:
+    """Shift and noise deviation in HU."""
+    shift = float(generator.uniform(-1, 1)) * recipe.shift_hu
+    noisy = bool(generator.random() < NOISE_SHARE)
+    deviation = float(generator.random()) * recipe.noise_hu
+    return shift, deviation if noisy else 0.0
+
+
+def _foreground_places(labels: LabelMap) -> list[Int64[np.ndarray, "n 3"]]:
+    """Voxel indices (z, y, x) of each foreground class that is present, in the order of the numbers."""
+    found = np.argwhere(labels)
+    numbers = labels[tuple(found.T)]
+    return [found[numbers == number] for number in np.unique(numbers)]
+
+
+def _clamp(start: int, *, size: int, patch: int) -> int:
+    """The start nearest to the one wanted that keeps the patch inside; centred if the case is smaller."""
+    if size <= patch:
+        return -((patch - size) // 2)
+    return min(max(start, 0), size - patch)
+
+
+def _cut(array: np.ndarray, corner: IntZYX, size: IntZYX, *, fill: float) -> np.ndarray:
+    """A copy of a box that may reach beyond the array, filled there."""
+    inside = tuple(
+        slice(max(start, 0), min(start + length, n)) for start, length, n in zip(corner, size, array.shape, strict=True)
+    )
+    part = array[inside]
+    if part.shape == tuple(size):
+        return np.array(part)
+    result = np.full(size, fill, dtype=array.dtype)
+    target = tuple(slice(s.start - start, s.stop - start) for s, start in zip(inside, corner, strict=True))
+    result[target] = part
+    return result

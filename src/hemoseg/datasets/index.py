@@ -1,0 +1,246 @@
+"""What lies in an nnU-Net v2 raw folder. No image is opened here.
+
+    DATASET/
+      dataset.json                channel_names, labels, numTraining, file_ending
+      imagesTr/CASE_0000.nii.gz   one channel per case
+      labelsTr/CASE.nii.gz
+      patients.csv                optional: case,patient
+
+Source: nnU-Net v2, documentation/dataset_format.md.
+"""
+
+import csv
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hemoseg.errors import InputError
+from hemoseg.labels import LabelTable
+
+DESCRIPTION = "dataset.json"
+IMAGES = "imagesTr"
+LABELS = "labelsTr"
+PATIENTS = "patients.csv"
+CHANNEL = "_0000"
+"""What nnU-Net appends to the case name of the first and, here, only channel."""
+MANUAL = "see the nnU-Net v2 data set format"
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One image with its labels."""
+
+    name: str
+    """Name of the case: the label's file name without its ending."""
+    image: Path
+    """The scan."""
+    label: Path
+    """The reference label map."""
+    patient: str
+    """Whose scan it is; cases of one patient stay in one fold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """The cases of one folder."""
+
+    root: Path
+    """The folder."""
+    name: str
+    """Its name."""
+    table: LabelTable
+    """Class names by number."""
+    cases: tuple[Case, ...]
+    """The cases in the order of their names."""
+    digest: str
+    """SHA-256 over dataset.json and each case's name, patient and file sizes: tells data sets apart fast."""
+
+
+def index_dataset(root: Path) -> Dataset:
+    """The cases of an nnU-Net v2 raw folder.
+
+    Args:
+        root: folder with dataset.json, imagesTr and labelsTr.
+
+    Raises:
+        InputError: something is absent, surplus, or of a kind that is not supported.
+        LabelError: the label table has regions or gaps.
+    """
+    path = root / DESCRIPTION
+    if not path.is_file():
+        raise InputError(
+            f"no {DESCRIPTION}" if root.is_dir() else "no such folder",
+            where=root,
+            expected=f"an nnU-Net v2 raw folder: {DESCRIPTION}, {IMAGES}, {LABELS}",
+            remedy="check the path, or write the file: " + MANUAL,
+        )
+    text = path.read_bytes()
+    description = _parse(text, where=path)
+    table, ending = _table(description, where=path), _ending(description, where=path)
+    images = _files(root / IMAGES, ending)
+    labels = _files(root / LABELS, ending)
+    names = _pair(images, labels, root=root)
+    _check_count(description.get("numTraining"), len(names), where=path)
+    patients = _patients(root / PATIENTS, names)
+    cases = tuple(
+        Case(name=name, image=images[name + CHANNEL], label=labels[name], patient=patients[name])
+        for name in names
+    )
+    return Dataset(root=root, name=root.resolve().name, table=table, cases=cases, digest=_digest(text, cases))
+
+
+def _parse(text: bytes, *, where: Path) -> dict[str, Any]:
+    keys = ("channel_names", "labels", "numTraining", "file_ending")
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"no JSON ({error})", where=where, expected="a JSON object", remedy=f"mend the file: {MANUAL}"
+        ) from error
+    absent = [key for key in keys if not (isinstance(description, dict) and key in description)]
+    if absent:
+        raise InputError(
+            f"no {', '.join(absent)}",
+            where=where,
+            expected=f"a JSON object with {', '.join(keys)}",
+            remedy=f"add what is absent: {MANUAL}",
+        )
+    result: dict[str, Any] = description
+    return result
+
+
+def _table(description: dict[str, Any], *, where: Path) -> LabelTable:
+    channels, labels = description["channel_names"], description["labels"]
+    if not isinstance(channels, dict) or len(channels) != 1:
+        raise InputError(
+            f"channel_names {channels}",
+            where=where,
+            expected='one channel, {"0": "CT"}: hemoseg segments non-contrast CT',
+            remedy="keep the CT channel alone",
+        )
+    if not isinstance(labels, dict) or "ignore" in labels:
+        raise InputError(
+            f"labels {labels}",
+            where=where,
+            expected='a table like {"background": 0, "hemorrhage": 1}, without an ignore label',
+            remedy="label every voxel, or leave out the cases that are labeled in part",
+        )
+    return LabelTable.from_mapping(labels, where=str(where))
+
+
+def _ending(description: dict[str, Any], *, where: Path) -> str:
+    ending = description["file_ending"]
+    if ending not in (".nii.gz", ".nii"):
+        raise InputError(
+            f"file_ending {ending!r}",
+            where=where,
+            expected=".nii.gz or .nii",
+            remedy="convert images and labels to NIfTI",
+        )
+    return str(ending)
+
+
+def _files(folder: Path, ending: str) -> dict[str, Path]:
+    """{file name without ending: path}, sorted by name; hidden files and other endings are left out."""
+    if not folder.is_dir():
+        raise InputError(
+            "no such folder",
+            where=folder,
+            expected=f"an nnU-Net v2 raw folder: {DESCRIPTION}, {IMAGES}, {LABELS}",
+            remedy="check the path; labels of one case lie in labelsTr/CASE" + ending,
+        )
+    return {
+        path.name.removesuffix(ending): path
+        for path in sorted(folder.iterdir())
+        if path.name.endswith(ending) and not path.name.startswith(".")
+    }
+
+
+def _pair(images: dict[str, Path], labels: dict[str, Path], *, root: Path) -> list[str]:
+    """Case names, each with exactly one image and one label."""
+    strange = [name for name in images if not name.endswith(CHANNEL)]
+    names = [name.removesuffix(CHANNEL) for name in images if name.endswith(CHANNEL)]
+    problems = (
+        (strange, f"images whose name does not end in {CHANNEL}", IMAGES, "one channel per case"),
+        ([n for n in names if n not in labels], "images without a label", LABELS, "a label for every image"),
+        (
+            [n for n in labels if n not in set(names)],
+            "labels without an image",
+            LABELS,
+            "one image per label",
+        ),
+    )
+    for found, what, folder, rule in problems:
+        if found:
+            raise InputError(
+                f"{len(found)} {what}: {shorten(found)}",
+                where=root / folder,
+                expected=f"{rule}: {IMAGES}/CASE{CHANNEL} and {LABELS}/CASE, same file ending",
+                remedy="add or rename the missing files, or move the others out of the folder",
+            )
+    if not names:
+        raise InputError(
+            "no cases",
+            where=root / IMAGES,
+            expected="one file or more with the file_ending of dataset.json",
+            remedy="check file_ending and the folder",
+        )
+    return sorted(names)
+
+
+def _check_count(promised: object, count: int, *, where: Path) -> None:
+    if promised != count:
+        raise InputError(
+            f"numTraining {promised}, but {count} cases in {IMAGES}",
+            where=where,
+            expected="as many cases as numTraining says",
+            remedy="find the missing cases, or correct numTraining",
+        )
+
+
+def _patients(path: Path, names: list[str]) -> dict[str, str]:
+    """{case: patient} of patients.csv; without the file every case is a patient of its own."""
+    if not path.is_file():
+        return {name: name for name in names}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            rows = [(row.get("case") or "", row.get("patient") or "") for row in csv.DictReader(handle)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _bad_patients(f"no CSV ({error})", path) from error
+    patients = {case.strip(): patient.strip() for case, patient in rows}
+    absent = [name for name in names if not patients.get(name)]
+    if absent:
+        raise _bad_patients(f"no patient for {len(absent)} cases: {shorten(absent)}", path)
+    if len(patients) != len(rows):
+        raise _bad_patients(f"{len(rows)} rows for {len(patients)} cases", path)
+    surplus = sorted(set(patients) - set(names))
+    if surplus:
+        raise _bad_patients(f"{len(surplus)} cases that are not in {IMAGES}: {shorten(surplus)}", path)
+    return patients
+
+
+def _bad_patients(found: str, path: Path) -> InputError:
+    return InputError(
+        found,
+        where=path,
+        expected="columns case,patient and one row per case",
+        remedy="correct the file, or remove it if every case is a patient of its own",
+    )
+
+
+def shorten(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _digest(text: bytes, cases: tuple[Case, ...]) -> str:
+    digest = hashlib.sha256(text)
+    for case in cases:
+        sizes = [case.image.stat().st_size, case.label.stat().st_size]
+        digest.update(json.dumps([case.name, case.patient, *sizes]).encode())
+    return digest.hexdigest()

@@ -1,0 +1,43 @@
+"""One case as arrays, with image and label known to lie on the same grid."""
+
+from hemoseg.datasets.index import Case
+from hemoseg.errors import GeometryError
+from hemoseg.geometry import Grid, Volume
+from hemoseg.io import read_labels, read_scan
+from hemoseg.labels import LabelTable
+from hemoseg.types import LabelMap
+
+TOLERANCE_MM = 0.1
+"""Corners of image and label may lie this far apart: a tenth of a fine pixel, far above rounding."""
+
+
+def read_case(case: Case, table: LabelTable) -> tuple[Volume, LabelMap]:
+    """The scan of a case and its reference label map, both (z, y, x) on the scan's grid.
+
+    Raises:
+        InputError: a file cannot be read, or the scan is not in HU.
+        GeometryError: image and label differ in shape or place.
+        LabelError: label values outside the table.
+    """
+    volume = read_scan(case.image)
+    labels, grid = read_labels(case.label)
+    _check_same_place(grid, volume.grid, case)
+    return volume, table.check(labels, where=str(case.label))
+
+
+def _check_same_place(label: Grid, image: Grid, case: Case) -> None:
+    if label.shape != image.shape:
+        raise GeometryError(
+            f"the label has {label.shape} voxels (z, y, x), the image {image.shape}",
+            where=case.label,
+            expected="the same shape",
+            remedy="resample the label onto the image's grid with nearest neighbors",
+        )
+    apart = label.corner_distance_mm(image)
+    if not apart <= TOLERANCE_MM:
+        raise GeometryError(
+            f"corners of label and image lie {apart:.2f} mm apart",
+            where=case.label,
+            expected=f"the same place within {TOLERANCE_MM:g} mm",
+            remedy="look at both in a viewer; if the voxels match, copy the image's header to the label",
+        )

@@ -1,0 +1,48 @@
+"""Networks on torch, CPU or CUDA."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from hemoseg.errors import ResourceError
+from hemoseg.nets import build_network, keep_freed_memory
+from hemoseg.nets.weights import load_weights, read_weights
+from hemoseg.plan import Configuration, Plan
+
+
+class TorchNetwork:
+    """One trained network: patches to logits."""
+
+    def __init__(self, plan: Plan, configuration: Configuration, weights: Path, *, device: str) -> None:
+        network = build_network(plan, configuration)
+        load_weights(network, read_weights(weights), where=weights)
+        network.decoder.deep_supervision = False
+        self.device = device
+        self.network = network.eval().to(device)
+        self.bf16 = configuration.precision == "bf16"
+
+    def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:
+        """Logits of patches, float32."""
+        inputs = torch.from_numpy(patches).to(self.device)
+        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            logits = self.network(inputs)
+        array: np.ndarray = logits.float().cpu().numpy()
+        return array
+
+
+def check_device(device: str) -> None:
+    """Make sure that a device is there, and prepare the process for it.
+
+    Raises:
+        ResourceError: CUDA was asked for and is not to be had.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ResourceError(
+            "no CUDA device",
+            where="--device cuda",
+            expected="an NVIDIA GPU and a CUDA build of torch",
+            remedy="use --device cpu",
+        )
+    keep_freed_memory()

@@ -1,0 +1,155 @@
+"""A model bundle at work: one scan in, its segmentation out."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hemoseg.geometry import Volume
+from hemoseg.inference.engines.torch_engine import TorchNetwork, check_device
+from hemoseg.inference.sliding import Network, predict_logits
+from hemoseg.models import find_bundle, open_bundle
+from hemoseg.plan import Configuration, Plan
+from hemoseg.preprocess import Prepared, prepare, prepare_labels, restore
+from hemoseg.segmentation import ModelIdentity, Segmentation
+from hemoseg.types import Channels, LabelMap
+from hemoseg.windows import apply_windows, one_hot
+
+THICK_MM = 7.5
+"""Slice interval beyond which a warning is due: no training data of usual head CT are thicker."""
+
+
+def _unwatched(_done: int, _total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """The networks of one configuration."""
+
+    configuration: Configuration
+    """What they see."""
+    networks: tuple[Network, ...]
+    """One per fold."""
+
+
+class Model:
+    """Networks of one plan, averaged; a cascade runs its previous stage first."""
+
+    def __init__(self, plan: Plan, stages: tuple[Stage, ...], identity: ModelIdentity, *, mirror: bool) -> None:
+        self.plan = plan
+        self.stages = stages
+        self.identity = identity
+        self.mirror = mirror
+
+    def segment(
+        self,
+        volume: Volume,
+        *,
+        previous: LabelMap | None = None,
+        watch: Callable[[int, int], None] = _unwatched,
+    ) -> Segmentation:
+        """Segment one scan.
+
+        Args:
+            volume: the scan, HU on its own grid.
+            previous: the previous stage's label map on the scan's grid, if it is known already.
+            watch: told (tiles done, tiles in all) of each stage.
+
+        Returns:
+            The label map on the scan's grid, with seconds spent in `prepare`, `network`, `restore`.
+        """
+        seconds = {"prepare": 0.0, "network": 0.0, "restore": 0.0}
+        labels = previous
+        for stage in self.stages:
+            labels = self._run(stage, volume, labels, seconds, watch)
+        assert labels is not None
+        return Segmentation(
+            labels=labels,
+            table=self.plan.table,
+            volume=volume,
+            model=self.identity,
+            warnings=_doubts(volume, self.plan),
+            seconds=seconds,
+        )
+
+    def _run(
+        self,
+        stage: Stage,
+        volume: Volume,
+        previous: LabelMap | None,
+        seconds: dict[str, float],
+        watch: Callable[[int, int], None],
+    ) -> LabelMap:
+        configuration = stage.configuration
+        began = time.monotonic()
+        prepared = prepare(volume, self.plan, configuration)
+        channels = self._channels(configuration, prepared, previous)
+        ready = time.monotonic()
+        logits = predict_logits(
+            channels,
+            stage.networks,
+            tile=configuration.patch_size,
+            classes=len(self.plan.labels),
+            mirror_axes=configuration.mirror_axes if self.mirror else (),
+            watch=watch,
+        )
+        predicted = time.monotonic()
+        labels = restore(logits, prepared)
+        seconds["prepare"] += ready - began
+        seconds["network"] += predicted - ready
+        seconds["restore"] += time.monotonic() - predicted
+        return labels
+
+    def _channels(self, configuration: Configuration, prepared: Prepared, previous: LabelMap | None) -> Channels:
+        channels = apply_windows(prepared.hu, self.plan.windows)
+        if configuration.previous_stage is None:
+            return channels
+        assert previous is not None
+        classes = one_hot(prepare_labels(previous, prepared), len(self.plan.labels))
+        return np.concatenate([channels, classes])
+
+
+def load_model(model: str | Path | None = None, *, device: str = "cpu", models: Path | None = None) -> Model:
+    """Load a model bundle, by default the one that comes with hemoseg.
+
+    Args:
+        model: name of an embedded model, or a bundle's folder; None for the default.
+        device: `cpu` or `cuda`.
+        models: a folder of bundles in which names are looked up first.
+
+    Raises:
+        InputError: there is no such model.
+        ArtifactError: a file of the bundle is damaged.
+        ResourceError: the device is not there.
+    """
+    check_device(device)
+    bundle = open_bundle(find_bundle(model, models=models))
+    chosen = bundle.plan.configuration(bundle.selection.configuration)
+    order = [name for name in (chosen.previous_stage, chosen.name) if name is not None]
+    identity = ModelIdentity(
+        name=bundle.manifest.name,
+        version=bundle.manifest.model_version,
+        sha256=bundle.sha256,
+        notice=bundle.manifest.notice,
+    )
+    stages = tuple(
+        load_stage(bundle.plan, configuration, bundle.weights(configuration), device=device)
+        for configuration in map(bundle.plan.configuration, order)
+    )
+    return Model(bundle.plan, stages, identity, mirror=bundle.selection.mirror)
+
+
+def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, device: str) -> Stage:
+    """The networks of one configuration, one per weight file."""
+    networks = tuple(TorchNetwork(plan, configuration, path, device=device) for path in weights)
+    return Stage(configuration=configuration, networks=networks)
+
+
+def _doubts(volume: Volume, plan: Plan) -> tuple[str, ...]:
+    found = list(plan.table.warnings())
+    if volume.grid.slice_interval_mm > THICK_MM:
+        found.append(f"slices are {volume.grid.slice_interval_mm:.1f} mm apart; small bleeds fall between them")
+    return tuple(found)

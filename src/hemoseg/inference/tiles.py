@@ -1,0 +1,51 @@
+"""Where tiles lie and how much each of their voxels counts: nnU-Net's sliding window."""
+
+from functools import lru_cache
+from itertools import product
+from math import ceil
+
+import numpy as np
+from jaxtyping import Float32
+from scipy import ndimage
+
+from hemoseg.types import IntZYX
+
+STEP = 0.5
+"""Distance of neighbouring tiles as a share of the tile: nnU-Net's."""
+
+
+def axis_starts(size: int, tile: int) -> tuple[int, ...]:
+    """Starts of the tiles along one axis, the first at 0 and the last at size - tile, evenly between.
+
+    Tiles of one voxel (2d configurations) lie side by side.
+
+    Example:
+        >>> axis_starts(30, 16), axis_starts(16, 16), axis_starts(3, 1)
+        ((0, 7, 14), (0,), (0, 1, 2))
+    """
+    if tile == 1:
+        return tuple(range(size))
+    count = ceil((size - tile) / (tile * STEP)) + 1
+    if count == 1:
+        return (0,)
+    return tuple(round(i * (size - tile) / (count - 1)) for i in range(count))
+
+
+def tile_corners(shape: IntZYX, tile: IntZYX) -> list[IntZYX]:
+    """Corners (z, y, x) of all tiles that cover a volume at least as large as the tile."""
+    z, y, x = (axis_starts(size, length) for size, length in zip(shape, tile, strict=True))
+    return list(product(z, y, x))
+
+
+@lru_cache(maxsize=8)
+def tile_weights(tile: IntZYX) -> Float32[np.ndarray, "z y x"]:
+    """Weight of each voxel of a tile, axes (z, y, x): a Gaussian of sigma = size / 8, largest 1.
+
+    No voxel weighs nothing: zeros take the smallest weight above zero, so a sum of weights never vanishes.
+    """
+    weights = np.zeros(tile)
+    weights[tuple(length // 2 for length in tile)] = 1
+    weights = ndimage.gaussian_filter(weights, [length / 8 for length in tile], mode="constant")
+    weights /= weights.max()
+    weights[weights == 0] = weights[weights > 0].min()
+    return weights.astype(np.float32)

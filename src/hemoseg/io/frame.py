@@ -1,0 +1,140 @@
+"""Where the voxels of a NIfTI file lie: sform, qform and units, turned into a grid in LPS."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from nibabel.quaternions import fillpositive, quat2mat
+
+from hemoseg.errors import GeometryError
+from hemoseg.geometry import Grid
+from hemoseg.types import IntZYX
+
+Affine = Float64[np.ndarray, "4 4"]
+
+SPACING_LIMITS_MM = (0.01, 100.0)
+"""Voxels outside this range are no head CT: a wrong unit or a damaged header."""
+FRAMES_DIFFER_MM = 0.5
+"""sform and qform that put a corner further apart than this are said to differ: about a pixel."""
+SHEAR_DEGREES = 0.1
+"""Axes further from a right angle than this are sheared; float32 headers stay well below."""
+SINGULAR = 1e-3
+"""Volume of the unit cell below which three axes count as lying in one plane."""
+
+_UNITS_MM = {1: ("meters", 1000.0), 3: ("micrometers", 0.001)}
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_grid(fields: Any, shape: IntZYX, *, where: Path) -> tuple[Grid, tuple[str, ...]]:
+    """The grid of a NIfTI header, and what is doubtful about it.
+
+    The sform is used if its code is above 0, else the qform if its code is, else the voxel sizes alone.
+
+    Args:
+        fields: nibabel header.
+        shape: voxels along (z, y, x).
+        where: the file, for error texts.
+
+    Raises:
+        GeometryError: the matrix is not finite or singular, or a spacing is out of all reason.
+    """
+    unit, factor = _UNITS_MM.get(int(fields["xyzt_units"]) & 7, ("", 1.0))
+    warnings = [f"lengths in {unit} were taken to millimeters"] if unit else []
+    with np.errstate(all="ignore"):  # damaged headers overflow; the check below says so
+        matrix, doubts = _choose(fields, shape, factor, where=where)
+        lps = _RAS_TO_LPS @ matrix[:, [2, 1, 0, 3]]
+        _check(lps, where=where)
+    grid = Grid.from_affine(shape, lps)
+    return grid, (*warnings, *doubts, *_shear(grid))
+
+
+def lps_to_nifti(grid: Grid) -> Affine:
+    """The matrix that takes an index (i, j, k, 1) to RAS mm."""
+    matrix: Affine = (_RAS_TO_LPS @ grid.affine_lps)[:, [2, 1, 0, 3]]
+    return matrix
+
+
+def is_orthogonal(grid: Grid) -> bool:
+    """Whether the axes of a grid stand at right angles, so that a qform can hold them."""
+    return not _shear(grid)
+
+
+def _choose(fields: Any, shape: IntZYX, factor: float, *, where: Path) -> tuple[Affine, tuple[str, ...]]:
+    has_sform, has_qform = int(fields["sform_code"]) > 0, int(fields["qform_code"]) > 0
+    scale = np.diag([factor, factor, factor, 1.0])
+    qform = _qform(fields) if has_qform else None
+    if has_sform:
+        sform = np.eye(4)
+        for row, name in enumerate(("srow_x", "srow_y", "srow_z")):
+            sform[row] = fields[name]
+        doubts = _compare(scale @ sform, scale @ qform, shape) if qform is not None else ()
+        return scale @ sform, doubts
+    if qform is not None:
+        return scale @ qform, ()
+    if has_qform:
+        raise _damaged("a qform whose quaternion is longer than 1 or whose voxel sizes are not above 0", where)
+    spacing = np.abs(np.asarray(fields["pixdim"][1:4], dtype=np.float64))
+    doubt = "the file does not say how the head lies (sform and qform codes are 0): orientation is unknown"
+    return scale @ np.diag([*spacing, 1.0]), (doubt,)
+
+
+def _qform(fields: Any) -> Affine | None:
+    """The qform matrix; None where the header holds no rotation.
+
+    nibabel's own reader refuses a pixdim[0] of 0 and quaternions a rounding error above length 1; both
+    occur in good files and are read here as nifti1_io.c reads them.
+    """
+    spacing = np.asarray(fields["pixdim"][1:4], dtype=np.float64)
+    vector = np.array([fields["quatern_b"], fields["quatern_c"], fields["quatern_d"]], dtype=np.float64)
+    length = float(np.linalg.norm(vector))
+    if not (length < 1.001 and np.all(np.isfinite(spacing)) and np.all(spacing > 0)):
+        return None
+    rotation = quat2mat(fillpositive(vector / max(1.0, length)))  # type: ignore[no-untyped-call]
+    handedness = -1.0 if float(fields["pixdim"][0]) < 0 else 1.0
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.asarray(rotation, dtype=np.float64) * (spacing * [1.0, 1.0, handedness])
+    matrix[:3, 3] = [fields["qoffset_x"], fields["qoffset_y"], fields["qoffset_z"]]
+    return matrix
+
+
+def _compare(sform: Affine, qform: Affine, shape: IntZYX) -> tuple[str, ...]:
+    corners = np.array(
+        [(i, j, k, 1.0) for i in (0, shape[2] - 1) for j in (0, shape[1] - 1) for k in (0, shape[0] - 1)]
+    )
+    apart = float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
+    if apart <= FRAMES_DIFFER_MM:
+        return ()
+    return (f"sform and qform put a corner of the scan {apart:.1f} mm apart: the sform is used",)
+
+
+def _check(matrix: Affine, *, where: Path) -> None:
+    if not np.all(np.isfinite(matrix)):
+        raise _damaged("a position matrix with values that are not finite", where)
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    low, high = SPACING_LIMITS_MM
+    if not np.all((spacing >= low) & (spacing <= high)):
+        text = " x ".join(f"{value:.4g}" for value in spacing)
+        raise _damaged(f"voxels of {text} mm (z, y, x)", where)
+    cell = abs(float(np.linalg.det(matrix[:3, :3] / spacing)))
+    if cell < SINGULAR:
+        raise _damaged("three voxel axes that lie in one plane (singular matrix)", where)
+
+
+def _damaged(found: str, where: Path) -> GeometryError:
+    low, high = SPACING_LIMITS_MM
+    return GeometryError(
+        found,
+        where=where,
+        expected=f"an sform or qform with three independent axes and voxels of {low:g} to {high:g} mm",
+        remedy="convert the scan again from its DICOM series, for example with dcm2niix",
+    )
+
+
+def _shear(grid: Grid) -> tuple[str, ...]:
+    unit = np.array(grid.direction)
+    cosines = unit @ unit.T - np.eye(3)
+    degrees = float(np.degrees(np.arcsin(min(1.0, float(np.abs(cosines).max())))))
+    if degrees <= SHEAR_DEGREES:
+        return ()
+    return (f"the voxel grid is sheared by {degrees:.1f} degrees, as a tilted gantry leaves it",)

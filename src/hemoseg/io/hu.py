@@ -1,0 +1,97 @@
+"""Whether numbers are Hounsfield units, and the small repairs that every scan gets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hemoseg.errors import InputError
+from hemoseg.types import HU
+
+AIR_HU = -1024.0
+"""Lowest value a CT number can take in 12 bits; anything below is padding outside the scanned circle."""
+ABSURD_HU = (-5000.0, 70000.0)
+"""No padding value in use lies below (-3024 is the lowest seen) and no metal above."""
+SMALLEST_RANGE_HU = 60.0
+"""CSF (5) and clotted blood (65) alone differ by this much; z-scored data do not reach it."""
+SOFT_TISSUE_HU = (5.0, 80.0)
+"""CSF, brain and blood."""
+SMALLEST_SOFT_SHARE = 0.01
+"""Share of voxels in `SOFT_TISSUE_HU` below which no head is to be seen: a head fills 5 % or more."""
+CLIPPED_ABOVE_HU = -100.0
+"""A lowest value above this means that air and fat were cut away by a display window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doubt:
+    found: str
+    guess: str
+
+
+def tidy_hu(hu: HU, *, assume_hu: bool, where: Path) -> tuple[HU, tuple[str, ...]]:
+    """The volume with padding set to air, and what is doubtful about its numbers.
+
+    Args:
+        hu: axes (z, y, x); changed in place where there is padding.
+        assume_hu: whether data that do not look like HU are accepted, with a warning.
+        where: the file, for error texts.
+
+    Raises:
+        InputError: values that are not finite, or that are no HU.
+    """
+    low, high = float(hu.min()), float(hu.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise _not_finite(hu, where=where)
+    warnings = []
+    doubt = _doubt(hu, low, high)
+    if doubt is not None:
+        if not assume_hu:
+            raise InputError(
+                doubt.found,
+                where=where,
+                expected="Hounsfield units: air about -1000, water 0, brain 20 to 45, bone above 300",
+                remedy=f"{doubt.guess}; if the values are HU all the same, pass --assume-hu",
+            )
+        warnings.append(f"values were taken as HU on request, though they do not look so: {doubt.found}")
+    if low > CLIPPED_ABOVE_HU:
+        warnings.append(f"HU are clipped to [{low:g}, {high:g}]: air, and perhaps fat and bone, were cut off")
+    if low < AIR_HU:
+        count = int(np.count_nonzero(hu < AIR_HU))
+        warnings.append(f"{count:,} voxels below {AIR_HU:g} HU (lowest {low:g}) are padding: set to {AIR_HU:g}")
+        np.maximum(hu, np.float32(AIR_HU), out=hu)
+    return hu, tuple(warnings)
+
+
+def _doubt(hu: HU, low: float, high: float) -> _Doubt | None:
+    """The first reason to think that the values are no HU."""
+    found = f"values from {low:g} to {high:g}"
+    export = "export HU from the DICOM series, for example with dcm2niix"
+    if low == high:
+        return _Doubt(found=f"the same value {low:g} in every voxel", guess="look at the file: it is empty")
+    if low < ABSURD_HU[0] or high > ABSURD_HU[1]:
+        return _Doubt(found=found, guess=f"the file is damaged or no CT: {export}")
+    if low >= 0:
+        found += ", none below 0"
+        return _Doubt(found=found, guess=f"an 8-bit or windowed export, or raw unsigned values: {export}")
+    if high - low < SMALLEST_RANGE_HU:
+        return _Doubt(found=found, guess=f"the data were normalized: {export}")
+    share = _share_within(hu, SOFT_TISSUE_HU)
+    if share < SMALLEST_SOFT_SHARE:
+        found += f", {100 * share:.2g} % of voxels from {SOFT_TISSUE_HU[0]:g} to {SOFT_TISSUE_HU[1]:g}"
+        return _Doubt(found=found, guess=f"no soft tissue: raw values offset by 1024, or not a head? {export}")
+    return None
+
+
+def _share_within(hu: HU, limits: tuple[float, float]) -> float:
+    return int(np.count_nonzero((hu >= limits[0]) & (hu <= limits[1]))) / hu.size
+
+
+def _not_finite(hu: HU, *, where: Path) -> InputError:
+    bad = ~np.isfinite(hu)
+    z, y, x = (int(index) for index in np.unravel_index(int(bad.argmax()), hu.shape))
+    return InputError(
+        f"{np.count_nonzero(bad):,} voxels are NaN or infinite, the first at (z, y, x) = ({z}, {y}, {x})",
+        where=where,
+        expected="a finite number in every voxel",
+        remedy="convert the scan again, or set these voxels to -1024",
+    )

@@ -1,0 +1,151 @@
+"""NIfTI files as arrays of stored numbers. Nothing is inflated before its header has been checked."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from isal import igzip
+from isal.igzip_lib import IsalError
+from jaxtyping import Shaped
+
+from hemoseg.errors import InputError
+from hemoseg.geometry import Grid
+from hemoseg.io.frame import read_grid
+from hemoseg.io.header import LONGEST_HEADER, Header, parse_header
+
+MAX_VOXELS = 2**28
+"""Default cap: 1024 slices of 512 x 512. Above it a damaged or hostile header is likelier than a head."""
+DEFLATE_RATIO = 1032
+"""No deflate stream grows by more than this factor (zlib's technical notes)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A NIfTI file as it is."""
+
+    array: Shaped[np.ndarray, "z y x"]
+    """The stored numbers, axes (z, y, x), without slope and intercept."""
+    header: Header
+    """What the header says."""
+    grid: Grid
+    """Where the voxels lie."""
+    warnings: tuple[str, ...]
+    """Doubts about the frame and the file."""
+
+
+def stem(path: Path) -> str:
+    """The file name without `.nii` or `.nii.gz`.
+
+    Raises:
+        InputError: the name ends otherwise.
+    """
+    for ending in (".nii.gz", ".nii"):
+        if path.name.lower().endswith(ending) and len(path.name) > len(ending):
+            return path.name[: -len(ending)]
+    raise InputError(
+        f"a file that ends in '{path.suffix}'",
+        where=path,
+        expected="a NIfTI file, .nii or .nii.gz",
+        remedy="convert the scan, for example with dcm2niix",
+    )
+
+
+def read_stored(path: Path, *, max_voxels: int = MAX_VOXELS) -> Stored:
+    """Read a single-file NIfTI, gzipped or plain.
+
+    Args:
+        path: a `.nii` or `.nii.gz` file; whether it is gzipped is seen from its first bytes.
+        max_voxels: larger volumes are refused from their header alone.
+
+    Raises:
+        InputError: the file is absent, no NIfTI, damaged, cut short, or holds no single volume of numbers.
+        GeometryError: the header's matrix cannot be trusted.
+    """
+    with _readable(path), _open(path) as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        handle: Any = file
+        if zipped:
+            handle = igzip.IGzipFile(fileobj=file, mode="rb")  # type: ignore[no-untyped-call]
+        start = handle.read(LONGEST_HEADER)
+        header = parse_header(start, where=path, max_voxels=max_voxels)
+        grid, doubts = read_grid(header.fields, header.shape, where=path)
+        size = path.stat().st_size
+        _check_size(header, size * DEFLATE_RATIO if zipped else size, where=path)
+        data, surplus = _read_data(handle, start, header, where=path)
+    array = data.view(header.dtype).reshape(header.shape)
+    if surplus:
+        doubts = (*doubts, "the file holds more data than its header says; the surplus was left out")
+    return Stored(array=array, header=header, grid=grid, warnings=doubts)
+
+
+def _open(path: Path) -> IO[bytes]:
+    if not path.is_file():
+        raise InputError(
+            "a folder" if path.is_dir() else "no such file",
+            where=path,
+            expected="a NIfTI file, .nii or .nii.gz",
+            remedy="check the path",
+        )
+    stem(path)
+    return path.open("rb")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Failures of the disk or of the gzip stream as input errors."""
+    try:
+        yield
+    except (EOFError, zlib.error, IsalError, igzip.BadGzipFile) as error:  # type: ignore[misc]
+        raise InputError(
+            f"a gzip stream that is cut short or damaged ({error})",
+            where=path,
+            expected="a whole gzip file",
+            remedy="copy the file again; `gzip -t` tells whether it is whole",
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror or error}",
+            where=path,
+            expected="a file that can be read",
+            remedy="check the permissions and the disk",
+        ) from error
+
+
+def _check_size(header: Header, available: int, *, where: Path) -> None:
+    """Refuse what cannot hold its voxels, before memory is taken for them."""
+    needed = header.offset + header.data_bytes
+    if available < needed:
+        raise _too_short(f"at most {available:,} bytes", needed, where)
+
+
+def _read_data(handle: Any, start: bytes, header: Header, *, where: Path) -> tuple[Shaped[np.ndarray, " n"], bool]:
+    """The bytes of the voxels, and whether more follow. Asking for more also makes gzip check its sum."""
+    early = start[header.offset :][: header.data_bytes]
+    gap = header.offset - len(start)
+    if gap > 0:
+        handle.read(gap)
+    data = np.empty(header.data_bytes, dtype=np.uint8)
+    view = data.data
+    filled = len(early)
+    view[:filled] = early
+    while filled < len(data):
+        count = handle.readinto(view[filled:])
+        if not count:
+            raise _too_short(f"{filled:,} bytes of voxels", header.data_bytes, where)
+        filled += count
+    surplus = len(start) > header.offset + header.data_bytes or bool(handle.read(1))
+    return data, surplus
+
+
+def _too_short(found: str, needed: int, where: Path) -> InputError:
+    return InputError(
+        found,
+        where=where,
+        expected=f"{needed:,} bytes, as the header says",
+        remedy="copy the file again: it was cut short, or its header is damaged",
+    )

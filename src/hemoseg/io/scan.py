@@ -1,0 +1,66 @@
+"""The one entry for scans."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hemoseg.artifacts import sha256_of
+from hemoseg.errors import InputError
+from hemoseg.geometry import Volume, uniform_slices
+from hemoseg.io.hu import tidy_hu
+from hemoseg.io.nifti import MAX_VOXELS, Stored, read_stored, stem
+from hemoseg.types import HU, IntZYX
+
+
+def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MAX_VOXELS) -> Volume:
+    """Read a head CT from a NIfTI file.
+
+    Args:
+        path: a `.nii` or `.nii.gz` file with one volume in Hounsfield units.
+        assume_hu: accept values that do not look like HU, with a warning.
+        max_voxels: larger volumes are refused from their header alone.
+
+    Returns:
+        The volume as stored, with padding set to -1024 HU; doubts are in its `warnings`.
+
+    Raises:
+        InputError: the file cannot be read, holds no single volume, or its values are no HU.
+        GeometryError: the position matrix cannot be trusted.
+    """
+    file = Path(path)
+    stored = read_stored(file, max_voxels=max_voxels)
+    _check_is_volume(stored.grid.shape, where=file)
+    hu, doubts = tidy_hu(_scaled(stored), assume_hu=assume_hu, where=file)
+    return Volume(
+        hu=hu,
+        grid=stored.grid,
+        slices=uniform_slices(stored.grid),
+        name=stem(file),
+        nifti_header=stored.header.raw,
+        sha256=sha256_of(file),
+        warnings=(*stored.warnings, *doubts),
+    )
+
+
+def _check_is_volume(shape: IntZYX, *, where: Path) -> None:
+    if min(shape) < 2:
+        raise InputError(
+            f"a single picture: {' x '.join(map(str, shape))} voxels (z, y, x)",
+            where=where,
+            expected="at least two slices",
+            remedy="convert the whole series to one volume, for example with dcm2niix",
+        )
+
+
+def _scaled(stored: Stored) -> HU:
+    """Slope · stored + intercept, as float32; 32-bit and 64-bit numbers are scaled in float64."""
+    slope, intercept = stored.header.slope, stored.header.intercept
+    wide = stored.array.dtype.itemsize > 2 and (slope, intercept) != (1.0, 0.0)
+    with np.errstate(all="ignore"):  # what overflows becomes infinite, and is refused as such
+        values: np.ndarray[Any, np.dtype[np.floating]] = stored.array.astype(np.float64 if wide else np.float32)
+        if slope != 1.0:
+            values *= slope
+        if intercept != 0.0:
+            values += intercept
+        return values.astype(np.float32, copy=False)

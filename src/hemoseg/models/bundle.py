@@ -1,0 +1,190 @@
+"""What `segment --model` takes: a folder whose every file is hashed in `manifest.json`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hemoseg.artifacts import dump_json, read_model, sha256_of, whole_folder, write_model
+from hemoseg.errors import ArtifactError, InputError
+from hemoseg.plan import Configuration, ConfigurationName, Plan
+
+DEFAULT = "phe-sich-3d"
+"""Name of the embedded model that `segment` uses when none is named."""
+REMEDY = "get the bundle again, or write it again with `hemoseg run`"
+
+
+class Selection(BaseModel):
+    """Which of the trained networks make the result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Schema version."""
+    configuration: ConfigurationName
+    """The configuration whose networks are averaged."""
+    folds: Annotated[dict[ConfigurationName, tuple[int, ...]], Field(min_length=1)]
+    """Folds of each configuration that is used: the chosen one and, for a cascade, its previous stage."""
+    mirror: bool
+    """Whether predictions are averaged over mirrored inputs."""
+    postprocessing: tuple[str, ...] = ()
+    """Rules applied to the label map; none were tried if empty."""
+    reason: str
+    """Why these."""
+
+
+class Manifest(BaseModel):
+    """What the bundle is and the hash of every other file in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Schema version."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Name of the model."""
+    model_version: str
+    """Version of the model."""
+    notice: str
+    """What its users must know; printed with every result."""
+    files: dict[str, str]
+    """{path inside the bundle: SHA-256}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A model bundle whose hashes were checked."""
+
+    folder: Path
+    """Where it lies."""
+    manifest: Manifest
+    """What it is."""
+    sha256: str
+    """SHA-256 of the manifest, which stands for the whole bundle."""
+    plan: Plan
+    """What it was trained to."""
+    selection: Selection
+    """Which networks make the result."""
+
+    def weights(self, configuration: Configuration) -> list[Path]:
+        """The weight files of a configuration, one per fold."""
+        folds = self.selection.folds[configuration.name]
+        return [self.folder / weights_name(configuration.name, fold) for fold in folds]
+
+
+def weights_name(configuration: str, fold: int) -> str:
+    """File name of one network's weights inside a bundle."""
+    return f"{configuration}_fold_{fold}.safetensors"
+
+
+def embedded_folder() -> Path:
+    """The folder of the models that come with the package."""
+    return Path(__file__).parent
+
+
+def list_bundles(folder: Path) -> Iterator[Path]:
+    """Folders below `folder` that hold a manifest, by name."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (path / "manifest.json").is_file():
+            yield path
+
+
+def find_bundle(name: str | Path | None, *, models: Path | None = None) -> Path:
+    """The folder of a model: a path that holds a manifest, or a name in `models` or in the package.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    wanted = str(name) if name is not None else DEFAULT
+    candidates = [Path(wanted)] if name is not None else []
+    candidates += [root / wanted for root in (models, embedded_folder()) if root is not None]
+    for path in candidates:
+        if (path / "manifest.json").is_file():
+            return path
+    raise InputError(
+        f"no model '{wanted}'",
+        where="--model",
+        expected="a name that `hemoseg models` lists, or a bundle's folder, which holds manifest.json",
+        remedy="`hemoseg models`, or RUN/model for a model of your own",
+    )
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle, refusing it if any file's hash differs from the manifest's.
+
+    Raises:
+        ArtifactError: a file is absent, added, changed, or of another version.
+    """
+    manifest = read_model(folder / "manifest.json", Manifest, remedy=REMEDY)
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise _damaged(folder, f"names a file outside the bundle: {name}")
+        if not path.is_file():
+            raise _damaged(folder, f"{name} is absent")
+        found = sha256_of(path)
+        if found != expected:
+            raise _damaged(folder, f"{name} has SHA-256 {found[:12]}…, the manifest says {expected[:12]}…")
+    for needed in ("plan.json", "selection.json", "card.md", "LICENSE"):
+        if needed not in manifest.files:
+            raise _damaged(folder, f"the manifest does not name {needed}")
+    bundle = Bundle(
+        folder=folder,
+        manifest=manifest,
+        sha256=sha256_of(folder / "manifest.json"),
+        plan=read_model(folder / "plan.json", Plan, remedy=REMEDY),
+        selection=read_model(folder / "selection.json", Selection, remedy=REMEDY),
+    )
+    for configuration, folds in bundle.selection.folds.items():
+        for fold in folds:
+            if weights_name(configuration, fold) not in manifest.files:
+                raise _damaged(folder, f"the manifest does not name {weights_name(configuration, fold)}")
+    return bundle
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    name: str,
+    model_version: str,
+    notice: str,
+    plan: Plan,
+    selection: Selection,
+    card: str,
+    license_text: str,
+    weights: dict[str, bytes],
+) -> None:
+    """Write a bundle, whole or not at all; an older one in its place goes.
+
+    Args:
+        folder: where to.
+        name: name of the model.
+        model_version: version of the model.
+        notice: what its users must know.
+        plan: what it was trained to.
+        selection: which networks make the result.
+        card: the model card, Markdown.
+        license_text: the terms of the weights.
+        weights: {`weights_name(…)`: content of the safetensors file}.
+    """
+    with whole_folder(folder) as temporary:
+        write_model(temporary / "plan.json", plan)
+        write_model(temporary / "selection.json", selection)
+        (temporary / "labels.json").write_text(dump_json({n: i for i, n in enumerate(plan.labels)}))
+        (temporary / "card.md").write_text(card, encoding="utf-8")
+        (temporary / "LICENSE").write_text(license_text, encoding="utf-8")
+        for file, content in weights.items():
+            (temporary / file).write_bytes(content)
+        files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
+        manifest = Manifest(name=name, model_version=model_version, notice=notice, files=files)
+        write_model(temporary / "manifest.json", manifest)
+
+
+def _damaged(folder: Path, found: str) -> ArtifactError:
+    return ArtifactError(
+        found,
+        where=folder / "manifest.json",
+        expected="a bundle whose files have the hashes that its manifest names",
+        remedy=REMEDY,
+    )

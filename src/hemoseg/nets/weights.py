@@ -1,0 +1,82 @@
+"""Weights of networks as safetensors; written whole or not at all."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save, save_file
+from torch import Tensor, nn
+
+from hemoseg.artifacts import whole_file
+from hemoseg.errors import ArtifactError
+
+SHARED = ("decoder.encoder.", ".all_modules.")
+"""Parts of a state dict that repeat other entries: the architecture registers some modules twice."""
+
+
+def distinct_weights(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict without repeated entries; {name: tensor}, on the CPU."""
+    return {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+        if not any(part in name or name.startswith(part) for part in SHARED)
+    }
+
+
+def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path | str) -> None:
+    """Load distinct weights into a network.
+
+    Raises:
+        ArtifactError: names or shapes are not those of the network.
+    """
+    expected = distinct_weights(network)
+    wrong = set(expected) ^ set(weights) or {n for n in expected if expected[n].shape != weights[n].shape}
+    if wrong:
+        raise ArtifactError(
+            f"{len(wrong)} tensors do not fit the network, {sorted(wrong)[0]} the first",
+            where=where,
+            expected="the weights of the plan beside them",
+            remedy="use the plan that the weights were trained with",
+        )
+    network.load_state_dict(weights, strict=False)
+
+
+def write_weights(path: Path, network: nn.Module, *, half: bool = False) -> None:
+    """Write a network's weights, float32 or float16."""
+    weights = distinct_weights(network)
+    if half:
+        weights = {name: tensor.half() for name, tensor in weights.items()}
+    with whole_file(path) as temporary:
+        save_file(weights, temporary)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Weights as float32, {name: tensor}.
+
+    Raises:
+        ArtifactError: absent or damaged.
+    """
+    tensors, _ = read_tensors(path)
+    return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a safetensors file and its metadata.
+
+    Raises:
+        ArtifactError: absent or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return {name: handle.get_tensor(name) for name in handle.keys()}, handle.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(
+            f"cannot be read: {error}",
+            where=path,
+            expected="a safetensors file as hemoseg writes it",
+            remedy="delete it and give the command that writes it again",
+        ) from error
+
+
+def half_weights(path: Path) -> bytes:
+    """The content of a weights file in float16, as a safetensors file's bytes."""
+    return save({name: tensor.half() for name, tensor in read_weights(path).items()})

@@ -1,0 +1,1 @@
+"""The story: from a folder of labelled scans to a validated model."""

@@ -1,0 +1,83 @@
+"""Stages after training: select, evaluate, report, bundle."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hemoseg import __version__
+from hemoseg.artifacts import read_model, write_json, write_model
+from hemoseg.datasets import index_dataset
+from hemoseg.evaluation import evaluate_pairs
+from hemoseg.models import Selection, weights_name, write_bundle
+from hemoseg.nets.weights import half_weights
+from hemoseg.pipeline.card import NOTICE, UNTESTED_TERMS, model_card
+from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.learn import jobs, prediction
+from hemoseg.plan import Plan
+from hemoseg.selection import choose
+from hemoseg.settings import Settings
+
+
+def configuration_results(folder: RunFolder, plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]:
+    """{configuration: the evaluation of its out-of-fold predictions}, all folds pooled.
+
+    Raises:
+        InputError: a held-out case has no prediction yet; names it.
+    """
+    dataset = index_dataset(Path(folder.fingerprint().dataset))
+    references = {case.name: case.label for case in dataset.cases}
+    splits = folder.splits()
+    pairs: dict[str, list[tuple[str, Path, Path]]] = {}
+    for configuration, fold in jobs(plan, settings):
+        pairs.setdefault(configuration.name, []).extend(
+            (name, prediction(folder, configuration, fold, name), references[name]) for name in splits.held_out[fold]
+        )
+    return {name: evaluate_pairs(found, dataset.table) for name, found in pairs.items()}
+
+
+def select_stage(folder: RunFolder, plan: Plan, settings: Settings) -> Selection:
+    """Choose the networks and write `selection.json`."""
+    results = configuration_results(folder, plan, settings)
+    folds: dict[str, tuple[int, ...]] = {}
+    for configuration, fold in jobs(plan, settings):
+        folds[configuration.name] = (*folds.get(configuration.name, ()), fold)
+    selection = choose(plan, folds, results)
+    write_model(folder.selection_file, selection)
+    return selection
+
+
+def evaluate_stage(folder: RunFolder, plan: Plan, settings: Settings) -> dict[str, Any]:
+    """Evaluate the selected configuration's out-of-fold predictions and write `evaluation.json`."""
+    selection = read_selection(folder)
+    result = configuration_results(folder, plan, settings)[selection.configuration]
+    write_json(folder.evaluation_file, result)
+    return result
+
+
+def read_selection(folder: RunFolder) -> Selection:
+    """The selection of a run."""
+    return read_model(folder.selection_file, Selection, remedy="run `hemoseg select --run DIR` first")
+
+
+def bundle_stage(folder: RunFolder, plan: Plan, result: dict[str, Any]) -> Path:
+    """Write the bundle that `segment --model` takes: the selected networks in float16, and their card."""
+    selection = read_selection(folder)
+    weights = {
+        weights_name(name, fold): half_weights(folder.fold(name, fold) / "last.safetensors")
+        for name, folds in selection.folds.items()
+        for fold in folds
+    }
+    fingerprint = folder.fingerprint()
+    card = model_card(plan, fingerprint, selection, result, folder.settings(), today=datetime.now(UTC).date())
+    write_bundle(
+        folder.model,
+        name=fingerprint.dataset_name,
+        model_version=__version__,
+        notice=NOTICE,
+        plan=plan,
+        selection=selection,
+        card=card,
+        license_text=UNTESTED_TERMS,
+        weights=weights,
+    )
+    return folder.model

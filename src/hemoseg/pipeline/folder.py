@@ -1,0 +1,149 @@
+"""The run folder: where each stage's files lie, and who may write."""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hemoseg.artifacts import read_model
+from hemoseg.datasets import Split
+from hemoseg.errors import ResourceError
+from hemoseg.plan import Configuration, Plan
+from hemoseg.planning import DeviceTiming, Fingerprint
+from hemoseg.settings import Settings
+
+
+class Splits(BaseModel):
+    """`splits.json`: names of the cases that each fold trains on and holds out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Schema version."""
+    train: tuple[tuple[str, ...], ...]
+    """Per fold, the cases to train on."""
+    held_out: tuple[tuple[str, ...], ...]
+    """Per fold, the cases to validate on."""
+
+    @classmethod
+    def of(cls, splits: tuple[Split, ...]) -> "Splits":
+        """The splits as they are stored."""
+        return cls(train=tuple(s.train for s in splits), held_out=tuple(s.held_out for s in splits))
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths of a run folder; reading a file that an earlier stage should have written is an error that says so."""
+
+    path: Path
+    """The folder."""
+
+    @property
+    def settings_file(self) -> Path:
+        """What the user decided."""
+        return self.path / "settings.json"
+
+    @property
+    def device_file(self) -> Path:
+        """What was measured of the machine."""
+        return self.path / "device.json"
+
+    @property
+    def fingerprint_file(self) -> Path:
+        """The data set in numbers."""
+        return self.path / "fingerprint.json"
+
+    @property
+    def plan_file(self) -> Path:
+        """What training and prediction agree on."""
+        return self.path / "plan.json"
+
+    @property
+    def splits_file(self) -> Path:
+        """The cross-validation."""
+        return self.path / "splits.json"
+
+    @property
+    def selection_file(self) -> Path:
+        """Which networks make the result."""
+        return self.path / "selection.json"
+
+    @property
+    def evaluation_file(self) -> Path:
+        """How good the out-of-fold predictions are."""
+        return self.path / "evaluation.json"
+
+    @property
+    def model(self) -> Path:
+        """The bundle that `segment --model` takes."""
+        return self.path / "model"
+
+    def store(self, configuration: Configuration) -> Path:
+        """The prepared cases of a configuration. Those of full resolution share theirs."""
+        return self.path / ("cases_lowres" if configuration.name == "3d_lowres" else "cases")
+
+    def fold(self, configuration: str, fold: int) -> Path:
+        """What training and validation of one fold write."""
+        return self.path / configuration / f"fold_{fold}"
+
+    def settings(self) -> Settings:
+        """The settings of the run."""
+        return read_model(self.settings_file, Settings, remedy="run `hemoseg plan --run DIR` first")
+
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint."""
+        remedy = "run `hemoseg fingerprint DATASET --run DIR` first"
+        return read_model(self.fingerprint_file, Fingerprint, remedy=remedy)
+
+    def device(self) -> DeviceTiming:
+        """The device's timing."""
+        return read_model(self.device_file, DeviceTiming, remedy="run `hemoseg plan --run DIR` first")
+
+    def plan(self) -> Plan:
+        """The plan."""
+        return read_model(self.plan_file, Plan, remedy="run `hemoseg plan --run DIR` first")
+
+    def splits(self) -> Splits:
+        """The splits."""
+        return read_model(self.splits_file, Splits, remedy="run `hemoseg plan --run DIR` first")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of the folder; the system lets go when this one ends, however it ends.
+
+        Raises:
+            ResourceError: another process works in the folder, or it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise ResourceError(
+                f"cannot be used: {error.strerror}",
+                where=self.path,
+                expected="a folder that can be written",
+                remedy="choose another --run folder",
+            ) from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ResourceError(
+                    "another process works in this run folder",
+                    where=self.path,
+                    expected="one process per run folder",
+                    remedy="wait for it, stop it, or choose another --run folder",
+                ) from error
+            yield
+
+
+def digest_of(value: BaseModel, *, exclude: set[str] | None = None) -> str:
+    """SHA-256 of a model's JSON, without some fields."""
+    data = value.model_dump(mode="json", exclude=exclude)
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,113 @@
+"""What the planner knows of a data set."""
+
+from statistics import median
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from hemoseg.anatomy import box_shape, head_box
+from hemoseg.geometry import Volume
+from hemoseg.labels import LabelTable
+from hemoseg.segmentation import measure_ml
+from hemoseg.types import FloatZYX, IntZYX, LabelMap
+
+CLIP_LOW_HU, CLIP_HIGH_HU = -20.0, 100.0
+"""Range in which the head is looked for: what brain windows keep, so that clipped data look the same."""
+
+
+class CaseFacts(BaseModel):
+    """What was measured of one case; axes (z, y, x) run to superior, posterior, left."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Name of the case."""
+    patient: str
+    """Whom it belongs to."""
+    source_sha256: str
+    """SHA-256 of image and label file, joined and hashed."""
+    shape: tuple[int, int, int]
+    """Voxels."""
+    spacing_mm: tuple[float, float, float]
+    """Distance between voxel centres."""
+    head_shape: tuple[int, int, int]
+    """Voxels of the head's bounding box."""
+    hu_min: float
+    """Smallest HU."""
+    hu_max: float
+    """Largest HU."""
+    class_ml: dict[str, float]
+    """Millilitres of each foreground class."""
+    class_mean_hu: dict[str, float]
+    """Mean HU of each foreground class that is present."""
+    warnings: tuple[str, ...]
+    """Doubts of the reader."""
+
+
+class Fingerprint(BaseModel):
+    """`fingerprint.json`: the data set in numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Schema version."""
+    dataset: str
+    """The data set's folder."""
+    dataset_name: str
+    """Its name."""
+    digest: str
+    """Digest of the data set's index: names and sizes of its files."""
+    labels: tuple[str, ...]
+    """Class names by number."""
+    cases: tuple[CaseFacts, ...]
+    """One entry per case."""
+
+    @property
+    def spacing_mm(self) -> FloatZYX:
+        """Median spacing along (z, y, x)."""
+        z, y, x = (median(case.spacing_mm[axis] for case in self.cases) for axis in range(3))
+        return z, y, x
+
+    @property
+    def head_mm(self) -> FloatZYX:
+        """Median extent of the head's box along (z, y, x), in mm."""
+        z, y, x = (median(case.head_shape[a] * case.spacing_mm[a] for case in self.cases) for a in range(3))
+        return z, y, x
+
+    @property
+    def clipped_hu(self) -> tuple[float, float] | None:
+        """The range that every case's HU were clipped to; None if true HU reach air and bone."""
+        low = min(case.hu_min for case in self.cases)
+        high = max(case.hu_max for case in self.cases)
+        return (low, high) if low > -500 else None
+
+
+def measure_case(
+    volume: Volume, labels: LabelMap, table: LabelTable, *, name: str, patient: str, source_sha256: str
+) -> CaseFacts:
+    """Measure one case. Pure."""
+    orientation = volume.grid.canonical_orientation()
+    grid = volume.grid.reoriented(orientation)
+    clamped = np.clip(orientation.apply(volume.hu), np.float32(CLIP_LOW_HU), np.float32(CLIP_HIGH_HU))
+    masks = {name: labels == number for name, number in table.foreground.items()}
+    shape: IntZYX = grid.shape
+    return CaseFacts(
+        name=name,
+        patient=patient,
+        source_sha256=source_sha256,
+        shape=shape,
+        spacing_mm=_rounded(grid.spacing_mm),
+        head_shape=box_shape(head_box(clamped)),
+        hu_min=float(volume.hu.min()),
+        hu_max=float(volume.hu.max()),
+        class_ml={name: round(measure_ml(mask, volume), 4) for name, mask in masks.items()},
+        class_mean_hu={name: round(float(volume.hu[m].mean()), 2) for name, m in masks.items() if m.any()},
+        warnings=volume.warnings,
+    )
+
+
+def _rounded(spacing_mm: FloatZYX) -> FloatZYX:
+    """Spacing to a nanometre: rounding errors of headers decide nothing."""
+    z, y, x = (round(value, 6) for value in spacing_mm)
+    return z, y, x

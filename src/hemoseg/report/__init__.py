@@ -1,0 +1,33 @@
+"""Results for people and programs: report.json, self-contained pages and their pictures.
+
+Names are loaded on first use: a command that draws nothing pays nothing for Pillow, Jinja or matplotlib.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "BRAIN_WINDOW": "hemoseg.report.figures",
+    "RunPage": "hemoseg.report.run",
+    "curves_png": "hemoseg.report.curves",
+    "data_uri": "hemoseg.report.html",
+    "montage_png": "hemoseg.report.figures",
+    "provenance": "hemoseg.report.findings",
+    "render": "hemoseg.report.html",
+    "result_json": "hemoseg.report.findings",
+    "versions": "hemoseg.report.findings",
+    "write_result": "hemoseg.report.scan",
+    "write_run_report": "hemoseg.report.run",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hemoseg.report' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,102 @@
+"""The result of one scan as a JSON value: millilitres, lesions, warnings, where it came from."""
+
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from hemoseg import __version__
+from hemoseg.geometry import Volume
+from hemoseg.segmentation import Lesion, Segmentation
+
+STAGES = ("start", "read", "prepare", "network", "restore", "write")
+"""Stages of segmenting one scan, in their order."""
+RESEARCH_USE_ONLY = "Research use only. Not a medical device. Not for diagnosis."
+"""Stands in every result."""
+NOTHING_FOUND = "no hemorrhage was segmented; this does not exclude one"
+"""Warning of a result without a bleeding voxel."""
+
+
+def result_json(segmentation: Segmentation, *, seconds: dict[str, float], provenance: dict[str, Any]) -> dict[str, Any]:
+    """The value of report.json; its keys are a contract.
+
+    Args:
+        segmentation: the result.
+        seconds: time in s by stage; added to the segmentation's own and stronger where both know one.
+        provenance: see the function `provenance`.
+
+    Returns:
+        Strict JSON: ml rounded to 0.001, mm to 0.01, s to 0.001. A stage that nobody measured is null.
+    """
+    volumes = segmentation.volume_ml
+    spent = {**segmentation.seconds, **seconds}
+    return {
+        "volume_ml": {name: round(value, 3) for name, value in volumes.items()},
+        "hemorrhage_ml": round(sum(volumes[name] for name in segmentation.table.bleeding), 3),
+        "lesions": [_lesion_json(lesion) for lesion in segmentation.lesions],
+        "model": asdict(segmentation.model),
+        "warnings": list(gather_warnings(segmentation)),
+        "seconds": {stage: round(spent[stage], 3) if stage in spent else None for stage in STAGES},
+        "provenance": provenance,
+    }
+
+
+def gather_warnings(segmentation: Segmentation) -> tuple[str, ...]:
+    """What a reader must know: doubts about the scan, the classes and the result; each once."""
+    numbers = [segmentation.table.foreground[name] for name in segmentation.table.bleeding]
+    found = bool(np.isin(segmentation.labels, numbers).any())
+    warnings = (
+        *(() if found else (NOTHING_FOUND,)),
+        *segmentation.volume.warnings,
+        *segmentation.warnings,
+        *segmentation.table.warnings(),
+    )
+    return tuple(dict.fromkeys(warnings))
+
+
+def provenance(volume: Volume) -> dict[str, Any]:
+    """Where a result comes from: software, machine, source by its hash, date.
+
+    Holds no path and no name of a person, machine or file.
+    """
+    return {
+        "research_use_only": RESEARCH_USE_ONLY,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "software": versions(),
+        "platform": platform.platform(),
+        "source": {
+            "sha256": volume.sha256,
+            "shape_zyx": list(volume.grid.shape),
+            "spacing_zyx_mm": [round(value, 4) for value in volume.grid.spacing_mm],
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of hemoseg and of what its numbers depend on."""
+    return {
+        "hemoseg": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": _installed("torch"),
+    }
+
+
+def _lesion_json(lesion: Lesion) -> dict[str, Any]:
+    return {
+        "class": lesion.class_name,
+        "volume_ml": round(lesion.volume_ml, 3),
+        "centroid_mm": [round(value, 2) for value in lesion.centroid_mm],
+        "slices": list(lesion.slices),
+    }
+
+
+def _installed(package: str) -> str:
+    """Version of a package, found without importing it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,77 @@
+"""The page of a training run: data, plan, results, curves, pictures, methods."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hemoseg.artifacts import write_text
+from hemoseg.report.findings import RESEARCH_USE_ONLY
+from hemoseg.report.html import render
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """What the page of a training run says."""
+
+    title: str
+    """Title of the page."""
+    dataset_name: str
+    """Name of the data set's folder."""
+    cases: int
+    """Cases of the data set."""
+    train_cases: int
+    """Cases trained on, in the folds that were run."""
+    held_out_cases: int
+    """Cases predicted by a model that never saw them."""
+    plan_rows: Sequence[tuple[str, str, str]]
+    """(name, value, reason) of each decision of the plan."""
+    mean: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """`mean` of evaluation.json: {class: {metric: {value, low, high, n}}}."""
+    per_case: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """{case: {class: {metric: value}}}; a metric without value is None, and `note` says why."""
+    notes: Sequence[str]
+    """What limits the result, like silver labels; and warnings."""
+    curves: Sequence[tuple[str, bytes]]
+    """(caption, PNG) of the curves of each training."""
+    montages: Sequence[tuple[str, bytes]]
+    """(caption, PNG) of predictions."""
+    methods: str
+    """How the model came about, as a paragraph; blank lines part paragraphs."""
+    provenance: Mapping[str, Any]
+    """Versions, hashes, seed, date."""
+
+
+def write_run_report(path: Path, page: RunPage) -> None:
+    """Write the page of a training run: one file that needs no network and no script.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    write_text(path, run_page(page))
+
+
+def run_page(page: RunPage) -> str:
+    """The page of a training run as HTML."""
+    return render(
+        "run.html.j2",
+        page=page,
+        research_use_only=RESEARCH_USE_ONLY,
+        metrics=_metric_names(page.mean),
+        columns=_columns(page.per_case),
+        paragraphs=[part.strip() for part in page.methods.split("\n\n") if part.strip()],
+    )
+
+
+def _metric_names(mean: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Every metric of any class, in the order of first use."""
+    return list(dict.fromkeys(metric for metrics in mean.values() for metric in metrics))
+
+
+def _columns(per_case: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, list[str]]:
+    """{class: metrics} over all cases: the columns of the table of cases."""
+    columns: dict[str, dict[str, None]] = {}
+    for classes in per_case.values():
+        for name, metrics in classes.items():
+            columns.setdefault(name, {}).update(dict.fromkeys(metric for metric in metrics if metric != "note"))
+    return {name: list(metrics) for name, metrics in columns.items()}

@@ -1,0 +1,67 @@
+"""The result of one scan on disk: mask.nii.gz, report.html, report.json."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from hemoseg.artifacts import dump_json, whole_folder
+from hemoseg.io import write_mask
+from hemoseg.report.figures import BRAIN_WINDOW, montage_png
+from hemoseg.report.findings import RESEARCH_USE_ONLY, result_json
+from hemoseg.report.html import data_uri, render
+from hemoseg.report.slices import is_stored_axially
+from hemoseg.segmentation import Segmentation
+
+LESIONS_SHOWN = 20
+"""Rows of the page's lesion table; report.json holds all."""
+
+
+def write_result(
+    segmentation: Segmentation, out: Path, *, seconds: dict[str, float], provenance: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the folder `out`/NAME of one scan; it appears whole or not at all, an older one goes.
+
+    Args:
+        segmentation: the result.
+        out: folder of all results.
+        seconds: time in s spent so far, by stage; `write` is measured here: mask and page.
+        provenance: see `hemoseg.report.provenance`.
+
+    Returns:
+        The value of report.json.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written.
+    """
+    volume = segmentation.volume
+    began = time.monotonic()
+    with whole_folder(out / volume.name) as folder:
+        write_mask(folder / "mask.nii.gz", segmentation.labels, volume)
+        result = result_json(segmentation, seconds=seconds, provenance=provenance)
+        (folder / "report.html").write_text(scan_page(segmentation, result), encoding="utf-8")
+        result["seconds"]["write"] = round(time.monotonic() - began, 3)
+        (folder / "report.json").write_text(dump_json(result), encoding="utf-8")
+    return result
+
+
+def scan_page(segmentation: Segmentation, result: dict[str, Any]) -> str:
+    """The page of one scan as HTML.
+
+    Args:
+        segmentation: the result.
+        result: its `result_json`.
+    """
+    montage = montage_png(segmentation.volume, segmentation.labels, table=segmentation.table)
+    return render(
+        "scan.html.j2",
+        name=segmentation.volume.name,
+        research_use_only=RESEARCH_USE_ONLY,
+        result=result,
+        bleeding=segmentation.table.bleeding,
+        lesions=result["lesions"][:LESIONS_SHOWN],
+        lesions_left=len(result["lesions"]) - LESIONS_SHOWN,
+        montage=data_uri(montage),
+        window=BRAIN_WINDOW,
+        stored_axially=is_stored_axially(segmentation.volume.grid),
+        seconds={stage: value for stage, value in result["seconds"].items() if value is not None},
+    )

@@ -1,0 +1,67 @@
+"""The state of a training, all that resuming to the same bits needs; written whole or not at all."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from hemoseg.artifacts import whole_file
+from hemoseg.errors import ArtifactError
+from hemoseg.nets.weights import distinct_weights, load_weights, read_tensors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Where a training stands."""
+
+    iteration: int
+    """Optimizer steps done."""
+    plan_sha256: str
+    """SHA-256 of the plan trained to."""
+    log_bytes: int
+    """Length of `train.jsonl` at this state."""
+
+
+def write_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, state: State) -> None:
+    """Write all that a resumed training needs to go on with the same bits."""
+    tensors = {f"weight.{name}": tensor for name, tensor in distinct_weights(network).items()}
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    for parameter, slot in optimizer.state.items():
+        if slot.get("momentum_buffer") is not None:
+            tensors[f"momentum.{names[id(parameter)]}"] = slot["momentum_buffer"].cpu().contiguous()
+    metadata = {
+        "iteration": str(state.iteration),
+        "plan_sha256": state.plan_sha256,
+        "log_bytes": str(state.log_bytes),
+    }
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, plan_sha256: str) -> State:
+    """Put network and optimizer where `write_state` found them.
+
+    Raises:
+        ArtifactError: absent, damaged, or of another plan.
+    """
+    tensors, metadata = read_tensors(path)
+    if metadata.get("plan_sha256") != plan_sha256:
+        raise ArtifactError(
+            "the state of a training to another plan",
+            where=path,
+            expected=f"a state of the plan {plan_sha256[:12]}",
+            remedy="use a new run folder, or delete this file to train this fold anew",
+        )
+    weights = {n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")}
+    load_weights(network, weights, where=path)
+    for name, parameter in network.named_parameters():
+        if f"momentum.{name}" in tensors:
+            buffer = tensors[f"momentum.{name}"].to(parameter.device)
+            optimizer.state[parameter]["momentum_buffer"] = buffer
+    return State(
+        iteration=int(metadata["iteration"]),
+        plan_sha256=metadata["plan_sha256"],
+        log_bytes=int(metadata["log_bytes"]),
+    )

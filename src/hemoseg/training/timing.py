@@ -1,0 +1,44 @@
+"""How fast this machine trains: the one place where a clock has a say, before planning."""
+
+import time
+from statistics import median
+
+import torch
+
+from hemoseg.nets import build_network, keep_freed_memory
+from hemoseg.plan import Configuration, Plan
+from hemoseg.training.loss import deep_loss
+
+WARM_UP = 2
+"""Steps that are not counted: libraries choose their kernels in them."""
+
+
+def measure_step_seconds(plan: Plan, configuration: Configuration, *, device: str, steps: int) -> float:
+    """Median wall seconds of one optimizer step of a configuration, on random patches."""
+    keep_freed_memory()
+    network = build_network(plan, configuration).to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
+    generator = torch.Generator().manual_seed(0)
+    shape = (configuration.batch_size, plan.input_channels(configuration), *configuration.patch_size)
+    inputs = torch.rand(shape, generator=generator).to(device)
+    labels = (inputs[:, 0] * len(plan.labels)).long()
+    seconds = []
+    for _ in range(WARM_UP + steps):
+        began = time.monotonic()
+        with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
+            outputs = network(inputs)
+        loss, _ = deep_loss(outputs, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
+        optimizer.step()
+        loss.item()  # waits for the device
+        seconds.append(time.monotonic() - began)
+    return median(seconds[WARM_UP:])
+
+
+def supports_bf16(device: str) -> bool:
+    """Whether the device computes bf16 natively: a fact of the machine, not of a clock."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,84 @@
+"""ITK has its own NIfTI reader and writer and keeps LPS as we do: positions must agree.
+
+Tolerance 0.001 mm: headers hold float32, so an offset of 500 mm is known to 0.00003 mm, and ITK takes the
+direction from the sform or from a quaternion.
+"""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemoseg.io import read_labels, read_scan, write_mask
+from nifti_files import head_hu, random_rotation
+
+TOLERANCE_MM = 1e-3
+
+
+def itk_image(hu, seed, spacing, origin, *, mirrored):
+    rotation = random_rotation(np.random.default_rng(seed))
+    if mirrored:
+        rotation = rotation * [1, 1, -1]
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing(spacing)
+    image.SetOrigin(origin)
+    image.SetDirection(rotation.ravel().tolist())
+    return image
+
+
+def assert_same_places(grid, image):
+    z, y, x = grid.shape
+    assert image.GetSize()[:3] == (x, y, z)
+    for index in ((0, 0, 0), (z - 1, 0, 0), (0, y - 1, 0), (0, 0, x - 1), (z - 1, y - 1, x - 1)):
+        ours = grid.world([float(i) for i in index])
+        theirs = image.TransformIndexToPhysicalPoint(index[::-1])
+        np.testing.assert_allclose(ours, theirs, atol=TOLERANCE_MM)
+    np.testing.assert_allclose(grid.spacing_mm, image.GetSpacing()[2::-1], rtol=1e-5)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    spacing=st.tuples(*[st.floats(0.2, 8.0)] * 3),
+    origin=st.tuples(*[st.floats(-500.0, 500.0)] * 3),
+    mirrored=st.booleans(),
+    dtype=st.sampled_from([np.int16, np.float32]),
+    ending=st.sampled_from([".nii", ".nii.gz"]),
+)
+@settings(deadline=None, max_examples=60)
+def test_scan_written_by_itk(tmp_path_factory, seed, spacing, origin, mirrored, dtype, ending):
+    folder = tmp_path_factory.getbasetemp()
+    image = itk_image(head_hu(seed=seed).astype(dtype), seed, spacing, origin, mirrored=mirrored)
+    sitk.WriteImage(image, folder / f"itk{ending}")
+    volume = read_scan(folder / f"itk{ending}")
+    np.testing.assert_array_equal(volume.hu, sitk.GetArrayFromImage(image))
+    assert_same_places(volume.grid, image)
+    assert not [text for text in volume.warnings if "sform" in text or "sheared" in text]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_mask_is_read_by_itk_in_the_place_of_its_scan(tmp_path, mirrored):
+    hu = head_hu()
+    image = itk_image(hu, 3, (0.45, 0.47, 5.0), (10.0, -20.0, 300.0), mirrored=mirrored)
+    sitk.WriteImage(image, tmp_path / "scan.nii.gz")
+    mask = (hu > 100).astype(np.uint8)
+    write_mask(tmp_path / "mask.nii.gz", mask, read_scan(tmp_path / "scan.nii.gz"))
+    again = sitk.ReadImage(tmp_path / "mask.nii.gz")
+    assert again.GetPixelID() == sitk.sitkUInt8
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(again), mask)
+    assert_same_places(read_labels(tmp_path / "mask.nii.gz")[1], image)
+    np.testing.assert_allclose(again.GetOrigin(), image.GetOrigin(), atol=TOLERANCE_MM)
+    np.testing.assert_allclose(again.GetDirection(), image.GetDirection(), atol=1e-5)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["nifti/cranium.nii.gz", "phe-sich/imagesTr/PHESICH_0001_0000.nii.gz"])
+def test_real_scans(data, name):
+    volume = read_scan(data / name)
+    image = sitk.ReadImage(data / name)
+    np.testing.assert_array_equal(volume.hu, np.maximum(sitk.GetArrayFromImage(image), -1024))
+    assert_same_places(volume.grid, image)
+    affine = volume.grid.affine_lps
+    np.testing.assert_allclose(affine[:3, 3], image.GetOrigin(), atol=TOLERANCE_MM)
+    direction = np.array(image.GetDirection()).reshape(3, 3)[:, ::-1]
+    np.testing.assert_allclose(np.array(volume.grid.direction).T, direction, atol=1e-6)

@@ -1,0 +1,219 @@
+"""Folders of label files: pairing, hygiene, the JSON value and the table."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hemoseg.artifacts import dump_json
+from hemoseg.errors import GeometryError, InputError, LabelError
+from hemoseg.evaluation import evaluate_folders, evaluate_pairs, format_table
+from hemoseg.labels import LabelTable
+
+AFFINE = np.diag([-0.5, -0.5, 5.0, 1.0])
+LABELS = {"background": 0, "hemorrhage": 1, "edema": 2}
+
+
+def write(path: Path, *, value: int = 1, rows: int = 2, affine: np.ndarray = AFFINE, slices: int = 3) -> None:
+    """A label map (x, y, z) with a box of `rows` x 4 pixels in one slice; no box if the value is 0."""
+    array = np.zeros((8, 8, slices), dtype=np.uint8)
+    array[:4, :rows, 1] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, affine), path)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions and references of the cases a and b; b is predicted with half its rows."""
+    predictions, references = tmp_path / "predictions", tmp_path / "data" / "labelsTr"
+    write(predictions / "a.nii.gz")
+    write(predictions / "b" / "mask.nii.gz", rows=1)
+    write(references / "a.nii.gz")
+    write(references / "b.nii")
+    return predictions, references
+
+
+def describe(path: Path, labels: object) -> Path:
+    path.write_text(json.dumps({"labels": labels}))
+    return path
+
+
+def test_flat_and_nested_predictions(folders):
+    result = evaluate_folders(*folders, labels=None)
+    assert result["protocol"] == "extended"
+    assert [case["case"] for case in result["cases"]] == ["a", "b"]
+    assert [case["classes"]["1"]["dice"] for case in result["cases"]] == [1.0, pytest.approx(2 / 3)]
+    assert result["cases"][1]["classes"]["1"]["volume_error_ml"] == pytest.approx(-4 * 1.25 / 1000)
+    assert result["mean"]["1"]["rvd"] == {"value": 0.25, "low": 0.0, "high": 0.5, "n": 2}
+    assert set(result["rules"]) == set(result["mean"]["1"]) == set(result["cases"][0]["classes"]["1"])
+
+
+def test_value_is_strict_json_and_the_same_each_time(folders):
+    describe(folders[1].parent / "dataset.json", LABELS)
+    text = dump_json(evaluate_folders(*folders, labels=None))
+    assert text == dump_json(evaluate_folders(*folders, labels=None))
+    edema = json.loads(text)["mean"]["edema"]
+    assert edema["dice"] == {"value": None, "low": None, "high": None, "n": 0}
+    assert edema["volume_error_ml"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 2}
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_class_names_are_found_near_the_references(folders, place):
+    describe(folders[1] / place / "dataset.json", LABELS)
+    assert list(evaluate_folders(*folders, labels=None)["mean"]) == ["hemorrhage", "edema"]
+
+
+def test_class_names_given_come_first(folders, tmp_path):
+    describe(folders[1] / "dataset.json", LABELS)
+    given = describe(tmp_path / "names.json", {"background": 0, "iph": 1})
+    assert list(evaluate_folders(*folders, labels=given)["mean"]) == ["iph"]
+
+
+def test_numbers_found_are_names(folders):
+    """A number that occurs in one case is a class of all cases."""
+    write(folders[0] / "c.nii", value=7)
+    write(folders[1] / "c.nii", value=7)
+    result = evaluate_folders(*folders, labels=None)
+    assert list(result["mean"]) == ["1", "7"]
+    assert result["mean"]["7"]["dice"]["n"] == 1
+    assert result["cases"][2]["classes"]["7"]["dice"] == 1
+    assert "both empty" in result["cases"][0]["classes"]["7"]["note"]
+
+
+def test_false_alarms_on_references_without_any_class_are_measured(tmp_path):
+    write(tmp_path / "p" / "a.nii")
+    write(tmp_path / "r" / "a.nii", value=0)
+    classes = evaluate_folders(tmp_path / "p", tmp_path / "r", labels=None)["cases"][0]["classes"]
+    assert classes["1"]["dice"] == 0
+    assert classes["1"]["rvd"] is None
+
+
+def test_cases_named_are_the_only_ones(folders):
+    write(folders[1] / "unpredicted.nii.gz")
+    result = evaluate_folders(*folders, labels=None, cases=["b"])
+    assert [case["case"] for case in result["cases"]] == ["b"]
+
+
+def test_pairs_of_files(folders):
+    pairs = [("x", folders[0] / "a.nii.gz", folders[1] / "a.nii.gz")]
+    result = evaluate_pairs(pairs, LabelTable(("background", "iph")))
+    assert result["cases"][0]["case"] == "x"
+    assert result["mean"]["iph"]["dice"]["value"] == 1
+
+
+def refused(folders: tuple[Path, Path], kind: type[Exception], *parts: str, **options: object) -> None:
+    with pytest.raises(kind) as caught:
+        evaluate_folders(*folders, **{"labels": None, **options})
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_cases_on_one_side_only_are_all_named(folders):
+    for number in range(10):
+        write(folders[1] / f"case_{number}.nii.gz")
+    write(folders[0] / "extra.nii.gz")
+    refused(folders, InputError, "10 cases: case_0", "case_7, …", "no reference for 1 case: extra")
+    refused(folders, InputError, "no prediction for 1 case: zz; no reference for 1 case: zz", cases=["a", "zz"])
+
+
+def test_case_given_twice_is_refused(folders):
+    write(folders[0] / "b.nii.gz")
+    refused(folders, InputError, "two files for case b")
+
+
+def test_absent_or_empty_folders_are_refused(folders, tmp_path):
+    refused((tmp_path / "nowhere", folders[1]), InputError, "no such folder")
+    (tmp_path / "empty").mkdir()
+    refused((tmp_path / "empty", tmp_path / "empty"), InputError, "no cases", "PREDICTIONS come first")
+
+
+def test_hidden_and_other_files_are_passed_over(folders):
+    for name in (".a.nii.gz", "report.html"):
+        (folders[0] / name).write_text("")
+    (folders[0] / "notes").mkdir()
+    write(folders[1] / "deep" / "mask.nii.gz")
+    assert len(evaluate_folders(*folders, labels=None)["cases"]) == 2
+
+
+def test_other_shape_is_refused(folders):
+    write(folders[0] / "a.nii.gz", slices=4)
+    refused(folders, GeometryError, "a.nii.gz", "(4, 8, 8)", "(3, 8, 8)")
+
+
+@pytest.mark.parametrize(("shift_mm", "accepted"), [(0.09, True), (0.11, False)])
+def test_place_may_differ_by_a_tenth_of_a_millimeter(folders, shift_mm, accepted):
+    moved = AFFINE.copy()
+    moved[2, 3] += shift_mm
+    write(folders[0] / "a.nii.gz", affine=moved)
+    if accepted:
+        evaluate_folders(*folders, labels=None)
+    else:
+        refused(folders, GeometryError, "a.nii.gz", "0.11 mm apart", "within 0.1 mm")
+
+
+def test_values_outside_the_table_are_refused(folders):
+    describe(folders[1] / "dataset.json", LABELS)
+    write(folders[0] / "a.nii.gz", value=255)
+    refused(folders, LabelError, "255", "a.nii.gz", "divide by 255")
+
+
+def test_numbers_without_a_class_in_common_are_refused(folders):
+    write(folders[0] / "a.nii.gz", value=255)
+    write(folders[0] / "b" / "mask.nii.gz", value=255)
+    refused(folders, LabelError, "predictions hold 255, references 1", "divide by 255")
+
+
+def test_files_without_any_class_are_refused_if_none_is_named(tmp_path):
+    write(tmp_path / "p" / "a.nii", value=0)
+    write(tmp_path / "r" / "a.nii", value=0)
+    refused((tmp_path / "p", tmp_path / "r"), LabelError, "1 label values from 0 to 0", "--labels")
+    named = describe(tmp_path / "names.json", LABELS)
+    result = evaluate_folders(tmp_path / "p", tmp_path / "r", labels=named)
+    assert result["mean"]["hemorrhage"]["dice"]["n"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "part"),
+    [
+        ("{", InputError, "cannot be read as JSON"),
+        ("[]", InputError, "no labels"),
+        ('{"labels": [0, 1]}', InputError, "no labels"),
+        ('{"labels": {"background": 0, "iph": 2}}', LabelError, "without a gap"),
+        ('{"labels": {"background": 0, "iph": 1, "ignore": 2}}', LabelError, "ignore"),
+    ],
+)
+def test_labels_file_that_says_nothing_is_refused(folders, tmp_path, content, kind, part):
+    path = tmp_path / "names.json"
+    path.write_text(content)
+    refused(folders, kind, "names.json", part, labels=path)
+
+
+def test_labels_file_that_is_absent_is_refused(folders, tmp_path):
+    refused(folders, InputError, "cannot be read", labels=tmp_path / "absent.json")
+
+
+@pytest.fixture
+def show() -> Callable[[object], list[list[str]]]:
+    """The rows of a table as printed, each as its words."""
+
+    def printed(table: object) -> list[list[str]]:
+        console = Console(width=100, color_system=None)
+        with console.capture() as capture:
+            console.print(table)
+        return [line.replace("│", " ").split() for line in capture.get().splitlines()]
+
+    return printed
+
+
+def test_table_shows_means_intervals_and_n(folders, show):
+    describe(folders[1] / "dataset.json", {"background": 0, "[red]bleed": 1, "edema": 2})
+    rows = show(format_table(evaluate_folders(*folders, labels=None)))
+    assert rows[0] == ["Protocol", "extended,", "2", "cases"]
+    assert ["[red]bleed", "dice", "0.833", "[0.667,", "1.000]", "2"] in rows
+    assert ["rvd", "0.250", "[0.000,", "0.500]", "2"] in rows
+    assert ["volume_error_ml", "-0.003", "[-0.005,", "0.000]", "2"] in rows
+    assert ["edema", "dice", "–", "–", "0"] in rows

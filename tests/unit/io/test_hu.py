@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hemoseg.errors import InputError
+from hemoseg.io.hu import tidy_hu
+from nifti_files import head_hu
+
+WHERE = Path("scan.nii.gz")
+
+
+def tidy(values, *, assume_hu=False):
+    return tidy_hu(np.array(values, dtype=np.float32), assume_hu=assume_hu, where=WHERE)
+
+
+def test_true_hu_pass_without_a_word():
+    hu, warnings = tidy(head_hu())
+    np.testing.assert_array_equal(hu, head_hu())
+    assert warnings == ()
+
+
+@pytest.mark.parametrize("padding", [-1025, -2000, -2048, -3024])
+def test_padding_becomes_air_and_is_counted(padding):
+    values = head_hu()
+    values[0, 0, :3] = padding
+    hu, (warning,) = tidy(values)
+    assert hu.min() == -1024
+    assert hu[0, 0, :3].tolist() == [-1024] * 3
+    np.testing.assert_array_equal(hu[1:], values[1:])
+    assert warning.startswith("3 voxels below -1024 HU")
+    assert str(padding) in warning
+
+
+def test_clipped_hu_are_accepted_with_a_warning():
+    _, (warning,) = tidy(np.clip(head_hu(), -20, 100))
+    assert "clipped to [-20, 100]" in warning
+
+
+def test_brain_window_from_air_to_bone_is_not_called_clipped():
+    assert tidy(np.clip(head_hu(), -150, 100))[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (np.full((2, 3, 4), -7), "the same value -7"),
+        ((head_hu() + 1010) // 8, "none below 0"),
+        (head_hu() + 1024, "none below 0"),
+        ((head_hu() + 1010) / 2000, "none below 0"),
+        (head_hu() / 700, "normalized"),
+        (head_hu() - 1024 + 2000 * (head_hu() > 500), "no soft tissue"),
+        (np.where(head_hu() < -990, -32768, head_hu()), "values from -32768"),
+        (head_hu() * 1e4, "damaged or no CT"),
+    ],
+    ids=["constant", "8-bit", "raw", "unit range", "z-scored", "offset", "absurd padding", "huge"],
+)
+def test_other_numbers_are_refused_unless_taken_as_hu(values, text):
+    with pytest.raises(InputError, match=text) as caught:
+        tidy(values)
+    assert "--assume-hu" in caught.value.remedy
+    _, warnings = tidy(values, assume_hu=True)
+    assert "taken as HU on request" in warnings[0]
+    assert caught.value.found in warnings[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("assume_hu", [False, True])
+def test_values_that_are_not_finite_are_counted_and_placed(value, assume_hu):
+    values = head_hu().astype(np.float32)
+    values[3, 4, 5] = values[5, 0, 0] = value
+    with pytest.raises(InputError, match=r"2 voxels are NaN or infinite.*\(3, 4, 5\)"):
+        tidy(values, assume_hu=assume_hu)

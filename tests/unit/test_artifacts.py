@@ -1,0 +1,94 @@
+import hashlib
+import json
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from hemoseg import artifacts
+from hemoseg.errors import ArtifactError, ResourceError
+
+
+class Note(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    version: Literal[1] = 1
+    text: str
+
+
+def write_half(path):
+    path.write_text("half")
+    raise ZeroDivisionError
+
+
+def test_whole_file_appears_under_its_name_and_leaves_nothing_else(tmp_path):
+    with artifacts.whole_file(tmp_path / "new" / "a.nii.gz") as temporary:
+        assert temporary.name.endswith(".nii.gz")
+        temporary.write_text("done")
+    assert [(p.name, p.read_text()) for p in (tmp_path / "new").iterdir()] == [("a.nii.gz", "done")]
+
+
+def test_failure_keeps_the_old_file_and_no_temporary(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), artifacts.whole_file(path) as temporary:
+        write_half(temporary)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_disk_failure_is_a_resource_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        artifacts.write_text(tmp_path / "file" / "a.txt", "x")
+    with pytest.raises(ResourceError), artifacts.whole_folder(tmp_path / "file" / "sub"):
+        pass
+
+
+def test_whole_folder_replaces_an_older_one(tmp_path):
+    folder = tmp_path / "result"
+    for text in ("old", "new"):
+        with artifacts.whole_folder(folder) as temporary:
+            (temporary / f"{text}.txt").write_text(text)
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+    assert [p.name for p in folder.iterdir()] == ["new.txt"]
+
+
+def test_failed_folder_keeps_the_old_one(tmp_path):
+    folder = tmp_path / "result"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError), artifacts.whole_folder(folder) as temporary:
+        write_half(temporary / "half.txt")
+    assert [p.name for p in tmp_path.iterdir()] == ["result"]
+    assert [p.name for p in folder.iterdir()] == ["old.txt"]
+
+
+def test_json_refuses_nan_and_keeps_text(tmp_path):
+    path = tmp_path / "a.json"
+    artifacts.write_json(path, {"a": "µ"})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": "µ"}
+    assert "µ" in path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        artifacts.write_json(path, float("nan"))
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": "µ"}
+
+
+def test_model_round_trip(tmp_path):
+    path = tmp_path / "note.json"
+    artifacts.write_model(path, Note(text="x"))
+    assert artifacts.read_model(path, Note, remedy="again") == Note(text="x")
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", '{"text": 1}', '{"version": 2, "text": "x"}', '{"text": "x", "more": 1}']
+)
+def test_absent_foreign_and_future_files_are_artifact_errors(tmp_path, text):
+    path = tmp_path / "note.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ArtifactError, match="run the stage again"):
+        artifacts.read_model(path, Note, remedy="run the stage again")
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert artifacts.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()

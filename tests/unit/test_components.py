@@ -1,0 +1,40 @@
+import numpy as np
+
+from hemoseg.components import largest_component, split_components
+
+
+def test_touching_corners_are_one_component_and_gaps_are_two():
+    mask = np.zeros((4, 4, 4), dtype=bool)
+    mask[0, 0, 0] = mask[1, 1, 1] = mask[3, 3, 3] = True
+    parts = list(split_components(mask))
+    assert [(corner, int(part.sum()), part.shape) for corner, part in parts] == [
+        ((0, 0, 0), 2, (2, 2, 2)),
+        ((3, 3, 3), 1, (1, 1, 1)),
+    ]
+
+
+def test_box_of_one_component_leaves_out_another_that_reaches_into_it():
+    mask = np.zeros((1, 5, 5), dtype=bool)
+    mask[0, 0, :] = mask[0, :, 0] = True
+    mask[0, 2:4, 2:4] = True
+    (_, ell), (corner, square) = split_components(mask)
+    assert ell.sum() == 9
+    assert (corner, square.sum()) == ((0, 2, 2), 4)
+
+
+def test_no_voxels_no_components():
+    assert list(split_components(np.zeros((2, 2, 2), dtype=bool))) == []
+
+
+def test_largest_component_uses_faces_only():
+    mask = np.zeros((3, 3, 3), dtype=bool)
+    mask[0, 0, 0] = True
+    mask[1, 1, 1] = mask[1, 1, 2] = True
+    assert np.argwhere(largest_component(mask)).tolist() == [[1, 1, 1], [1, 1, 2]]
+
+
+def test_largest_of_equals_is_the_first_and_empty_stays_empty():
+    mask = np.zeros((1, 1, 5), dtype=bool)
+    assert not largest_component(mask).any()
+    mask[0, 0, [0, 4]] = True
+    assert np.argwhere(largest_component(mask)).tolist() == [[0, 0, 0]]

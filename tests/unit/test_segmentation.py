@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from hemoseg.geometry import Grid, Slice, Volume, uniform_slices
+from hemoseg.labels import LabelTable
+from hemoseg.segmentation import ModelIdentity, Segmentation, measure_ml
+
+GRID = Grid(
+    shape=(4, 10, 10),
+    spacing_mm=(5.0, 1.0, 2.0),
+    origin_lps_mm=(0.0, 0.0, 100.0),
+    direction=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+)
+VOLUME = Volume(hu=np.zeros((4, 10, 10), dtype=np.float32), grid=GRID, slices=uniform_slices(GRID), name="case")
+
+
+def segmentation(labels):
+    return Segmentation(
+        labels=labels,
+        table=LabelTable(("background", "hemorrhage", "edema")),
+        volume=VOLUME,
+        model=ModelIdentity(name="m", version="1", sha256="0", notice="research use only"),
+    )
+
+
+def test_millilitres_by_hand():
+    labels = np.zeros((4, 10, 10), dtype=np.uint8)
+    labels[1:3, 0:5, 0:4] = 1  # 40 voxels of 10 mm3
+    labels[3, 9, 9] = 2
+    result = segmentation(labels)
+    assert result.volume_ml == {"hemorrhage": pytest.approx(0.4), "edema": pytest.approx(0.01)}
+    assert result.hemorrhage_ml == pytest.approx(0.4)
+
+
+def test_lesions_come_with_the_largest_first():
+    labels = np.zeros((4, 10, 10), dtype=np.uint8)
+    labels[0, 0, 0] = 1
+    labels[2:4, 4:6, 4:6] = 1
+    large, small = segmentation(labels).lesions
+    assert (large.volume_ml, small.volume_ml) == (pytest.approx(0.08), pytest.approx(0.01))
+    assert large.slices == (2, 3)
+    assert large.centroid_mm == pytest.approx((4.5 * 2, 4.5, 100 + 2.5 * 5))
+    assert small.centroid_mm == pytest.approx((0, 0, 100))
+
+
+def test_slices_weigh_what_they_say():
+    uneven = Volume(
+        hu=VOLUME.hu,
+        grid=GRID,
+        slices=tuple(Slice(weight_mm=w, source=str(i)) for i, w in enumerate((1.0, 2.0, 3.0, 4.0))),
+        name="case",
+    )
+    mask = np.zeros((4, 10, 10), dtype=bool)
+    mask[:, 0, 0] = True
+    assert measure_ml(mask, uneven) == pytest.approx((1 + 2 + 3 + 4) * 2 / 1000)
+    assert measure_ml(mask[2:], uneven, first_slice=2) == pytest.approx((3 + 4) * 2 / 1000)
+
+
+def test_nothing_segmented_is_nought():
+    result = segmentation(np.zeros((4, 10, 10), dtype=np.uint8))
+    assert result.hemorrhage_ml == 0
+    assert result.lesions == ()
