@@ -12,11 +12,12 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test check dev peers clean
+.PHONY: help demo test check dev system peers clean
+.NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^$$/q; s/^# //p' Makefile
 
 demo: .venv/.stamp-run
 	$(BIN)/hemoseg demo --out demo
@@ -33,7 +34,6 @@ check: dev
 
 dev: .venv/.stamp-dev
 
-.PHONY: system
 system:
 	$(if $(SYSTEM),.ci/system-packages chromium)
 

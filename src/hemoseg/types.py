@@ -16,5 +16,9 @@ Channels = Float32[np.ndarray, "c z y x"]
 """What a network sees, axes (c, z, y, x), without unit."""
 LabelMap = UInt8[np.ndarray, "z y x"]
 """One class number per voxel, 0 is background, axes (z, y, x)."""
+NewLabelMap = UInt8[np.ndarray, "nz ny nx"]
+"""A label map on another grid than the one it was made from."""
+NewStack = Float32[np.ndarray, "*c nz ny nx"]
+"""A volume, or channels of one, on another grid than the one it was made from."""
 Mask = Bool[np.ndarray, "z y x"]
 """One class, axes (z, y, x)."""

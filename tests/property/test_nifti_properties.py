@@ -2,6 +2,7 @@
 
 import gzip
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hemoseg.errors import HemosegError, InputError
+from hemoseg.errors import InputError
 from hemoseg.geometry import Grid, Volume, uniform_slices
 from hemoseg.io import read_labels, read_scan, write_mask, write_scan
 from nifti_files import head_hu, random_rotation, save
@@ -32,14 +33,11 @@ def good(folder):
 
 def volume_or_error(path):
     """Read as a scan and as labels: only our own errors may come out."""
-    try:
+    with suppress(InputError):
         read_labels(path)
-    except HemosegError as error:
-        assert isinstance(error, InputError)
     try:
         volume = read_scan(path, assume_hu=True)
-    except InputError as error:
-        assert error.remedy
+    except InputError:
         return None
     assert np.all(np.isfinite(volume.hu))
     assert np.all(np.isfinite(volume.grid.affine_lps))

@@ -81,12 +81,12 @@ def report(
     """Write the page of a run: data, plan, curves, results, pictures -> report.html; and model/."""
 
     from hemoseg.cli.runs import open_run
-    from hemoseg.pipeline.conclude import bundle_stage, read_evaluation
+    from hemoseg.pipeline.conclude import bundle_stage
     from hemoseg.pipeline.page import report_stage
 
     folder = open_run(run_dir)
     with folder.lock():
         plan = folder.plan()
-        bundle_stage(folder, plan, read_evaluation(folder))
+        bundle_stage(folder)
         page = report_stage(folder, plan)
     typer.echo(f"report: {page}\nmodel:  {folder.model}")

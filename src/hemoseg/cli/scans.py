@@ -91,7 +91,8 @@ def _segment_one(
     result = model.segment(volume, watch=_tiles(watch))
     watch.finish()
     seconds = {"start": start, "read": read, **result.seconds}
-    return write_result(result, out, seconds=seconds, provenance=provenance(volume))
+    value: dict[str, Any] = write_result(result, out, seconds=seconds, provenance=provenance(volume))
+    return value
 
 
 def _tiles(watch: Bars) -> Callable[[int, int], None]:
@@ -118,4 +119,4 @@ def _refuse_doubles(names: list[str]) -> None:
 def _seconds_since_start() -> float:
     import psutil
 
-    return max(0.0, time.time() - psutil.Process().create_time())
+    return max(0.0, time.time() - float(psutil.Process().create_time()))

@@ -126,7 +126,7 @@ def apply_draw(
     """
     low, _ = hu_range(windows)
     hu = _cut(case.hu, draw.corner, patch_size, fill=low)
-    labels = _cut(case.labels, draw.corner, patch_size, fill=0)
+    labels = _cut(case.labels, draw.corner, patch_size, fill=0.0)
     flips = tuple(slice(None, None, -1 if flip else 1) for flip in draw.flips)
     hu = hu[flips] + np.float32(draw.shift_hu)
     if draw.noise_hu:
@@ -134,7 +134,7 @@ def apply_draw(
         hu += noise * np.float32(draw.noise_hu)
     channels = apply_windows(hu, windows)
     if case.previous is not None:
-        previous = _cut(case.previous, draw.corner, patch_size, fill=0)[flips]
+        previous = _cut(case.previous, draw.corner, patch_size, fill=0.0)[flips]
         channels = np.concatenate([channels, one_hot(previous, classes)])
     return channels, np.ascontiguousarray(labels[flips])
 

@@ -46,9 +46,7 @@ class _Seen:
     content: str
 
 
-def check_dataset(
-    dataset: Dataset, *, progress: Callable[[int, int, str], None] | None = None
-) -> tuple[Finding, ...]:
+def check_dataset(dataset: Dataset, *, progress: Callable[[int, int, str], None] | None = None) -> tuple[Finding, ...]:
     """Read every case and report errors, warnings and notes, in this order.
 
     Args:
@@ -87,9 +85,7 @@ def _look(case: Case, volume: Volume) -> _Seen:
 
 def _case_findings(case: Case, volume: Volume, *, empty: bool) -> list[Finding]:
     remedy = "check that this is meant; see the limits in the documentation"
-    findings = [
-        Finding(case=case.name, severity="warning", found=text, remedy=remedy) for text in volume.warnings
-    ]
+    findings = [Finding(case=case.name, severity="warning", found=text, remedy=remedy) for text in volume.warnings]
     if empty:
         remedy = "none, if this patient has no bleed; else the label is missing"
         findings.append(Finding(case=case.name, severity="note", found="the label is empty", remedy=remedy))

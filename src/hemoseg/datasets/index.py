@@ -87,8 +87,7 @@ def index_dataset(root: Path) -> Dataset:
     _check_count(description.get("numTraining"), len(names), where=path)
     patients = _patients(root / PATIENTS, names)
     cases = tuple(
-        Case(name=name, image=images[name + CHANNEL], label=labels[name], patient=patients[name])
-        for name in names
+        Case(name=name, image=images[name + CHANNEL], label=labels[name], patient=patients[name]) for name in names
     )
     return Dataset(root=root, name=root.resolve().name, table=table, cases=cases, digest=_digest(text, cases))
 

@@ -1,6 +1,5 @@
-"""Voxel counts and the metrics made from them."""
+"""Metrics of overlap and volume, made from voxel counts."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -8,37 +7,12 @@ import numpy as np
 from hemoseg.types import Mask
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Voxels of two masks on one grid."""
-
-    reference: int
-    """Voxels of the reference."""
-    prediction: int
-    """Voxels of the prediction."""
-    both: int
-    """Voxels that both hold."""
-
-
-def count_voxels(reference: Mask, prediction: Mask) -> Counts:
-    """Voxels of the reference, of the prediction and of both.
-
-    Args:
-        reference: axes (z, y, x).
-        prediction: on the same grid.
-    """
-    return Counts(
-        reference=int(np.count_nonzero(reference)),
-        prediction=int(np.count_nonzero(prediction)),
-        both=int(np.count_nonzero(reference & prediction)),
-    )
-
-
-def dice(counts: Counts, *, both_empty: Literal["one", "nan"]) -> float:
+def dice(reference: Mask, prediction: Mask, *, both_empty: Literal["one", "nan"]) -> float:
     """Dice similarity coefficient 2|R∩P| / (|R| + |P|), in [0, 1].
 
     Args:
-        counts: voxels of reference R and prediction P.
+        reference: mask R, axes (z, y, x).
+        prediction: mask P on the same grid.
         both_empty: score when R and P are both empty. No default: libraries return 0, 1 or NaN here,
             and the choice moves the mean over a cohort.
 
@@ -47,22 +21,23 @@ def dice(counts: Counts, *, both_empty: Literal["one", "nan"]) -> float:
         doi:10.1038/s41592-023-02150-0.
 
     Example:
-        >>> dice(Counts(reference=6, prediction=4, both=3), both_empty="nan")
-        0.6
+        >>> dice(np.array([[[True, True, True]]]), np.array([[[True, False, False]]]), both_empty="nan")
+        0.5
     """
-    total = counts.reference + counts.prediction
+    total = _count(reference) + _count(prediction)
     if total == 0:
         return 1.0 if both_empty == "one" else float("nan")
-    return 2 * counts.both / total
+    return 2 * _count(reference & prediction) / total
 
 
-def rvd(counts: Counts, *, both_empty: Literal["zero", "nan"]) -> float:
+def rvd(reference: Mask, prediction: Mask, *, both_empty: Literal["zero", "nan"]) -> float:
     """Absolute relative volume difference |P - R| / R, in [0, ∞]; infinite if R alone is empty.
 
     On one grid the ratio of volumes is the ratio of voxel counts.
 
     Args:
-        counts: voxels of reference R and prediction P.
+        reference: mask R, axes (z, y, x).
+        prediction: mask P on the same grid.
         both_empty: score when R and P are both empty, where the ratio is 0/0.
 
     Source:
@@ -70,25 +45,31 @@ def rvd(counts: Counts, *, both_empty: Literal["zero", "nan"]) -> float:
         the absolute value is the INSTANCE 2022 challenge's.
 
     Example:
-        >>> rvd(Counts(reference=4, prediction=3, both=0), both_empty="nan")
-        0.25
+        >>> rvd(np.array([[[True, True]]]), np.array([[[True, False]]]), both_empty="nan")
+        0.5
     """
-    if counts.reference == 0:
-        if counts.prediction:
+    expected, found = _count(reference), _count(prediction)
+    if expected == 0:
+        if found:
             return float("inf")
         return 0.0 if both_empty == "zero" else float("nan")
-    return abs(counts.prediction - counts.reference) / counts.reference
+    return abs(found - expected) / expected
 
 
-def volume_error_ml(counts: Counts, *, voxel_ml: float) -> float:
+def volume_error_ml(reference: Mask, prediction: Mask, *, voxel_ml: float) -> float:
     """Volume of the prediction minus that of the reference, in ml; positive if too much is predicted.
 
     Args:
-        counts: voxels of reference and prediction.
+        reference: axes (z, y, x).
+        prediction: on the same grid.
         voxel_ml: volume of one voxel in ml, from the determinant of the grid.
 
     Example:
-        >>> volume_error_ml(Counts(reference=4, prediction=2, both=2), voxel_ml=0.5)
-        -1.0
+        >>> volume_error_ml(np.array([[[True, True]]]), np.array([[[True, False]]]), voxel_ml=0.5)
+        -0.5
     """
-    return (counts.prediction - counts.reference) * voxel_ml
+    return (_count(prediction) - _count(reference)) * voxel_ml
+
+
+def _count(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))

@@ -7,10 +7,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from hemoseg.inference.tiles import tile_corners, tile_weights
-from hemoseg.types import Channels, IntZYX
+from hemoseg.types import Channels, IntZYX, NewStack
 
 Network = Callable[[Float32[np.ndarray, "b c z y x"]], Float32[np.ndarray, "b k z y x"]]
 """Takes patches to logits."""
+Logits = Float32[np.ndarray, "k z y x"]
+"""One value per class and voxel, axes (class, z, y, x)."""
 
 
 def mirror_sets(axes: Sequence[int]) -> list[tuple[int, ...]]:
@@ -31,7 +33,7 @@ def predict_logits(
     classes: int,
     mirror_axes: Sequence[int],
     watch: Callable[[int, int], None],
-) -> Channels:
+) -> Logits:
     """Logits of every voxel: the mean over networks, mirrorings and, by weight, overlapping tiles.
 
     Tiles of a batch are mirrored copies of one place. Sums are float32: float16 sums flip labels.
@@ -62,7 +64,7 @@ def predict_logits(
     return np.ascontiguousarray(sums[(slice(None), *inside)])
 
 
-def _tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequence[int]) -> Channels:
+def _tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequence[int]) -> Logits:
     """Mean logits of one tile over networks and mirrorings."""
     sets = mirror_sets(mirror_axes)
     batch = np.stack([np.flip(patch, tuple(axis + 1 for axis in chosen)) for chosen in sets])
@@ -74,7 +76,7 @@ def _tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequ
     return np.asarray(mean / np.float32(len(sets) * len(networks)), dtype=np.float32)
 
 
-def _pad(channels: Channels, tile: IntZYX) -> tuple[Channels, tuple[slice, slice, slice]]:
+def _pad(channels: Channels, tile: IntZYX) -> tuple[NewStack, tuple[slice, slice, slice]]:
     """The volume padded to at least one tile by repeating its border, and where it lies in there."""
     missing = [max(length - size, 0) for size, length in zip(channels.shape[1:], tile, strict=True)]
     before = [count // 2 for count in missing]

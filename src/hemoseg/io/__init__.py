@@ -1,7 +1,8 @@
 """Scans in, masks out. NIfTI's RAS world and (i, j, k) order exist in this package only."""
 
 from hemoseg.io.labels import read_labels
+from hemoseg.io.nifti import stem as scan_name
 from hemoseg.io.scan import read_scan
 from hemoseg.io.write import write_mask, write_scan
 
-__all__ = ["read_labels", "read_scan", "write_mask", "write_scan"]
+__all__ = ["read_labels", "read_scan", "scan_name", "write_mask", "write_scan"]

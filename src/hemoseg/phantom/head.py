@@ -14,14 +14,14 @@ from hemoseg.phantom.raster import COARSE, Frame, Pose, Rotation, fill_fractions
 from hemoseg.phantom.shapes import Ellipsoid, Points
 from hemoseg.types import HU, FloatXYZ
 
-AIR_HU, CSF_HU, GREY_HU, WHITE_HU, FALX_HU, BASE_HU = -1000.0, 8.0, 37.0, 28.5, 50.0, 750.0
-"""Usual HU of adult heads at 120 kV. Source: Bushberg, The Essential Physics of Medical Imaging, ch. 10."""
+AIR_HU, CSF_HU, GRAY_HU, WHITE_HU, FALX_HU, BASE_HU = -1000.0, 8.0, 37.0, 28.5, 50.0, 750.0
+"""Usual HU of adult heads at 120 kV: fluid 0 to 15, brain 25 to 40; bone of the base with its air cells."""
 BRAIN_EDGE = 0.966
 """Where the brain ends and the fluid around it begins, as a part of the way to the inner table."""
 LAYERS = (
     *((BRAIN_EDGE, CSF_HU), (0.996, CSF_HU + 6), (1.004, 1150.0), (1.026, 1250.0), (1.034, 650.0)),
-    *((1.058, 600.0), (1.066, 1350.0), (1.090, 1300.0), (1.097, 45.0), (1.110, 40.0), (1.115, -85.0)),
-    *((1.145, -90.0), (1.150, 35.0), (1.172, 30.0), (1.180, AIR_HU)),
+    *((1.058, 600.0), (1.066, 1350.0), (1.090, 1300.0), (1.097, 45.0), (1.110, 40.0), (1.114, -85.0)),
+    *((1.142, -90.0), (1.147, 55.0), (1.178, 50.0), (1.184, AIR_HU)),
 )
 """HU along a ray from the origin, the inner table of the skull being 1: fluid, inner table, diploe, outer
 table, galea and muscle, fat, skin, air."""
@@ -32,8 +32,8 @@ RADIUS_MM = 75.0
 
 _TABLE_END = 1.6
 _TABLE_SIZE = 8192
-_FOLD_MM = 4.2
-_LATTICE_MM = 3.6
+_FOLD_WIDTHS_MM = (6.0, 9.0)
+_LATTICE_MM = 5.0
 _LATTICE_REACH_MM = 130.0
 
 
@@ -59,7 +59,8 @@ class Anatomy:
         above = np.maximum(z, np.float32(-DOME_MM))
         below = np.minimum(z + np.float32(DOME_MM), np.float32(0))
         x, y, w = x * a, y * b, above * c
-        return x * x + y * y + w * w - below * (np.float32(2 * DOME_MM) * c * c)
+        squared: Points = x * x + y * y + w * w - below * (np.float32(2 * DOME_MM) * c * c)
+        return squared
 
 
 def draw_anatomy(seed: int, *, ventricle_scale: float = 1.0) -> Anatomy:
@@ -73,12 +74,12 @@ def draw_anatomy(seed: int, *, ventricle_scale: float = 1.0) -> Anatomy:
     size = rng.uniform(0.97, 1.03)
     semiaxes = size * np.array([67.0, 85.0, 76.0]) * rng.uniform(0.98, 1.02, 3)
     turn = _rotation(*(radians(value) for value in rng.uniform((-5, -4, -6), (5, 4, 6))))
-    centre = np.array([0.0, 0.0, -9.0]) + rng.uniform(-4, 4, 3)
-    width, length, height = np.array([8.0, 33.0, 9.5]) * size * ventricle_scale * rng.uniform(0.93, 1.07, 3)
+    center = np.array([0.0, 0.0, -9.0]) + rng.uniform(-4, 4, 3)
+    width, length, height = np.array([7.5, 35.0, 9.5]) * size * ventricle_scale * rng.uniform(0.93, 1.07, 3)
     tilt = radians(rng.uniform(8, 12))
     ventricles = [
         Ellipsoid(
-            centre_mm=(side * (width + 5.0), 6.0, 17.0),
+            center_mm=(side * (width + 5.5), 8.0, 18.0),
             semiaxes_mm=(float(width), float(length), float(height)),
             yaw=-side * tilt,
         )
@@ -86,7 +87,7 @@ def draw_anatomy(seed: int, *, ventricle_scale: float = 1.0) -> Anatomy:
     ]
     return Anatomy(
         semiaxes_mm=_xyz(semiaxes),
-        pose=Pose(rotation=turn, centre_mm=_xyz(centre)),
+        pose=Pose(rotation=turn, center_mm=_xyz(center)),
         ventricles=(ventricles[0], ventricles[1]),
         fold_seed=int(rng.integers(2**31)),
     )
@@ -133,35 +134,39 @@ class _Folds:
         shape = (len(self.nodes),) * 3
         self.noise = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
         self.frame = frame
-        n, rows, columns = frame.grid.shape
-        self.smooth = [
-            (self._weights(np.arange(rows), 1, width), self._weights(np.arange(columns), 2, width))
-            for width in (_FOLD_MM, 1.5 * _FOLD_MM)
+        _, rows, columns = frame.grid.shape
+        self.in_plane = [
+            (self._weights(np.arange(float(rows)), 1, width), self._weights(np.arange(float(columns)), 2, width))
+            for width in _FOLD_WIDTHS_MM
         ]
-        self.scale = np.float32(self._deviation())
-
-    def at(self, z: Float64[np.ndarray, "z"]) -> Float32[np.ndarray, "z y x"]:
-        """The field at array positions z, on all pixels."""
-        planes = []
-        for (rows, columns), width in zip(self.smooth, (_FOLD_MM, 1.5 * _FOLD_MM), strict=True):
-            along = np.tensordot(self._weights(z, 0, width), self.noise, axes=1)
-            planes.append(rows @ along @ columns.T)
-        return (planes[0] - planes[1]) / self.scale
-
-    def _weights(self, index: np.ndarray, axis: int, width: float) -> Float32[np.ndarray, "n m"]:
-        """Gaussian weights of the lattice's nodes at array positions; their sum is 1."""
-        place = index * self.frame.grid.spacing_mm[axis] + self.frame.grid.origin_lps_mm[2 - axis]
-        weights = np.exp(-(((place[:, None] - self.nodes[None, :]) / width) ** 2) / 2)
-        return (weights * (_LATTICE_MM / (width * np.sqrt(2 * np.pi)))).astype(np.float32)
-
-    def _deviation(self) -> float:
-        """Standard deviation of the field, from the weights at one node far from the ends."""
-        narrow, wide = (
-            np.exp(-((self.nodes / width) ** 2) / 2) * (_LATTICE_MM / (width * np.sqrt(2 * np.pi)))
-            for width in (_FOLD_MM, 1.5 * _FOLD_MM)
-        )
+        # The variance of a weighted sum of independent unit normals, at the node in the middle.
+        narrow, wide = (_gaussian(self.nodes, width) for width in _FOLD_WIDTHS_MM)
         kernel = np.einsum("i,j,k->ijk", *[narrow] * 3) - np.einsum("i,j,k->ijk", *[wide] * 3)
-        return float(np.sqrt((kernel**2).sum()))
+        self.deviation = np.float32(np.sqrt((kernel**2).sum()))
+
+    def at(self, z: Float64[np.ndarray, " z"]) -> Points:
+        """The field at array positions z, on all pixels."""
+        smooth = []
+        for (rows, columns), width in zip(self.in_plane, _FOLD_WIDTHS_MM, strict=True):
+            planes = np.tensordot(self._weights(z, 0, width), self.noise, axes=1)
+            smooth.append(rows @ planes @ columns.T)
+        field: Points = (smooth[0] - smooth[1]) / self.deviation
+        return field
+
+    def _weights(self, index: Float64[np.ndarray, " n"], axis: int, width_mm: float) -> Float32[np.ndarray, "n m"]:
+        """Weights of the lattice's nodes at positions along an array axis."""
+        place = index * self.frame.grid.spacing_mm[axis] + self.frame.grid.origin_lps_mm[2 - axis]
+        weights: Float32[np.ndarray, "n m"] = _gaussian(place[:, None] - self.nodes[None, :], width_mm).astype(
+            np.float32
+        )
+        return weights
+
+
+def _gaussian(distance_mm: Float64[np.ndarray, " ..."], width_mm: float) -> Float64[np.ndarray, " ..."]:
+    """Gaussian weights of lattice nodes, their sum being 1."""
+    scale = _LATTICE_MM / (width_mm * np.sqrt(2 * np.pi))
+    weights: Float64[np.ndarray, " ..."] = np.exp(-((distance_mm / width_mm) ** 2) / 2) * scale
+    return weights
 
 
 def _brain_hu(squared: Points, points: tuple[Points, Points, Points], folds: Points) -> Points:
@@ -169,12 +174,12 @@ def _brain_hu(squared: Points, points: tuple[Points, Points, Points], folds: Poi
     x, y, z = points
     depth = (np.float32(BRAIN_EDGE) - np.sqrt(squared)) * np.float32(RADIUS_MM)
     distance = np.abs(folds)
-    reach = np.clip(1 - depth / np.float32(22), 0, 1)
+    reach = np.clip(1 - depth / np.float32(30), 0, 1)
     ribbon = _step(np.float32(4.0) - depth, width_mm=2.0)
-    grey = np.maximum(ribbon, np.clip(reach * 5.0 * (np.float32(0.62) * reach - distance) + 0.1, 0, 1))
-    hu = np.float32(WHITE_HU) + grey * np.float32(GREY_HU - WHITE_HU) + np.float32(0.5) * folds
-    open_ = np.clip(1 - depth / np.float32(15), 0, 1)
-    fluid = np.clip(6 * (np.float32(0.15) * open_ - distance) + 0.1, 0, 1) * open_
+    gray = np.maximum(ribbon, np.clip(4 * (np.float32(0.95) * reach - distance), 0, 1))
+    hu = np.float32(WHITE_HU) + gray * np.float32(GRAY_HU - WHITE_HU) + np.float32(0.5) * folds
+    shallow = np.clip(np.float32(1.3) - depth / np.float32(16), 0, 1)
+    fluid = np.clip(7 * (np.float32(0.26) * shallow - distance), 0, 1)
     # The fissure between the halves, around the callosal bodies and above the base.
     outside = _step((np.hypot(y / 47, (z - 6) / 31) - 1) * 30, width_mm=6.0) * _step(z + 12, width_mm=8.0)
     fissure = np.clip(np.float32(2.3) - np.abs(x + np.float32(1.1) * folds), 0, 1) * outside
@@ -182,7 +187,8 @@ def _brain_hu(squared: Points, points: tuple[Points, Points, Points], folds: Poi
     edge = _step(np.float32(20) - depth, width_mm=4.0) * outside
     falx = np.clip(np.float32(1.3) - np.abs(x), 0, 1) * edge
     hu += falx * np.float32(0.8) * (np.float32(FALX_HU) - hu)
-    return hu
+    brain: Points = hu
+    return brain
 
 
 def _structures(anatomy: Anatomy) -> list[tuple[Ellipsoid, float]]:
@@ -198,36 +204,39 @@ def _structures(anatomy: Anatomy) -> list[tuple[Ellipsoid, float]]:
         ((0.0, -22.0, -58.0), (14.0, 12.0, 12.0), BASE_HU),  # sphenoid body
         ((0.0, 2.0, -66.0), (9.0, 6.0, 18.0), BASE_HU),  # clivus
     ]
-    return found + [(Ellipsoid(centre_mm=c, semiaxes_mm=s), value) for c, s, value in middle]
+    return found + [(Ellipsoid(center_mm=c, semiaxes_mm=s), value) for c, s, value in middle]
 
 
 def _paired(side: int) -> list[tuple[Ellipsoid, float]]:
     """Structures of one side; +1 is left."""
     rows: list[tuple[FloatXYZ, FloatXYZ, float, float]] = [
-        ((25.0, -3.0, 2.0), (7.5, 19.0, 12.0), 12.0, GREY_HU + 1),  # lentiform nucleus
-        ((11.0, 14.0, 4.0), (8.0, 13.0, 9.0), 25.0, GREY_HU),  # thalamus
-        ((14.0, -22.0, 10.0), (5.5, 10.0, 10.0), 0.0, GREY_HU + 1),  # head of the caudate nucleus
+        ((25.0, -3.0, 2.0), (7.5, 19.0, 12.0), 12.0, GRAY_HU),  # lentiform nucleus
+        ((11.0, 14.0, 4.0), (8.0, 13.0, 9.0), 25.0, GRAY_HU - 1),  # thalamus
+        ((16.0, -22.0, 8.0), (5.5, 10.0, 10.0), 10.0, GRAY_HU - 1),  # head of the caudate nucleus
+        ((10.0, -27.0, 8.0), (4.0, 9.0, 8.0), 18.0, CSF_HU),  # frontal horn
         ((39.0, -6.0, 1.0), (2.6, 17.0, 12.0), 8.0, CSF_HU + 6),  # insular cistern
         ((50.0, -12.0, -5.0), (13.0, 2.2, 8.0), -15.0, CSF_HU + 4),  # lateral fissure
-        ((42.0, 26.0, -56.0), (30.0, 8.0, 11.0), 38.0, BASE_HU),  # petrous bone
-        ((36.0, -38.0, -56.0), (26.0, 4.0, 9.0), -25.0, BASE_HU),  # sphenoid wing
+        ((27.0, 20.0, -57.0), (20.0, 6.5, 10.0), 38.0, BASE_HU),  # petrous bone
+        ((26.0, -36.0, -56.0), (18.0, 3.5, 9.0), -25.0, BASE_HU),  # sphenoid wing
     ]
     return [
-        (Ellipsoid(centre_mm=(side * c[0], c[1], c[2]), semiaxes_mm=s, yaw=side * radians(turn)), value)
+        (Ellipsoid(center_mm=(side * c[0], c[1], c[2]), semiaxes_mm=s, yaw=side * radians(turn)), value)
         for c, s, turn, value in rows
     ]
 
 
-def _layer_table() -> Float32[np.ndarray, "n"]:
+def _layer_table() -> Float32[np.ndarray, " n"]:
     """HU by squared level, in equal steps from 0 to `_TABLE_END`."""
     squared = (np.arange(_TABLE_SIZE) + 0.5) * (_TABLE_END / _TABLE_SIZE)
     levels, values = zip(*LAYERS, strict=True)
-    return np.interp(np.sqrt(squared), levels, values).astype(np.float32)
+    table: Float32[np.ndarray, " n"] = np.interp(np.sqrt(squared), levels, values).astype(np.float32)
+    return table
 
 
 def _step(distance_mm: Points, *, width_mm: float) -> Points:
     """0 below, 1 above, rising over a width around 0."""
-    return np.clip(distance_mm * np.float32(1 / width_mm) + np.float32(0.5), 0, 1)
+    step: Points = np.clip(distance_mm * np.float32(1 / width_mm) + np.float32(0.5), 0, 1)
+    return step
 
 
 def _rotation(pitch: float, roll: float, yaw: float) -> Rotation:

@@ -24,11 +24,11 @@ COARSE: IntZYX = (5, 2, 2)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """Where the head lies in the scanner: world = rotation · head + centre."""
+    """Where the head lies in the scanner: world = rotation · head + center."""
 
     rotation: Rotation
     """Takes directions of the head's frame (x, y, z) to the world's (LPS)."""
-    centre_mm: FloatXYZ
+    center_mm: FloatXYZ
     """World position of the head's origin."""
 
 
@@ -42,14 +42,14 @@ class Frame:
     """The head."""
 
     def points(
-        self, z: Float64[np.ndarray, "z"], y: Float64[np.ndarray, "y"], x: Float64[np.ndarray, "x"]
+        self, z: Float64[np.ndarray, " z"], y: Float64[np.ndarray, " y"], x: Float64[np.ndarray, " x"]
     ) -> tuple[Points, Points, Points]:
         """Head coordinates x, y, z in mm of the points at array positions z, y, x, which may be fractions."""
         origin, step = self.grid.origin_lps_mm, self.grid.spacing_mm
-        centre = self.pose.centre_mm
-        wx = x[None, None, :] * step[2] + (origin[0] - centre[0])
-        wy = y[None, :, None] * step[1] + (origin[1] - centre[1])
-        wz = z[:, None, None] * step[0] + (origin[2] - centre[2])
+        center = self.pose.center_mm
+        wx = x[None, None, :] * step[2] + (origin[0] - center[0])
+        wy = y[None, :, None] * step[1] + (origin[1] - center[1])
+        wz = z[:, None, None] * step[0] + (origin[2] - center[2])
         turn = self.pose.rotation
         head = [(turn[0, i] * wx + turn[2, i] * wz).astype(np.float32) for i in range(3)]
         across = [(turn[1, i] * wy).astype(np.float32) for i in range(3)]
@@ -59,16 +59,14 @@ class Frame:
         """Lowest and highest array position (z, y, x), in voxels, of the box around a solid."""
         low, high = solid.box_mm
         corners = np.array(list(product(*zip(low, high, strict=True))))
-        world = corners @ self.pose.rotation.T + np.array(self.pose.centre_mm)
+        world = corners @ self.pose.rotation.T + np.array(self.pose.center_mm)
         index = (world - np.array(self.grid.origin_lps_mm))[:, ::-1] / np.array(self.grid.spacing_mm)
         return [(float(column.min()), float(column.max())) for column in index.T]
 
     def holds(self, solid: Solid) -> bool:
         """Whether the box around a solid lies on the grid."""
         bounds = self.index_bounds(solid)
-        return all(
-            low >= -0.5 and high <= n - 0.5 for (low, high), n in zip(bounds, self.grid.shape, strict=True)
-        )
+        return all(low >= -0.5 and high <= n - 0.5 for (low, high), n in zip(bounds, self.grid.shape, strict=True))
 
     def box(self, solid: Solid) -> Box:
         """The voxels that a solid may touch, cut to the grid; empty slices if there are none."""
@@ -102,5 +100,5 @@ def fill_fractions(solid: Solid, frame: Frame, *, samples: IntZYX) -> tuple[Box,
 
 
 def _offsets(samples: int) -> Iterator[float]:
-    """Positions inside a voxel whose centre is 0 and whose size is 1."""
+    """Positions inside a voxel whose center is 0 and whose size is 1."""
     return (((i + 0.5) / samples - 0.5) for i in range(samples))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi, prod, sin
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
@@ -21,21 +20,6 @@ SURFACE_POINTS = 600
 """Points that stand for a surface where it is asked how far a solid reaches: under 2 mm apart at 20 ml."""
 
 
-class Solid(Protocol):
-    """A closed shape."""
-
-    @property
-    def volume_ml(self) -> float:
-        """Volume, from the closed form."""
-
-    @property
-    def box_mm(self) -> tuple[FloatXYZ, FloatXYZ]:
-        """Lowest and highest corner of a box with axes (x, y, z) that holds the solid."""
-
-    def contains(self, x: Points, y: Points, z: Points) -> Inside:
-        """Whether each point lies in the solid."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ellipsoid:
     """An ellipsoid, turned about z and, if wanted, rippled: V = 4π/3 · a·b·c.
@@ -44,8 +28,8 @@ class Ellipsoid:
     around. Each such shear has the Jacobian determinant 1, so the rippled solid keeps the volume exactly.
     """
 
-    centre_mm: FloatXYZ
-    """Centre (x, y, z)."""
+    center_mm: FloatXYZ
+    """Center (x, y, z)."""
     semiaxes_mm: FloatXYZ
     """Semi-axes a, b, c, along x, y, z before turning."""
     yaw: float = 0.0
@@ -70,16 +54,16 @@ class Ellipsoid:
         a, b, c = (axis * (radius + self.ripple) for axis in self.semiaxes_mm)
         c_yaw, s_yaw = abs(cos(self.yaw)), abs(sin(self.yaw))
         half = (c_yaw * a + s_yaw * b, s_yaw * a + c_yaw * b, c)
-        x, y, z = self.centre_mm
+        x, y, z = self.center_mm
         return (x - half[0], y - half[1], z - half[2]), (x + half[0], y + half[1], z + half[2])
 
     def unit(self, x: Points, y: Points, z: Points) -> tuple[Points, Points, Points]:
         """Coordinates in which the solid is the unit ball."""
-        dx, dy = x - np.float32(self.centre_mm[0]), y - np.float32(self.centre_mm[1])
+        dx, dy = x - np.float32(self.center_mm[0]), y - np.float32(self.center_mm[1])
         a, b, c = self.semiaxes_mm
         u = dx * np.float32(cos(self.yaw) / a) + dy * np.float32(sin(self.yaw) / a)
         v = dy * np.float32(cos(self.yaw) / b) - dx * np.float32(sin(self.yaw) / b)
-        w = (z - np.float32(self.centre_mm[2])) * np.float32(1 / c)
+        w = (z - np.float32(self.center_mm[2])) * np.float32(1 / c)
         if self.ripple:
             amplitude, waves = np.float32(self.ripple), np.float32(RIPPLE_WAVENUMBER)
             u = u + amplitude * np.sin(waves * v + np.float32(self.phases[0]))
@@ -88,9 +72,10 @@ class Ellipsoid:
         return u, v, w
 
     def squared_radius(self, x: Points, y: Points, z: Points) -> Points:
-        """Squared distance from the centre in unit coordinates: 1 on the surface."""
+        """Squared distance from the center in unit coordinates: 1 on the surface."""
         u, v, w = self.unit(x, y, z)
-        return u * u + v * v + w * w
+        squared: Points = u * u + v * v + w * w
+        return squared
 
     def surface_mm(self, *, radius: float = 1.0) -> Float64[np.ndarray, "n 3"]:
         """Points (x, y, z) spread evenly over the surface of the solid, scaled by `radius` as in a shell."""
@@ -105,11 +90,13 @@ class Ellipsoid:
         a, b, c = self.semiaxes_mm
         x = a * u * cos(self.yaw) - b * v * sin(self.yaw)
         y = a * u * sin(self.yaw) + b * v * cos(self.yaw)
-        return np.stack([x, y, c * w], axis=1) + np.array(self.centre_mm)
+        points: Float64[np.ndarray, "n 3"] = np.stack([x, y, c * w], axis=1) + np.array(self.center_mm)
+        return points
 
     def contains(self, x: Points, y: Points, z: Points) -> Inside:
         """Whether each point lies in the solid."""
-        return self.squared_radius(x, y, z) <= 1
+        inside: Inside = self.squared_radius(x, y, z) <= 1
+        return inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +132,7 @@ class Cap:
     beyond it is a ball cap of height h.
 
     Source:
-        Bronshtein, Semendyayev, Handbook of Mathematics, spherical segment.
+        Weisstein, MathWorld, "Spherical Cap".
     """
 
     vessel: Ellipsoid
@@ -168,9 +155,10 @@ class Cap:
     def contains(self, x: Points, y: Points, z: Points) -> Inside:
         """Whether each point lies in the fluid."""
         u, v, w = self.vessel.unit(x, y, z)
-        normal = np.float32(self._unit_normal())
-        depth = u * normal[0] + v * normal[1] + w * normal[2]
-        return (u * u + v * v + w * w <= 1) & (depth >= np.float32(1 - self.height))
+        right, back, up = (np.float32(part) for part in self._unit_normal())
+        depth = u * right + v * back + w * up
+        inside: Inside = (u * u + v * v + w * w <= 1) & (depth >= np.float32(1 - self.height))
+        return inside
 
     def _unit_normal(self) -> tuple[float, float, float]:
         """The normal of the plane in unit coordinates: planes map by the inverse transpose."""
@@ -239,11 +227,16 @@ class Crescent:
         along = u * np.float32(self.pole[0]) + v * np.float32(self.pole[1]) + w * np.float32(self.pole[2])
         # |q - far·pole|² > radius², written out so that the first sum is used twice.
         beyond = squared - np.float32(2 * far) * along > np.float32(radius**2 - far**2)
-        return (squared <= 1) & beyond
+        inside: Inside = (squared <= 1) & beyond
+        return inside
 
     def _reach(self, component: float) -> float:
         between = float(np.arccos(np.clip(component, -1, 1)))
         return 1.0 if between <= self.angle else cos(between - self.angle)
+
+
+Solid = Ellipsoid | Shell | Cap | Crescent
+"""A closed shape: it knows its volume, a box that holds it, and which points it contains."""
 
 
 def solve(rising: Callable[[float], float], target: float, low: float, high: float) -> float:

@@ -1,6 +1,9 @@
 """The card of a model, from the run's own files."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
+from statistics import pstdev
 from typing import Any
 
 from hemoseg import __version__
@@ -9,77 +12,118 @@ from hemoseg.plan import Plan
 from hemoseg.planning import Fingerprint
 from hemoseg.settings import FOLDS, Settings
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """What a run wrote, as far as a card tells it."""
+
+    plan: Plan
+    """The plan."""
+    fingerprint: Fingerprint
+    """The data set in numbers."""
+    selection: Selection
+    """Which networks make the result."""
+    settings: Settings
+    """What the user decided."""
+    result: dict[str, Any]
+    """Content of `evaluation.json`."""
+    train_cases: int
+    """Scans that the selected networks were trained on."""
+    held_out_cases: int
+    """Scans that the figures stand for."""
+
+
 NOTICE = (
     "Research use only. Not a medical device. Not for diagnosis. "
     "The terms of the data it was trained on apply to this model."
 )
-UNTESTED_TERMS = """\
+"""Notice of a model that a user trained."""
+TERMS = """\
 Terms of these weights
 ======================
 The weights were trained on data that hemoseg did not bring. The terms of those data, and of their labels, apply
 to what may be done with the weights; whoever trained them has to know them. Research use only. Not a medical
 device.
 """
+"""Terms of a model that a user trained."""
+UNSEEN = "Scans from any other source. Nothing is known of its errors there."
 
 
 def model_card(
-    plan: Plan,
-    fingerprint: Fingerprint,
-    selection: Selection,
-    result: dict[str, Any],
-    settings: Settings,
+    run: RunFiles,
     *,
+    name: str,
+    notice: str = NOTICE,
+    about_data: Sequence[str] = (),
+    unseen: Sequence[str] = (UNSEEN,),
     today: date,
 ) -> str:
-    """The card in Markdown: what it is, what it was trained on, how good it was, what it has never seen."""
-    configuration = plan.configuration(selection.configuration)
+    """The card in Markdown: what the model is, what it was trained on, how good it was, what it has never seen.
+
+    Args:
+        run: what the run wrote.
+        name: name of the model.
+        notice: what its users must know.
+        about_data: sentences about the data's source, labels and terms.
+        unseen: what the model has never seen, one entry each.
+        today: date of the card.
+    """
+    configuration = run.plan.configuration(run.selection.configuration)
+    fingerprint, settings = run.fingerprint, run.settings
     patients = len({case.patient for case in fingerprint.cases})
     spacing = " x ".join(f"{value:g}" for value in fingerprint.spacing_mm)
-    folds = ", ".join(map(str, selection.folds[selection.configuration]))
-    limit = f"--budget {settings.budget_s:.0f}s" if settings.budget_s else f"--iterations {configuration.iterations}"
+    folds = ", ".join(map(str, run.selection.folds[configuration.name]))
     clipped = fingerprint.clipped_hu
-    notes = [] if clipped is None else [f"- HU outside [{clipped[0]:g}, {clipped[1]:g}]: the data were clipped."]
+    if clipped is not None:
+        unseen = [f"HU outside [{clipped[0]:g}, {clipped[1]:g}]: the data were clipped.", *unseen]
+    limit = f"--budget {settings.budget_s:.0f}s" if settings.budget_s else f"--iterations {configuration.iterations}"
     return "\n".join(
         [
-            f"# {fingerprint.dataset_name}",
+            f"# {name}",
             "",
-            f"**{NOTICE}**",
+            f"**{notice}**",
             "",
             "## What it is",
             "",
-            f"{configuration.name}, {len(configuration.features)} stages from {configuration.features[0]} to "
-            f"{configuration.features[-1]} channels, {configuration.iterations} steps in "
-            f"{configuration.precision}; classes {', '.join(plan.labels[1:])}. Trained with hemoseg {__version__}.",
+            f"{configuration.name}: {len(configuration.features)} stages from {configuration.features[0]} to "
+            f"{configuration.features[-1]} channels, {configuration.iterations} steps in {configuration.precision}; "
+            f"classes {', '.join(run.plan.labels[1:])}. Trained with hemoseg {__version__}.",
             "",
             "## Data",
             "",
             f"{len(fingerprint.cases)} scans of {patients} patients, median spacing {spacing} mm (z, y, x); fold "
-            f"{folds} of {FOLDS}, by patient: the scans below were held out.",
+            f"{folds} of {FOLDS} by patient: trained on {run.train_cases} scans, measured on {run.held_out_cases} "
+            "held-out scans of the same source.",
+            "",
+            *about_data,
             "",
             "## Figures",
             "",
-            *table_lines(result),
+            *table_lines(run.result),
             "",
-            f"Mean over held-out scans with 95 % bootstrap interval, {today.isoformat()}; written by "
+            f"Mean over held-out scans with 95 % bootstrap interval and standard deviation; {today.isoformat()}; "
             f"`hemoseg run DATASET --run DIR --folds {','.join(map(str, settings.folds))} {limit}`.",
             "",
             "## What it has never seen",
             "",
-            *notes,
-            "- Scans from any other source. Nothing is known of its errors there.",
+            *[f"- {line}" for line in unseen],
             "",
         ]
     )
 
 
 def table_lines(result: dict[str, Any]) -> list[str]:
-    """The means of an evaluation as a Markdown table, one line per class and metric."""
-    lines = ["| class | metric | mean | 95 % interval | n |", "|---|---|--:|---|--:|"]
+    """The means of an evaluation as a Markdown table, one line per class and metric, with the cases' spread."""
+    lines = ["| class | metric | mean | 95 % interval | sd | n |", "|---|---|--:|---|--:|--:|"]
     for name, metrics in result["mean"].items():
         for metric, mean in metrics.items():
+            values = [case["classes"][name][metric] for case in result["cases"]]
+            finite = [value for value in values if value is not None]
             if mean["value"] is None:
-                lines.append(f"| {name} | {metric} | – | – | 0 |")
-            else:
-                low, high = mean["low"], mean["high"]
-                lines.append(f"| {name} | {metric} | {mean['value']:.3f} | {low:.3f} to {high:.3f} | {mean['n']} |")
+                lines.append(f"| {name} | {metric} | – | – | – | 0 |")
+                continue
+            interval = f"{mean['low']:.3f} to {mean['high']:.3f}"
+            lines.append(
+                f"| {name} | {metric} | {mean['value']:.3f} | {interval} | {pstdev(finite):.3f} | {mean['n']} |"
+            )
     return lines

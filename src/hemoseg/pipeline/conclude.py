@@ -1,5 +1,6 @@
 """Stages after training: select, evaluate, report, bundle."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,10 @@ from typing import Any
 from hemoseg import __version__
 from hemoseg.artifacts import read_model, write_json, write_model
 from hemoseg.datasets import index_dataset
+from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import evaluate_pairs
 from hemoseg.models import Selection, weights_name, write_bundle
-from hemoseg.nets.weights import half_weights
-from hemoseg.pipeline.card import NOTICE, UNTESTED_TERMS, model_card
+from hemoseg.pipeline.card import NOTICE, TERMS, RunFiles, model_card
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import jobs, prediction
 from hemoseg.plan import Plan
@@ -59,25 +60,64 @@ def read_selection(folder: RunFolder) -> Selection:
     return read_model(folder.selection_file, Selection, remedy="run `hemoseg select --run DIR` first")
 
 
-def bundle_stage(folder: RunFolder, plan: Plan, result: dict[str, Any]) -> Path:
+def read_evaluation(folder: RunFolder) -> dict[str, Any]:
+    """The evaluation of a run.
+
+    Raises:
+        ArtifactError: it is not there yet, or is damaged.
+    """
+    try:
+        value: dict[str, Any] = json.loads(folder.evaluation_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"cannot be read: {error}",
+            where=folder.evaluation_file,
+            expected="the evaluation of the run",
+            remedy="run `hemoseg evaluate --run DIR` first",
+        ) from error
+    return value
+
+
+def bundle_stage(folder: RunFolder) -> Path:
     """Write the bundle that `segment --model` takes: the selected networks in float16, and their card."""
-    selection = read_selection(folder)
-    weights = {
+    run = read_run(folder)
+    name = run.fingerprint.dataset_name
+    write_bundle(
+        folder.model,
+        name=name,
+        model_version=__version__,
+        notice=NOTICE,
+        plan=run.plan,
+        selection=run.selection,
+        card=model_card(run, name=name, today=datetime.now(UTC).date()),
+        license_text=TERMS,
+        weights=half_precision_weights(folder, run.selection),
+    )
+    return folder.model
+
+
+def half_precision_weights(folder: RunFolder, selection: Selection) -> dict[str, bytes]:
+    """{file name in a bundle: float16 weights} of the selected networks."""
+    from hemoseg.nets.weights import half_weights
+
+    return {
         weights_name(name, fold): half_weights(folder.fold(name, fold) / "last.safetensors")
         for name, folds in selection.folds.items()
         for fold in folds
     }
-    fingerprint = folder.fingerprint()
-    card = model_card(plan, fingerprint, selection, result, folder.settings(), today=datetime.now(UTC).date())
-    write_bundle(
-        folder.model,
-        name=fingerprint.dataset_name,
-        model_version=__version__,
-        notice=NOTICE,
-        plan=plan,
+
+
+def read_run(folder: RunFolder) -> RunFiles:
+    """What the run wrote, for its card."""
+    selection = read_selection(folder)
+    splits = folder.splits()
+    folds = selection.folds[selection.configuration]
+    return RunFiles(
+        plan=folder.plan(),
+        fingerprint=folder.fingerprint(),
         selection=selection,
-        card=card,
-        license_text=UNTESTED_TERMS,
-        weights=weights,
+        settings=folder.settings(),
+        result=read_evaluation(folder),
+        train_cases=len({name for fold in folds for name in splits.train[fold]}),
+        held_out_cases=len({name for fold in folds for name in splits.held_out[fold]}),
     )
-    return folder.model

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,7 +141,16 @@ class RunFolder:
                     expected="one process per run folder",
                     remedy="wait for it, stop it, or choose another --run folder",
                 ) from error
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half-written: only temporary names, never a result."""
+        for path in [*self.path.rglob(".*.tmp.*"), *self.path.rglob(".*.tmp"), *self.path.rglob(".*.old")]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def digest_of(value: BaseModel, *, exclude: set[str] | None = None) -> str:

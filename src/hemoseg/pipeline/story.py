@@ -39,6 +39,6 @@ def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: 
         preprocess_stage(folder, plan, watch)
         learn_stage(folder, plan, settings, watch)
         select_stage(folder, plan, settings)
-        result = evaluate_stage(folder, plan, settings)
-        bundle_stage(folder, plan, result)
+        evaluate_stage(folder, plan, settings)
+        bundle_stage(folder)
         return report_stage(folder, plan)

@@ -172,7 +172,7 @@ def _patch(fingerprint: Fingerprint, spacing_mm: FloatZYX, *, slices: int) -> In
     depth = min(slices, _even(head[0]))
     edge = (PATCH_VOXELS / depth) ** 0.5 if depth > 1 else 192.0
     mean = (spacing_mm[1] * spacing_mm[2]) ** 0.5
-    y, x = (min(_multiple(edge * mean / spacing_mm[axis]), _multiple(head[axis] + 8)) for axis in (1, 2))
+    y, x = (min(_multiple(edge * mean / spacing_mm[axis]), _multiple(head[axis] + 8.0)) for axis in (1, 2))
     return depth, y, x
 
 

@@ -9,7 +9,7 @@ from hemoseg.anatomy import box_shape, head_box
 from hemoseg.geometry import Orientation, Volume
 from hemoseg.plan import Configuration, Plan
 from hemoseg.preprocess.resample import resample, resample_labels
-from hemoseg.types import HU, IntZYX, LabelMap
+from hemoseg.types import HU, IntZYX, LabelMap, NewLabelMap
 from hemoseg.windows import hu_range
 
 AS_STORED = Orientation(axes=(0, 1, 2), flips=(False, False, False))
@@ -51,14 +51,14 @@ def prepare(volume: Volume, plan: Plan, configuration: Configuration) -> Prepare
     )
 
 
-def prepare_labels(labels: LabelMap, prepared: Prepared) -> LabelMap:
+def prepare_labels(labels: LabelMap, prepared: Prepared) -> NewLabelMap:
     """A label map of the scan, taken the same way as `prepared` went."""
     z, y, x = prepared.hu.shape
     cropped = np.ascontiguousarray(prepared.orientation.apply(labels)[prepared.box])
     return resample_labels(cropped, (z, y, x))
 
 
-def restore(logits: Float32[np.ndarray, "c z y x"], prepared: Prepared) -> LabelMap:
+def restore(logits: Float32[np.ndarray, "c z y x"], prepared: Prepared) -> NewLabelMap:
     """The label map on the scan's own grid.
 
     Logits return by linear interpolation (or averages, where the scan is coarser), then the largest

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 from scipy import sparse
 
-from hemoseg.types import IntZYX, LabelMap
+from hemoseg.types import IntZYX, LabelMap, NewLabelMap, NewStack
 
 Stack = Float32[np.ndarray, "*c z y x"]
 """One volume or several channels of it; the last three axes are (z, y, x)."""
@@ -40,7 +40,7 @@ def axis_operator(size: int, new_size: int) -> sparse.csr_array:
     return sparse.csr_array(matrix.astype(np.float32))
 
 
-def resample(array: Stack, shape: IntZYX) -> Stack:
+def resample(array: Stack, shape: IntZYX) -> NewStack:
     """The array on another number of voxels over the same extent, axis by axis.
 
     Args:
@@ -61,7 +61,7 @@ def resample(array: Stack, shape: IntZYX) -> Stack:
     return np.ascontiguousarray(result, dtype=np.float32)
 
 
-def resample_labels(labels: LabelMap, shape: IntZYX) -> LabelMap:
+def resample_labels(labels: LabelMap, shape: IntZYX) -> NewLabelMap:
     """A label map on another number of voxels: each class as an indicator, the strongest wins.
 
     Ties go to the lower class number, so background wins over an equal share of foreground.

@@ -30,9 +30,11 @@ def curves_png(log: list[dict[str, Any]], title: str) -> bytes:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     classes = list(dict.fromkeys(name for row in log for name in row.get("dice", {})))
-    figure = Figure(figsize=(9.6, 3.2) if classes else (6.4, 3.2), dpi=120, layout="constrained")
+    layout = ConstrainedLayoutEngine(wspace=0.08)
+    figure = Figure(figsize=(9.6, 3.2) if classes else (6.4, 3.2), dpi=120, layout=layout)
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2 if classes else 1, squeeze=False)[0]
     figure.suptitle(title, fontsize=11)
@@ -46,6 +48,8 @@ def curves_png(log: list[dict[str, Any]], title: str) -> bytes:
 
 def smooth(values: Curve) -> Curve:
     """Running mean over a window of `SMOOTH_SHARE` of the curve; shorter at both ends."""
+    if values.size == 0:
+        return values
     half = int(len(values) * SMOOTH_SHARE / 2)
     kernel = np.ones(2 * half + 1)
     # "full", then cut: "same" would return the kernel's length where it is the longer one

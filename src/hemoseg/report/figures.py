@@ -42,7 +42,7 @@ PALETTE: tuple[Color, ...] = (
     (221, 130, 190),
     (46, 204, 150),
     (255, 105, 70),
-    (140, 150, 255),
+    (130, 120, 255),
 )
 """One color per class, distinct also without red or green: Okabe and Ito's, lightened for gray on black.
 Okabe and Ito, Color universal design (2008), jfly.uni-koeln.de/color."""

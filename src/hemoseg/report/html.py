@@ -25,7 +25,7 @@ def format_ml(value: float) -> str:
     """Millilitres for reading: three figures or so; what is there is never shown as zero.
 
     Example:
-        >>> format_ml(23.456), format_ml(1.234), format_ml(0.002), format_ml(0)
+        >>> format_ml(23.456), format_ml(1.234), format_ml(0.002), format_ml(0.0)
         ('23.5', '1.23', '< 0.01', '0')
     """
     if value == 0:

@@ -1,13 +1,22 @@
 """The page of a training run: data, plan, results, curves, pictures, methods."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hemoseg.artifacts import write_text
 from hemoseg.report.findings import RESEARCH_USE_ONLY
 from hemoseg.report.html import render
+
+BlockKind = Literal["heading", "bullets", "numbers", "text"]
+MARKS: dict[BlockKind, re.Pattern[str]] = {
+    "heading": re.compile(r"#+ "),
+    "bullets": re.compile(r"[-*] "),
+    "numbers": re.compile(r"\d+\. "),
+}
+"""How the first line of a Markdown block that is no paragraph begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +46,7 @@ class RunPage:
     montages: Sequence[tuple[str, bytes]]
     """(caption, PNG) of predictions."""
     methods: str
-    """How the model came about, as a paragraph; blank lines part paragraphs."""
+    """How the model came about, in plain Markdown: paragraphs, headings, lists; see `read_blocks`."""
     provenance: Mapping[str, Any]
     """Versions, hashes, seed, date."""
 
@@ -59,8 +68,36 @@ def run_page(page: RunPage) -> str:
         research_use_only=RESEARCH_USE_ONLY,
         metrics=_metric_names(page.mean),
         columns=_columns(page.per_case),
-        paragraphs=[part.strip() for part in page.methods.split("\n\n") if part.strip()],
+        blocks=read_blocks(page.methods),
     )
+
+
+def read_blocks(markdown: str) -> list[tuple[BlockKind, list[str]]]:
+    """The blocks of a plain Markdown text: ("heading" | "bullets" | "numbers" | "text", their lines or items).
+
+    Headings of level 1 are left out, as the page has its own. Nothing inside a line is markup.
+
+    Example:
+        >>> read_blocks("# Title\\n\\nOne\\nparagraph.\\n\\n- a\\n- b")
+        [('text', ['One paragraph.']), ('bullets', ['a', 'b'])]
+    """
+    blocks: list[tuple[BlockKind, list[str]]] = []
+    for part in re.split(r"\n\s*\n", markdown.strip()):
+        lines = part.strip().splitlines()
+        kind = _kind_of(lines[0]) if lines else "text"
+        items: list[str] = []
+        for line in lines:
+            if items and (kind == "text" or _kind_of(line) != kind):
+                items[-1] += f" {line.strip()}"
+            else:
+                items.append(line.strip() if kind == "text" else MARKS[kind].sub("", line).strip())
+        if lines and not lines[0].startswith("# "):
+            blocks.append((kind, items))
+    return blocks
+
+
+def _kind_of(line: str) -> BlockKind:
+    return next((kind for kind, mark in MARKS.items() if mark.match(line)), "text")
 
 
 def _metric_names(mean: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -5,7 +5,7 @@ from math import hypot, inf, isnan, sqrt
 import numpy as np
 import pytest
 
-from hemoseg.evaluation.overlap import count_voxels, dice
+from hemoseg.evaluation.overlap import dice
 from hemoseg.evaluation.surface import SurfaceDistances, measure_surface_distances, nsd
 
 THICK_MM = (5.0, 0.45, 0.45)
@@ -43,7 +43,7 @@ def test_shift_by_one_pixel():
     prediction = box((8, 30, 30), (2, 5, 6), (6, 25, 26))
     expected = 1 - (SIDE + SIDE_INNER) / BOX_MM2
     assert expected == pytest.approx(0.636, abs=1e-3)
-    assert dice(count_voxels(reference, prediction), both_empty="nan") == 0.95
+    assert dice(reference, prediction, both_empty="nan") == 0.95
     assert score(reference, prediction, 0.42) == pytest.approx(expected, rel=1e-12)
     assert score(reference, prediction, 1.0) == 1
 
@@ -54,7 +54,7 @@ def test_shift_by_one_slice():
     prediction = box((8, 30, 30), (3, 5, 5), (7, 25, 25))
     expected = 1 - (TOP + TOP - RIM_Z) / BOX_MM2
     assert expected == pytest.approx(0.726, abs=1e-3)
-    assert dice(count_voxels(reference, prediction), both_empty="nan") == 0.75
+    assert dice(reference, prediction, both_empty="nan") == 0.75
     assert score(reference, prediction, 0.42) == pytest.approx(expected, rel=1e-12)
     assert score(reference, prediction, 5.0) == 1
 

@@ -41,6 +41,12 @@ def test_one_slice_is_a_label_map_too(tmp_path):
     assert read_labels(save(tmp_path / "a.nii", LABELS[:1].astype(np.uint8)))[0].shape == (1, 5, 4)
 
 
+def test_map_shorter_than_the_longest_header(tmp_path):
+    path = save(tmp_path / "a.nii", LABELS[:2].astype(np.uint8))
+    path.write_bytes(path.read_bytes() + b"more" * 100)
+    np.testing.assert_array_equal(read_labels(path)[0], LABELS[:2])
+
+
 def test_absent_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_labels(tmp_path / "a.nii")

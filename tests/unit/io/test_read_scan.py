@@ -53,6 +53,13 @@ def test_slope_and_intercept_are_honored(tmp_path, dtype):
     np.testing.assert_array_equal(read_scan(path).hu, head_hu())
 
 
+def test_wide_numbers_are_scaled_before_they_are_rounded(tmp_path):
+    path = save(tmp_path / "a.nii", head_hu().astype(np.int32) + 2**26)  # float32 would keep every 8th value
+    set_field(path, "scl_slope", 1)
+    set_field(path, "scl_inter", -(2**26))
+    np.testing.assert_array_equal(read_scan(path).hu, head_hu())
+
+
 @pytest.mark.parametrize("slope", [0.0, np.nan, np.inf])
 def test_slope_that_says_nothing_is_no_slope(tmp_path, slope):
     path = save(tmp_path / "a.nii", head_hu())
@@ -153,6 +160,11 @@ def test_size_cap_is_applied_to_the_header_alone(tmp_path):
     path.write_bytes(gzip.compress(data))  # no voxels at all: only the header can be the reason
     with pytest.raises(InputError, match=r"2,880 voxels.*\n.*at most 2,879"):
         read_scan(path, max_voxels=2879)
+
+
+def test_a_scan_as_large_as_the_cap_is_read(tmp_path):
+    path = save(tmp_path / "a.nii.gz", head_hu())
+    assert read_scan(path, max_voxels=2880).hu.size == 2880
 
 
 def test_a_bomb_is_refused_before_memory_is_taken(tmp_path):

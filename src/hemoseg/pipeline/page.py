@@ -1,0 +1,116 @@
+"""The page of a run, from the run's own files."""
+
+import json
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from hemoseg.datasets import index_dataset, read_case
+from hemoseg.io import read_labels
+from hemoseg.models import Selection
+from hemoseg.pipeline.conclude import read_evaluation, read_selection
+from hemoseg.pipeline.folder import RunFolder, digest_of
+from hemoseg.pipeline.learn import prediction
+from hemoseg.plan import Configuration, Plan
+from hemoseg.report import RunPage, curves_png, montage_png, versions, write_run_report
+
+
+def report_stage(folder: RunFolder, plan: Plan) -> Path:
+    """Write `report.html` and the curves of each fold; needs `evaluation.json`."""
+    selection = read_selection(folder)
+    result = read_evaluation(folder)
+    settings = folder.settings()
+    splits = folder.splits()
+    fingerprint = folder.fingerprint()
+    chosen = plan.configuration(selection.configuration)
+    held_out = {name for fold in selection.folds[chosen.name] for name in splits.held_out[fold]}
+    trained = {name for fold in selection.folds[chosen.name] for name in splits.train[fold]}
+    page = RunPage(
+        title=f"hemoseg run: {plan.dataset_name}",
+        dataset_name=plan.dataset_name,
+        cases=len(fingerprint.cases),
+        train_cases=len(trained),
+        held_out_cases=len(held_out),
+        plan_rows=_plan_rows(plan, chosen),
+        mean=result["mean"],
+        per_case={case["case"]: case["classes"] for case in result["cases"]},
+        notes=_notes(folder, selection),
+        curves=_curves(folder, selection),
+        montages=_montages(folder, plan, chosen, selection, result),
+        methods=(folder.path / "methods.md").read_text(encoding="utf-8"),
+        provenance={
+            **versions(),
+            "plan SHA-256": digest_of(plan),
+            "data set digest": fingerprint.digest,
+            **settings.model_dump(mode="json", exclude={"version"}),
+        },
+    )
+    target = folder.path / "report.html"
+    write_run_report(target, page)
+    return target
+
+
+def _plan_rows(plan: Plan, chosen: Configuration) -> list[tuple[str, str, str]]:
+    """(name, value, reason) of each decision that the plan gives a reason for, and of the network's size."""
+    rows = []
+    for reason in plan.reasons:
+        head, _, why = reason.partition(": ")
+        name, _, value = head.partition(" ")
+        rows.append((name, value, why))
+    size = " x ".join(map(str, chosen.patch_size))
+    rows.append(("patch", f"{size} voxels (z, y, x), {chosen.batch_size} per step", "voxel budget of one patch"))
+    rows.append(("network", " → ".join(map(str, chosen.features)), "channels double at each stage, at most 320"))
+    return rows
+
+
+def _notes(folder: RunFolder, selection: Selection) -> list[str]:
+    """What limits the result."""
+    fingerprint = folder.fingerprint()
+    found = sorted({warning for case in fingerprint.cases for warning in case.warnings})
+    folds = selection.folds[selection.configuration]
+    return [
+        f"Folds {', '.join(map(str, folds))} of 5: {'all' if len(folds) == 5 else 'only these'} were held out.",
+        "Held-out cases come from the same source as the training cases; other scanners were not seen.",
+        *(f"The reader says of cases: {text}" for text in found[:8]),
+    ]
+
+
+def _curves(folder: RunFolder, selection: Selection) -> list[tuple[str, bytes]]:
+    """The curves of each fold, also written as `curves.png` beside its log."""
+    pictures = []
+    for name, folds in selection.folds.items():
+        for fold in folds:
+            log = folder.fold(name, fold) / "train.jsonl"
+            rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+            png = curves_png(rows, f"{name}, fold {fold}")
+            (folder.fold(name, fold) / "curves.png").write_bytes(png)
+            pictures.append((f"{name}, fold {fold}", png))
+    return pictures
+
+
+def _montages(
+    folder: RunFolder, plan: Plan, chosen: Configuration, selection: Selection, result: dict[str, Any]
+) -> list[tuple[str, bytes]]:
+    """Best, median and worst held-out case by mean Dice, prediction over reference."""
+    scored = [(_mean_dice(case["classes"]), case["case"]) for case in result["cases"]]
+    ranked = sorted((score, name) for score, name in scored if score is not None)
+    if not ranked:
+        return []
+    dataset = index_dataset(Path(folder.fingerprint().dataset))
+    cases = {case.name: case for case in dataset.cases}
+    splits = folder.splits()
+    places = {"worst": 0, "median": len(ranked) // 2, "best": len(ranked) - 1}
+    pictures = []
+    for title, place in sorted(places.items(), key=lambda item: -item[1]):
+        score, name = ranked[place]
+        fold = next(k for k in selection.folds[chosen.name] if name in splits.held_out[k])
+        volume, reference = read_case(cases[name], dataset.table)
+        labels, _ = read_labels(prediction(folder, chosen, fold, name))
+        png = montage_png(volume, plan.table.check(labels, where=name), reference=reference, table=plan.table)
+        pictures.append((f"{title}: {name}, mean Dice {score:.3f}", png))
+    return pictures
+
+
+def _mean_dice(classes: dict[str, dict[str, Any]]) -> float | None:
+    values = [metrics["dice"] for metrics in classes.values() if metrics["dice"] is not None]
+    return fmean(values) if values else None

@@ -1,0 +1,93 @@
+"""Commands in the documentation: each parses, and those marked to run do."""
+
+import os
+import shlex
+import subprocess
+import sys
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+import typer.main
+from pages import SHELLS, Block, all_blocks, blocks_of, commands_of
+
+from hemoseg.cli import app
+
+SHELL_BLOCKS = [block for block in all_blocks() if block.language in SHELLS]
+LINES = [
+    pytest.param(line, id=f"{block} {line}")
+    for block in SHELL_BLOCKS
+    for line in commands_of(block)
+    if line.split()[0] == "hemoseg"
+]
+
+
+def parse(line: str) -> None:
+    """Parse a `hemoseg` command line as the program would, up to a pipe or a redirection, and run nothing."""
+    words = shlex.split(line, comments=True)
+    _, name, *options = takewhile(lambda word: word not in {"|", ">", "&&", ";"}, words)
+    if name.startswith("-"):
+        assert name == "--help", f"no option {name}"
+        return
+    commands = typer.main.get_command(app).commands
+    assert name in commands, f"no command {name}"
+    if "--help" not in options:
+        commands[name].make_context(name, options)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_each_documented_command_parses(line: str) -> None:
+    try:
+        parse(line)
+    except typer.BadParameter as error:
+        if "does not exist" not in str(error):  # an option may want a folder that only the reader has
+            raise
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hemoseg segmnt head.nii.gz --out results",
+        "hemoseg segment head.nii.gz --output results",
+        "hemoseg segment head.nii.gz",
+        "hemoseg segment --out results",
+        "hemoseg segment head.nii.gz --out results --device tpu",
+        "hemoseg --no-such-option",
+    ],
+)
+def test_a_wrong_command_does_not_parse(line: str) -> None:
+    with pytest.raises(Exception, match=r"(?i)no (command|option|such option)|missing|invalid|is not one of"):
+        parse(line)
+
+
+def test_prompts_outputs_and_continued_lines_are_told_apart() -> None:
+    page = "<!-- run -->\n```console\n$ hemoseg run A \\\n    --run B\n120 cases\n```\n\n```sh\nls\n```\n"
+    first, second = blocks_of(page, Path("page.md"))
+    assert [line.split() for line in commands_of(first)] == [["hemoseg", "run", "A", "--run", "B"]]
+    assert commands_of(second) == ["ls"]
+    assert (first.is_run, second.is_run) == (True, False)
+    assert str(second) == "page.md:8"
+
+
+@pytest.mark.parametrize("block", [block for block in SHELL_BLOCKS if block.is_run], ids=str)
+def test_marked_commands_run(block: Block, tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(commands_of(block))],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_command_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/commands.md").read_text()
+    for name, command in typer.main.get_command(app).commands.items():
+        assert f"## {name}\n" in page
+        section = page.split(f"## {name}\n")[1].split("\n## ")[0]
+        for parameter in command.params:
+            option = parameter.opts[0]
+            assert not option.startswith("--") or f"`{option}" in section, f"{name} {option} is not described"

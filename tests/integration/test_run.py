@@ -1,0 +1,151 @@
+"""The whole story on small heads: once, stage by stage, killed and resumed, and refused."""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cohort import command, hemoseg, write_cohort
+
+ITERATIONS = "12"
+SETTINGS = ("--folds", "0", "--iterations", ITERATIONS)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_cohort(tmp_path_factory.mktemp("data") / "Heads")
+
+
+@pytest.fixture(scope="module")
+def unbroken(dataset, tmp_path_factory):
+    """A run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    hemoseg("run", dataset, "--run", folder, *SETTINGS)
+    return folder
+
+
+def trained(folder):
+    return (folder / "3d_fullres" / "fold_0" / "last.safetensors").read_bytes()
+
+
+def predictions(folder):
+    return {p.name: p.read_bytes() for p in sorted((folder / "3d_fullres" / "fold_0" / "validation").iterdir())}
+
+
+def test_it_leaves_all_that_it_promises(unbroken):
+    for name in (
+        *(
+            f"{stem}.json"
+            for stem in ("settings", "device", "fingerprint", "plan", "splits", "selection", "evaluation")
+        ),
+        *("methods.md", "report.html", "model/manifest.json", "model/card.md", "model/LICENSE"),
+        *(f"3d_fullres/fold_0/{file}" for file in ("train.jsonl", "curves.png", "last.safetensors")),
+    ):
+        assert (unbroken / name).stat().st_size > 0, name
+    result = json.loads((unbroken / "evaluation.json").read_text())
+    held_out = json.loads((unbroken / "splits.json").read_text())["held_out"][0]
+    assert sorted(case["case"] for case in result["cases"]) == sorted(held_out)
+    assert json.loads((unbroken / "device.json").read_text())["steps"] == []
+
+
+def test_its_model_segments(unbroken, dataset, tmp_path):
+    scan = dataset / "imagesTr" / "head0_0000.nii.gz"
+    done = hemoseg("segment", scan, "--out", tmp_path, "--model", unbroken / "model", "--json")
+    report = json.loads(done.stdout)
+    assert report == json.loads((tmp_path / "head0_0000" / "report.json").read_text())
+    assert report["model"]["name"] == "Heads"
+
+
+def test_the_same_command_has_nothing_left_to_do(unbroken, dataset):
+    before = {p: p.stat().st_mtime_ns for p in unbroken.rglob("*.safetensors") if "model" not in p.parts}
+    hemoseg("run", dataset, "--run", unbroken, *SETTINGS)
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_the_same_seed_gives_the_same_plan_and_bits_in_a_fresh_folder(unbroken, dataset, tmp_path):
+    hemoseg("run", dataset, "--run", tmp_path / "again", *SETTINGS)
+    assert (tmp_path / "again" / "plan.json").read_bytes() == (unbroken / "plan.json").read_bytes()
+    assert trained(tmp_path / "again") == trained(unbroken)
+    assert predictions(tmp_path / "again") == predictions(unbroken)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["cases/*/case.json", "3d_fullres/fold_0/train.jsonl", "3d_fullres/fold_0/validation/*.nii.gz"],
+    ids=["preprocess", "train", "validate"],
+)
+def test_killed_and_resumed_ends_with_the_same_bits(unbroken, dataset, tmp_path, mark):
+    """SIGKILL as soon as a stage has left its first file."""
+    folder = tmp_path / "killed"
+    process = subprocess.Popen(
+        command("run", dataset, "--run", folder, *SETTINGS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not list(folder.glob(mark)):
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    hemoseg("run", dataset, "--run", folder, *SETTINGS)
+    assert trained(folder) == trained(unbroken)
+    assert predictions(folder) == predictions(unbroken)
+    assert (folder / "evaluation.json").read_bytes() == (unbroken / "evaluation.json").read_bytes()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_during_training_saves_and_ends_with_its_code(dataset, tmp_path, number, code):
+    folder = tmp_path / "stopped"
+    process = subprocess.Popen(
+        command("run", dataset, "--run", folder, "--folds", "0", "--iterations", "100000"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = folder / "3d_fullres" / "fold_0" / "train.jsonl"
+    while process.poll() is None and not (log.is_file() and log.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == code
+    assert "goes on where it stopped" in errors
+    assert "Traceback" not in errors
+    assert (folder / "3d_fullres" / "fold_0" / "state.safetensors").is_file()
+
+
+def test_other_settings_on_the_folder_are_refused(unbroken, dataset):
+    done = hemoseg("run", dataset, "--run", unbroken, "--folds", "0", "--iterations", "13", code=2)
+    assert "iterations: 12 → 13" in done.stderr
+
+
+def test_another_data_set_on_the_folder_is_refused(unbroken, tmp_path):
+    other = write_cohort(tmp_path / "Other", cases=5)
+    assert "was begun on" in hemoseg("run", other, "--run", unbroken, *SETTINGS, code=2).stderr
+
+
+def test_each_stage_alone_gives_the_same_model(unbroken, dataset, tmp_path):
+    folder = tmp_path / "stages"
+    hemoseg("check", dataset)
+    hemoseg("fingerprint", dataset, "--run", folder)
+    hemoseg("plan", "--run", folder, *SETTINGS)
+    for stage in ("preprocess", "train", "validate", "select", "evaluate", "report"):
+        hemoseg(stage, "--run", folder)
+    assert trained(folder) == trained(unbroken)
+    assert predictions(folder) == predictions(unbroken)
+    assert (folder / "report.html").is_file()
+    assert (folder / "model" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("stage", ["plan", "preprocess", "train", "validate", "select", "evaluate", "report"])
+def test_a_stage_too_early_says_what_to_run_first(tmp_path, stage):
+    (tmp_path / "empty").mkdir()
+    done = hemoseg(stage, "--run", tmp_path / "empty", code=2)
+    assert "try: run `hemoseg" in done.stderr
+
+
+@pytest.mark.parametrize("config", ["2d", "3d_lowres", "cascade"])
+def test_every_configuration_runs_and_segments(dataset, tmp_path, config):
+    folder = tmp_path / config
+    hemoseg("run", dataset, "--run", folder, "--folds", "0", "--iterations", "2", "--config", config)
+    scan = dataset / "imagesTr" / "head1_0000.nii.gz"
+    hemoseg("segment", scan, "--out", tmp_path / "out", "--model", folder / "model")
+    assert (tmp_path / "out" / "head1_0000" / "mask.nii.gz").is_file()

@@ -1,0 +1,55 @@
+"""Small plans and volumes for tests."""
+
+import numpy as np
+
+from hemoseg.geometry import Grid, Volume, uniform_slices
+from hemoseg.plan import Configuration, Plan, Window
+
+AXES_LPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+
+
+def tiny_configuration(**changes: object) -> Configuration:
+    """A network that trains in milliseconds."""
+    values: dict[str, object] = {
+        "name": "3d_fullres",
+        "spacing_mm": (5.0, 2.0, 2.0),
+        "patch_size": (4, 16, 16),
+        "batch_size": 2,
+        "features": (4, 8),
+        "strides": ((1, 1, 1), (1, 2, 2)),
+        "kernels": ((1, 3, 3), (3, 3, 3)),
+        "mirror_axes": (2,),
+        "precision": "fp32",
+        "iterations": 12,
+    }
+    return Configuration.model_validate(values | changes)
+
+
+def tiny_plan(*configurations: Configuration, **changes: object) -> Plan:
+    """A plan of two classes and two windows."""
+    values: dict[str, object] = {
+        "dataset_name": "Tiny",
+        "labels": ("background", "hemorrhage", "edema"),
+        "orientation": "canonical",
+        "windows": (
+            Window(name="brain", low_hu=0, high_hu=80),
+            Window(name="wide", low_hu=-20, high_hu=100),
+        ),
+        "configurations": configurations or (tiny_configuration(),),
+        "seed": 0,
+    }
+    return Plan.model_validate(values | changes)
+
+
+def head_volume(
+    shape: tuple[int, int, int] = (12, 40, 36), spacing_mm: tuple[float, float, float] = (5.0, 2.0, 2.0)
+) -> Volume:
+    """A skull of 600 HU around brain of 30 HU with a bleed of 65 HU, in air; no two axes or sides alike."""
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    radius = np.sqrt((z / 1.2) ** 2 + (y / 0.8) ** 2 + ((x + 0.1) / 0.7) ** 2)
+    hu = np.full(shape, -1000.0, dtype=np.float32)
+    hu[radius < 1] = 600
+    hu[radius < 0.9] = 30
+    hu[((z - 0.2) / 0.3) ** 2 + ((y + 0.2) / 0.2) ** 2 + ((x - 0.2) / 0.15) ** 2 < 1] = 65
+    grid = Grid(shape=shape, spacing_mm=spacing_mm, origin_lps_mm=(-30.0, -40.0, 12.0), direction=AXES_LPS)
+    return Volume(hu=hu, grid=grid, slices=uniform_slices(grid), name="head")

@@ -1,0 +1,101 @@
+"""Patches: what is forced, what stays inside, and that iteration i is always the same batch."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemoseg.data import Draw, Sampler, StoredCase, apply_draw
+from hemoseg.data.sampler import NOISE_SHARE
+from plans import tiny_configuration, tiny_plan
+
+
+def stored(shape, *, lesion=(2, 9, 11), seed=0, previous=False):
+    hu = np.random.default_rng(seed).uniform(-20, 100, shape).astype(np.float32)
+    labels = np.zeros(shape, dtype=np.uint8)
+    if lesion is not None:
+        labels[lesion] = 1
+    return StoredCase(name=f"case{seed}", hu=hu, labels=labels, previous=labels if previous else None)
+
+
+def make(cases, **changes):
+    plan = tiny_plan(tiny_configuration(**changes))
+    return Sampler(cases, plan, plan.configurations[0], fold=0)
+
+
+def test_a_batch_depends_on_its_number_alone():
+    cases = [stored((8, 32, 32)), stored((8, 32, 32), seed=1)]
+    first, second = make(cases), make(cases)
+    second.batch(3)
+    assert np.array_equal(first.batch(7).inputs, second.batch(7).inputs)
+    assert not np.array_equal(first.batch(7).inputs, first.batch(8).inputs)
+
+
+def test_the_first_half_of_a_batch_contains_foreground():
+    sampler = make([stored((8, 64, 64)), stored((8, 64, 64), lesion=None, seed=1)], batch_size=4)
+    for iteration in range(30):
+        labels = sampler.batch(iteration).labels
+        assert labels[0].any()
+        assert labels[1].any()
+
+
+def test_cases_without_foreground_are_no_obstacle():
+    assert not make([stored((8, 32, 32), lesion=None)]).batch(0).labels.any()
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 40), st.integers(1, 40)),
+    st.integers(0, 1000),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_patch_lies_inside_or_covers_the_case(shape, seed, forced):
+    lesion = tuple(n - 1 for n in shape)
+    sampler = make([stored(shape, lesion=lesion)])
+    draw = sampler.draw(np.random.default_rng(seed), forced=forced)
+    for start, size, patch in zip(draw.corner, shape, sampler.patch_size, strict=True):
+        assert 0 <= start <= size - patch or (patch >= size and start <= 0 and start + patch >= size)
+
+
+def test_random_patches_reach_both_ends():
+    sampler = make([stored((5, 17, 17))])
+    corners = {sampler.draw(np.random.default_rng(i), forced=False).corner for i in range(200)}
+    assert corners == {(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)}
+
+
+def test_mirroring_keeps_to_its_axes():
+    sampler = make([stored((8, 32, 32))])
+    flips = [sampler.draw(np.random.default_rng(i), forced=False).flips for i in range(200)]
+    assert not any(z or y for z, y, _ in flips)
+    assert 60 < sum(x for _, _, x in flips) < 140
+
+
+def test_three_in_ten_patches_get_noise():
+    sampler = make([stored((8, 32, 32))])
+    noisy = sum(sampler.draw(np.random.default_rng(i), forced=False).noise_hu > 0 for i in range(1000))
+    assert noisy / 1000 == pytest.approx(NOISE_SHARE, abs=0.05)
+
+
+def test_applying_a_draw_by_hand():
+    case = stored((2, 4, 4), lesion=(0, 0, 0))
+    plan = tiny_plan()
+    draw = Draw(case=0, corner=(0, 0, 0), flips=(False, False, True), shift_hu=0.0, noise_hu=0.0, noise_seed=0)
+    channels, labels = apply_draw(case, draw, (2, 4, 4), plan.windows, classes=3)
+    assert labels[0, 0, 3] == 1
+    assert channels[1, 0, 0] == pytest.approx(case.hu[0, 0, ::-1] / 60 - 2 / 3, abs=1e-5)
+
+
+def test_outside_the_case_is_the_lowest_hu_and_background():
+    case = stored((2, 4, 4), lesion=(0, 0, 0))
+    draw = Draw(case=0, corner=(-1, 0, 0), flips=(False, False, False), shift_hu=0.0, noise_hu=0.0, noise_seed=0)
+    channels, labels = apply_draw(case, draw, (4, 4, 4), tiny_plan().windows, classes=3)
+    assert (channels[:, [0, 3]] == -1).all()
+    assert not labels[[0, 3]].any()
+
+
+def test_a_previous_stage_adds_one_channel_per_class():
+    case = stored((2, 4, 4), lesion=(0, 0, 0), previous=True)
+    draw = Draw(case=0, corner=(0, 0, 0), flips=(False, False, True), shift_hu=9.0, noise_hu=0.0, noise_seed=0)
+    channels, labels = apply_draw(case, draw, (2, 4, 4), tiny_plan().windows, classes=3)
+    assert channels.shape == (4, 2, 4, 4)
+    assert np.array_equal(channels[2], labels == 1)

@@ -1,0 +1,80 @@
+"""The sliding window: coverage, blending, mirroring."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemoseg.inference.sliding import mirror_sets, predict_logits
+from hemoseg.inference.tiles import axis_starts, tile_corners, tile_weights
+
+
+def quiet(done, total):
+    pass
+
+
+def identity(batch):
+    """A network whose logits are its input."""
+    return batch
+
+
+def predict(channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), networks=None):
+    return predict_logits(
+        channels, networks or [network], tile=tile, classes=channels.shape[0], mirror_axes=mirror_axes, watch=quiet
+    )
+
+
+@given(st.integers(1, 300), st.integers(1, 64))
+@settings(deadline=None, max_examples=200)
+def test_tiles_cover_the_axis_with_at_most_half_a_tile_between(size, tile):
+    size = max(size, tile)
+    starts = axis_starts(size, tile)
+    assert starts[0] == 0
+    assert starts[-1] == size - tile
+    gaps = np.diff(starts)
+    assert (gaps > 0).all()
+    assert (gaps <= max(1, tile / 2 + 1)).all()
+
+
+def test_published_positions():
+    """nnU-Net's steps for 32 slices and tiles of 20, and for 512 pixels and tiles of 320 and 256."""
+    assert axis_starts(32, 20) == (0, 6, 12)
+    assert axis_starts(512, 320) == (0, 96, 192)
+    assert axis_starts(512, 256) == (0, 128, 256)
+    assert len(tile_corners((32, 512, 512), (20, 320, 256))) == 27
+
+
+def test_weights_fall_from_the_middle_and_never_vanish():
+    weights = tile_weights((16, 96, 96))
+    assert weights[8, 48, 48] == weights.max() == 1
+    assert weights.min() > 0
+    assert weights[8, 48, 60] == pytest.approx(np.exp(-0.5), abs=1e-3)
+
+
+@given(st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 20)), st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_blending_gives_back_what_every_tile_agrees_on(shape, seed):
+    channels = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
+    assert predict(channels) == pytest.approx(channels, abs=1e-5)
+    assert predict(channels, mirror_axes=(0, 1, 2)) == pytest.approx(channels, abs=1e-5)
+
+
+def test_mirroring_averages_over_all_subsets(rng):
+    """A network that adds a ramp along x: mirrored along x, the mean ramp is flat."""
+    channels = rng.standard_normal((1, 4, 8, 8)).astype(np.float32)
+    ramp = np.arange(8, dtype=np.float32)
+    result = predict(channels, lambda batch: batch + ramp, mirror_axes=(2,))
+    assert result == pytest.approx(channels + 3.5, abs=1e-5)
+    assert len(mirror_sets((0, 1, 2))) == 8
+
+
+def test_folds_are_averaged(rng):
+    channels = rng.standard_normal((1, 4, 8, 8)).astype(np.float32)
+    result = predict(channels, networks=[lambda b: b, lambda b: b + 2])
+    assert result == pytest.approx(channels + 1, abs=1e-5)
+
+
+def test_flat_tiles_lie_side_by_side(rng):
+    channels = rng.standard_normal((1, 3, 8, 8)).astype(np.float32)
+    assert tile_corners((3, 8, 8), (1, 8, 8)) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    assert predict(channels, tile=(1, 8, 8)) == pytest.approx(channels, abs=1e-6)

@@ -1,0 +1,71 @@
+"""Bundles: found by name, refused when anything in them changed."""
+
+import json
+
+import pytest
+
+from bundles import write_tiny_bundle
+from hemoseg.errors import ArtifactError, InputError
+from hemoseg.models import embedded_folder, find_bundle, list_bundles, open_bundle
+
+
+def test_round_trip(tmp_path):
+    bundle = open_bundle(write_tiny_bundle(tmp_path / "tiny"))
+    assert bundle.manifest.name == "tiny"
+    assert bundle.plan.labels[1] == "hemorrhage"
+    assert [path.name for path in bundle.weights(bundle.plan.configurations[0])] == ["3d_fullres_fold_0.safetensors"]
+    assert json.loads((tmp_path / "tiny" / "labels.json").read_text()) == {"background": 0, "hemorrhage": 1, "edema": 2}
+
+
+@pytest.mark.parametrize("name", ["plan.json", "card.md", "3d_fullres_fold_0.safetensors"])
+def test_any_changed_byte_is_refused(tmp_path, name):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    content = bytearray((folder / name).read_bytes())
+    content[-2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"{name} has SHA-256"):
+        open_bundle(folder)
+
+
+def test_an_absent_file_is_named(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    (folder / "selection.json").unlink()
+    with pytest.raises(ArtifactError, match=r"selection\.json is absent"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["../plan.json", "/etc/passwd"])
+def test_a_manifest_cannot_reach_outside(tmp_path, name):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = "0"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="outside the bundle"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["plan.json", "3d_fullres_fold_0.safetensors"])
+def test_files_that_count_must_be_in_the_manifest(tmp_path, name):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=f"does not name {name}"):
+        open_bundle(folder)
+
+
+def test_models_are_found_by_path_and_by_name(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    assert find_bundle(folder) == folder
+    assert find_bundle("tiny", models=tmp_path) == tmp_path / "tiny"
+    assert list(list_bundles(tmp_path)) == [folder]
+    with pytest.raises(InputError, match="no model 'absent'"):
+        find_bundle("absent", models=tmp_path)
+
+
+def test_every_embedded_model_is_whole_and_small():
+    bundles = [open_bundle(path) for path in list_bundles(embedded_folder())]
+    assert bundles
+    for bundle in bundles:
+        assert sum(file.stat().st_size for file in bundle.folder.iterdir()) < 15e6
+        assert "research use only" in bundle.manifest.notice.lower()

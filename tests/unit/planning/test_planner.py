@@ -1,0 +1,143 @@
+"""Decisions of the head-CT planner."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from hemoseg.planning import CaseFacts, DeviceTiming, Fingerprint, StepTiming, candidates, make_plan, methods_text
+from hemoseg.planning.planner import ENOUGH_ITERATIONS, configuration_names, folds_of
+from hemoseg.settings import DEFAULT_ITERATIONS, Settings
+
+CPU = DeviceTiming(device="cpu", threads=2, bf16=True)
+
+
+def fingerprint(spacing=(5.0, 0.94, 0.94), head=(30, 200, 176), hu=(-1024.0, 3071.0), labels=("hemorrhage", "edema")):
+    case = CaseFacts(
+        name="a",
+        patient="a",
+        source_sha256="0",
+        shape=(32, 256, 256),
+        spacing_mm=spacing,
+        head_shape=head,
+        hu_min=hu[0],
+        hu_max=hu[1],
+        class_ml={"hemorrhage": 10.0},
+        class_mean_hu={"hemorrhage": 55.0},
+        warnings=(),
+    )
+    return Fingerprint(dataset="d", dataset_name="D", digest="0", labels=("background", *labels), cases=(case,) * 3)
+
+
+def timed(settings, seconds):
+    """A device on which the rungs take these seconds per step."""
+    rungs = candidates(fingerprint(), settings, precision="bf16")
+    steps = tuple(
+        StepTiming(configuration=c.name, features=c.features, precision="bf16", seconds=s)
+        for rung, s in zip(rungs, seconds, strict=False)
+        for c in rung
+    )
+    return CPU.model_copy(update={"steps": steps})
+
+
+def test_thick_slices_get_three_dimensions_on_their_own_spacing():
+    item = make_plan(fingerprint(), Settings(iterations=10), CPU).configurations[0]
+    assert item.name == "3d_fullres"
+    assert item.spacing_mm == (5.0, 0.94, 0.94)
+    assert item.patch_size == (16, 96, 96)
+    assert item.iterations == 10
+
+
+def test_fine_pixels_are_pooled_and_thin_slices_averaged():
+    item = make_plan(fingerprint((0.6, 0.45, 0.45), (250, 400, 350)), Settings(iterations=1), CPU).configurations[0]
+    assert item.spacing_mm == (2.5, 0.9, 0.9)
+
+
+def test_a_single_slab_gets_two_dimensions():
+    plan = make_plan(fingerprint(head=(4, 200, 176)), Settings(iterations=1), CPU)
+    item = plan.configurations[0]
+    assert item.name == "2d"
+    assert item.patch_size[0] == 1
+    assert all(kernel[0] == 1 for kernel in item.kernels)
+    assert all(stride[0] == 1 for stride in item.strides)
+
+
+def test_windows_stay_within_clipped_data():
+    windows = make_plan(fingerprint(hu=(-10.0, 90.0)), Settings(iterations=1), CPU).windows
+    assert min(w.low_hu for w in windows) == -10
+    assert max(w.high_hu for w in windows) == 90
+    assert max(w.high_hu for w in make_plan(fingerprint(), Settings(iterations=1), CPU).windows) == 100
+
+
+def test_the_budget_buys_the_largest_network_with_enough_steps():
+    settings = Settings(budget_s=timedelta(minutes=45).total_seconds(), folds=(0,))
+    item = make_plan(fingerprint(), settings, timed(settings, (0.2, 0.5, 1.0, 2.0))).configurations[0]
+    assert item.features[0] == 16
+    assert item.iterations == 5400
+    slower = make_plan(fingerprint(), settings, timed(settings, (0.2, 5.0, 10.0, 20.0))).configurations[0]
+    assert slower.features[0] == 8
+    assert slower.iterations == 13500
+
+
+def test_all_folds_share_the_budget():
+    one = Settings(budget_s=2700, folds=(0,))
+    five = Settings(budget_s=2700, folds=(0, 1, 2, 3, 4))
+    a = make_plan(fingerprint(), one, timed(one, (0.1,))).configurations[0]
+    b = make_plan(fingerprint(), five, timed(five, (0.1,))).configurations[0]
+    assert a.iterations == 5 * b.iterations
+
+
+def test_a_budget_too_small_is_said():
+    settings = Settings(budget_s=60, folds=(0,))
+    plan = make_plan(fingerprint(), settings, timed(settings, (0.5, 1.0)))
+    assert plan.configurations[0].features[0] == 8
+    assert plan.configurations[0].iterations == 120 < ENOUGH_ITERATIONS
+    assert any("too small" in reason for reason in plan.reasons)
+
+
+def test_without_a_limit_it_is_nnunets_schedule():
+    plan = make_plan(fingerprint(), Settings(), CPU)
+    assert plan.configurations[0].iterations == DEFAULT_ITERATIONS
+
+
+def test_with_iterations_no_clock_decides():
+    settings = Settings(iterations=100)
+    assert make_plan(fingerprint(), settings, CPU) == make_plan(fingerprint(), settings, timed(settings, (9.0, 9.0)))
+
+
+def test_a_cascade_trains_its_first_stage_on_all_folds():
+    settings = Settings(config="cascade", iterations=5, folds=(1,))
+    plan = make_plan(fingerprint(), settings, CPU)
+    low, full = plan.configurations
+    assert (low.name, full.name) == ("3d_lowres", "3d_cascade_fullres")
+    assert low.spacing_mm == (5.0, 1.88, 1.88)
+    assert full.previous_stage == "3d_lowres"
+    assert plan.input_channels(full) == plan.input_channels(low) + 2
+    names = configuration_names(fingerprint(), settings)
+    assert folds_of(low, names, settings) == (0, 1, 2, 3, 4)
+    assert folds_of(full, names, settings) == (1,)
+
+
+def test_without_native_bf16_it_is_fp32():
+    plan = make_plan(fingerprint(), Settings(iterations=1), CPU.model_copy(update={"bf16": False}))
+    assert plan.configurations[0].precision == "fp32"
+
+
+def test_methods_name_the_plans_values():
+    settings = Settings(iterations=123, folds=(0,))
+    data = fingerprint()
+    text = methods_text(make_plan(data, settings, CPU), data, settings)
+    for value in ("16 x 96 x 96", "123 steps", "momentum 0.95", "[0, 80] HU", "doi:10.1038/s41592-020-01008-z"):
+        assert value in text
+
+
+@pytest.mark.parametrize(
+    "changes", [{"budget_s": 1.0, "iterations": 1}, {"folds": (0, 0)}, {"folds": (5,)}, {"folds": ()}]
+)
+def test_settings_that_contradict_each_other(changes):
+    with pytest.raises(ValidationError):
+        Settings.model_validate(changes)
+
+
+def test_the_difference_of_settings_names_each():
+    assert Settings(seed=1).difference(Settings(seed=2, iterations=3)) == ["seed: 1 → 2", "iterations: None → 3"]

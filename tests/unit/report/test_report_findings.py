@@ -1,0 +1,133 @@
+"""report.json: a contract, so keys and numbers are checked by hand."""
+
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hemoseg.artifacts import dump_json
+from hemoseg.labels import LabelTable
+from hemoseg.report.findings import NOTHING_FOUND, RESEARCH_USE_ONLY, gather_warnings, provenance, result_json, versions
+from report_scans import MODEL, TABLE, make_head, make_segmentation
+
+HEAD = make_head()  # 5 x 4 x 4 mm: one voxel is 0.08 ml
+
+
+def two_bleeds_and_edema():
+    labels = np.zeros(HEAD.hu.shape, dtype=np.uint8)
+    labels[3, 20, 20] = 1
+    labels[5:7, 24:26, 10:13] = 1
+    labels[5, 30, 10:12] = 2
+    return labels
+
+
+def test_the_keys_are_the_contract():
+    result = result_json(make_segmentation(two_bleeds_and_edema(), HEAD), seconds={}, provenance={"a": 1})
+    assert list(result) == ["volume_ml", "hemorrhage_ml", "lesions", "model", "warnings", "seconds", "provenance"]
+    assert list(result["seconds"]) == ["start", "read", "prepare", "network", "restore", "write"]
+    assert {key for lesion in result["lesions"] for key in lesion} == {"class", "volume_ml", "centroid_mm", "slices"}
+    assert result["model"] == {"name": "test-net", "version": "1.2.3", "sha256": MODEL.sha256, "notice": MODEL.notice}
+    assert result["provenance"] == {"a": 1}
+
+
+def test_volumes_and_lesions_by_hand():
+    result = result_json(make_segmentation(two_bleeds_and_edema(), HEAD), seconds={}, provenance={})
+    assert result["volume_ml"] == {"hemorrhage": 1.04, "edema": 0.16}
+    assert result["hemorrhage_ml"] == 1.04
+    assert [(item["class"], item["volume_ml"], item["slices"]) for item in result["lesions"]] == [
+        ("hemorrhage", 0.96, [5, 6]),
+        ("edema", 0.16, [5, 5]),
+        ("hemorrhage", 0.08, [3, 3]),
+    ]
+    # indices (5.5, 24.5, 11) from a center at (4, 23.5, 19.5)
+    assert result["lesions"][0]["centroid_mm"] == [-34.0, 4.0, 7.5]
+
+
+def test_rounded_volumes_stay_within_a_microlitre_of_the_mask(rng):
+    volume = make_head(spacing_mm=(4.37, 0.4517, 0.4519))
+    labels = (rng.random(volume.hu.shape) < 0.3).astype(np.uint8)
+    result = result_json(make_segmentation(labels, volume), seconds={}, provenance={})
+    assert abs(result["volume_ml"]["hemorrhage"] - labels.sum() * volume.grid.voxel_ml) < 0.001
+    assert json.loads(dump_json(result)) == result
+
+
+def test_seconds_are_merged_and_what_nobody_measured_is_null():
+    segmentation = make_segmentation(two_bleeds_and_edema(), HEAD)
+    result = result_json(segmentation, seconds={"read": 0.12345, "network": 2.0}, provenance={})
+    assert result["seconds"] == {
+        "start": None,
+        "read": 0.123,
+        "prepare": 0.25,
+        "network": 2.0,
+        "restore": 0.125,
+        "write": None,
+    }
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_result_without_blood_is_warned_of(number):
+    labels = np.full(HEAD.hu.shape, number, dtype=np.uint8)
+    assert gather_warnings(make_segmentation(labels, HEAD))[0] == NOTHING_FOUND
+
+
+def test_a_result_with_one_voxel_of_blood_is_not():
+    labels = np.zeros(HEAD.hu.shape, dtype=np.uint8)
+    labels[0, 0, 0] = 1
+    assert gather_warnings(make_segmentation(labels, HEAD)) == ()
+
+
+def test_warnings_of_scan_result_and_classes_each_come_once():
+    scan = replace(HEAD, warnings=("clipped", "tilted"))
+    segmentation = replace(
+        make_segmentation(two_bleeds_and_edema(), scan, warnings=("tilted", "thin")),
+        table=LabelTable(("background", "clot", "edema")),
+    )
+    assert gather_warnings(segmentation) == (
+        "clipped",
+        "tilted",
+        "thin",
+        "class 'clot' has no agreed meaning; it is counted as bleeding",
+    )
+
+
+def test_only_bleeding_classes_count_as_hemorrhage():
+    labels = two_bleeds_and_edema()
+    labels[7, 10, 10] = 3
+    table = LabelTable((*TABLE.names, "sdh"))
+    result = result_json(replace(make_segmentation(labels, HEAD), table=table), seconds={}, provenance={})
+    assert result["volume_ml"] == {"hemorrhage": 1.04, "edema": 0.16, "sdh": 0.08}
+    assert result["hemorrhage_ml"] == 1.12
+
+
+def test_provenance_says_what_and_names_nobody():
+    scan = replace(HEAD, name="Doe^Jane")
+    found = provenance(scan)
+    assert found["research_use_only"] == RESEARCH_USE_ONLY
+    assert found["source"] == {"sha256": "cd34" * 16, "shape_zyx": [9, 48, 40], "spacing_zyx_mm": [5.0, 4.0, 4.0]}
+    assert found["created"].endswith("+00:00")
+    assert found["software"] == versions()
+    text = dump_json(found)
+    assert "Doe" not in text
+    assert platform.node() not in text
+
+
+def test_versions_are_found_without_importing_torch():
+    code = "import sys, hemoseg.report as r; print(r.versions()['torch']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() not in ("", "None")
+
+
+def test_a_package_that_is_absent_is_said_to_be(monkeypatch):
+    from importlib.metadata import PackageNotFoundError
+
+    from hemoseg.report import findings
+
+    def absent(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(findings, "version", absent)
+    assert versions()["torch"] == "not installed"

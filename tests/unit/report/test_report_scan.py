@@ -1,0 +1,150 @@
+"""The folder of one scan and its page."""
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from hemoseg.geometry import Orientation
+from hemoseg.io import read_labels
+from hemoseg.report import result_json, write_result
+from hemoseg.report.scan import scan_page
+from report_scans import ball, make_head, make_segmentation
+
+HEAD = make_head()
+BLEED = ball(HEAD, (30.0, -20.0, 5.0), 14.0)
+EMPTY = np.zeros(HEAD.hu.shape, dtype=np.uint8)
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class Outline(HTMLParser):
+    """Tags of a page, checked for being closed in order, and its text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += f"{data} "
+
+
+def read_page(page):
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    return outline
+
+
+def page_of(labels, volume=HEAD, **changes):
+    segmentation = make_segmentation(labels, volume, **changes)
+    result = result_json(segmentation, seconds={"read": 0.5}, provenance={"software": {"hemoseg": "9.9"}, "none": None})
+    return scan_page(segmentation, result)
+
+
+def test_a_result_is_a_folder_of_three_files(tmp_path):
+    segmentation = make_segmentation(BLEED, HEAD)
+    result = write_result(segmentation, tmp_path, seconds={"start": 1.0, "read": 0.5}, provenance={"seed": 1})
+    folder = tmp_path / "head"
+    assert sorted(path.name for path in folder.iterdir()) == ["mask.nii.gz", "report.html", "report.json"]
+    assert json.loads((folder / "report.json").read_text()) == result
+    labels, _ = read_labels(folder / "mask.nii.gz")
+    np.testing.assert_array_equal(labels, BLEED)
+    assert result["seconds"]["start"] == 1.0
+    assert 0 < result["seconds"]["write"] < 60
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_second_result_takes_the_place_of_the_first(tmp_path):
+    for labels in (BLEED, EMPTY):
+        write_result(make_segmentation(labels, HEAD), tmp_path, seconds={}, provenance={})
+    assert json.loads((tmp_path / "head" / "report.json").read_text())["hemorrhage_ml"] == 0
+    assert list(tmp_path.iterdir()) == [tmp_path / "head"]
+
+
+def test_a_failure_leaves_the_older_result(tmp_path):
+    write_result(make_segmentation(BLEED, HEAD), tmp_path, seconds={}, provenance={})
+    before = (tmp_path / "head" / "report.json").read_text()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_result(make_segmentation(EMPTY, HEAD), tmp_path, seconds={}, provenance={"x": float("nan")})
+    assert (tmp_path / "head" / "report.json").read_text() == before
+
+
+def test_the_page_needs_no_network_and_no_script():
+    page = page_of(BLEED)
+    outline = read_page(page)
+    assert "http:" not in page
+    assert "https:" not in page
+    assert not {tag for tag, _ in outline.tags} & {"script", "link", "iframe", "object"}
+    policy = next(attrs for tag, attrs in outline.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    images = [attrs for tag, attrs in outline.tags if tag == "img"]
+    assert len(images) == 1
+    assert images[0]["src"].startswith("data:image/png;base64,iVBOR")
+    assert "hemorrhage" in images[0]["alt"]
+    assert ("html", {"lang": "en"}) in outline.tags
+
+
+def test_the_page_says_what_a_reader_must_know():
+    text = " ".join(read_page(page_of(BLEED, warnings=("the slices are thick",))).text.split())
+    ml = BLEED.sum() * 0.08
+    assert "hemoseg report — scan head" in text
+    assert "Research use only. Not a medical device. Not for diagnosis." in text
+    assert f"Hemorrhage {ml:.1f} ml" in text
+    assert "edema, not included 0 ml" in text
+    assert "the slices are thick" in text
+    assert "brain window: 0 HU and below is black, 80 HU and above is white" in text
+    assert "patient’s left (L) is on the right" in text
+    assert "test-net 1.2.3" in text
+    assert "ab12ab12ab12ab12…" in text
+    assert "software hemoseg 9.9" in text
+    assert "none –" in text
+    assert "read 0.50 s, prepare 0.25 s, network 1.50 s, restore 0.12 s" in text
+
+
+def test_an_empty_mask_is_no_all_clear():
+    text = read_page(page_of(EMPTY)).text
+    assert "no hemorrhage was segmented; this does not exclude one" in text
+    assert "None segmented." in text
+
+
+def test_names_and_texts_are_escaped():
+    page = page_of(BLEED, replace(HEAD, name="<b>&"), warnings=("<script>alert(1)</script>",))
+    assert "<script" not in page
+    assert "scan &lt;b&gt;&amp;" in page
+    assert "For &lt;tests&gt; only." in page
+
+
+@pytest.mark.parametrize(
+    ("lesions", "left"), [(20, None), (21, "1 smaller lesion is not shown"), (25, "5 smaller lesions are not shown")]
+)
+def test_a_long_table_of_lesions_is_cut_and_says_so(lesions, left):
+    labels = EMPTY.copy()
+    for number in range(lesions):
+        labels[4, 10 + 3 * (number % 9), 8 + 3 * (number // 9)] = 1
+    outline = read_page(page_of(labels))
+    assert outline.text.count("0.08") == 20
+    assert ("smaller" in outline.text) == (left is not None)
+    assert left is None or left in outline.text
+
+
+def test_files_that_are_not_axial_have_a_caption_of_their_own():
+    coronal = Orientation(axes=(1, 0, 2), flips=(False, False, False))
+    turned = replace(
+        HEAD,
+        hu=np.ascontiguousarray(coronal.apply(HEAD.hu)),
+        grid=HEAD.grid.reoriented(coronal),
+        slices=HEAD.slices[:1] * 48,
+    )
+    text = read_page(page_of(np.ascontiguousarray(coronal.apply(BLEED)), turned)).text
+    assert "own slices are not axial" in text
+    assert "own slices are not axial" not in read_page(page_of(BLEED)).text

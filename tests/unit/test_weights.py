@@ -1,0 +1,59 @@
+"""Weights on disk: nothing repeated, nothing foreign, nothing damaged."""
+
+import pytest
+import torch
+from safetensors.torch import load, load_file
+
+from hemoseg.errors import ArtifactError
+from hemoseg.nets import build_network
+from hemoseg.nets.weights import distinct_weights, half_weights, load_weights, read_weights, write_weights
+from plans import tiny_configuration, tiny_plan
+
+
+def network(**changes):
+    plan = tiny_plan(tiny_configuration(**changes))
+    return build_network(plan, plan.configurations[0])
+
+
+def test_distinct_weights_hold_every_parameter_once():
+    net = network()
+    assert sum(t.numel() for t in distinct_weights(net).values()) == sum(p.numel() for p in net.parameters())
+
+
+def test_round_trip(tmp_path):
+    net = network()
+    write_weights(tmp_path / "w.safetensors", net)
+    other = network()
+    with torch.no_grad():
+        next(other.parameters()).zero_()
+    load_weights(other, read_weights(tmp_path / "w.safetensors"), where="w")
+    x = torch.randn(1, 2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert all(torch.equal(a, b) for a, b in zip(net(x), other(x), strict=True))
+
+
+def test_half_weights_are_float16(tmp_path):
+    write_weights(tmp_path / "w.safetensors", network())
+    assert {t.dtype for t in load(half_weights(tmp_path / "w.safetensors")).values()} == {torch.float16}
+    assert {t.dtype for t in load_file(tmp_path / "w.safetensors").values()} == {torch.float32}
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    write_weights(tmp_path / "w.safetensors", network(features=(4, 12)))
+    with pytest.raises(ArtifactError, match="do not fit"):
+        load_weights(network(), read_weights(tmp_path / "w.safetensors"), where="w")
+
+
+def test_damaged_files_are_refused(tmp_path):
+    write_weights(tmp_path / "w.safetensors", network())
+    content = (tmp_path / "w.safetensors").read_bytes()
+    (tmp_path / "w.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_building_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    network()
+    assert torch.equal(torch.rand(1), expected)
