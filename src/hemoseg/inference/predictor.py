@@ -14,7 +14,7 @@ from hemoseg.models import find_bundle, open_bundle
 from hemoseg.plan import Configuration, Plan
 from hemoseg.preprocess import Prepared, prepare, prepare_labels, restore
 from hemoseg.segmentation import ModelIdentity, Segmentation
-from hemoseg.types import Channels, LabelMap
+from hemoseg.types import LabelMap, NewStack
 from hemoseg.windows import apply_windows, one_hot
 
 THICK_MM = 7.5
@@ -103,7 +103,7 @@ class Model:
         seconds["restore"] += time.monotonic() - predicted
         return labels
 
-    def _channels(self, configuration: Configuration, prepared: Prepared, previous: LabelMap | None) -> Channels:
+    def _channels(self, configuration: Configuration, prepared: Prepared, previous: LabelMap | None) -> NewStack:
         channels = apply_windows(prepared.hu, self.plan.windows)
         if configuration.previous_stage is None:
             return channels

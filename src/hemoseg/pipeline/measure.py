@@ -97,14 +97,12 @@ def device_stage(folder: RunFolder, fingerprint: Fingerprint, settings: Settings
     """
     if folder.device_file.is_file():
         return folder.device()
-    import torch
-
     from hemoseg.inference.engines.torch_engine import check_device
-    from hemoseg.training import supports_bf16
+    from hemoseg.training import compute_threads, supports_bf16
 
     check_device(settings.device)
     bf16 = supports_bf16(settings.device)
-    facts = DeviceTiming(device=settings.device, threads=torch.get_num_threads(), bf16=bf16)
+    facts = DeviceTiming(device=settings.device, threads=compute_threads(), bf16=bf16)
     steps: list[StepTiming] = []
     if settings.budget_s is not None:
         rungs = candidates(fingerprint, settings, precision="bf16" if bf16 else "fp32")

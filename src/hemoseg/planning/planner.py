@@ -31,7 +31,7 @@ BASE_FEATURES = (8, 16, 24, 32)
 DEFAULT_BASE = 16
 """Base features where no clock may decide."""
 ENOUGH_ITERATIONS = 3500
-"""A larger network is chosen only if the budget gives it this many steps. See docs/lab-log.md."""
+"""A larger network is chosen only if the budget gives it this many steps: a judgment, not yet measured."""
 MOMENTUM = 0.95
 """Nesterov momentum. nnU-Net's 0.99 averages over 100 steps; with a few thousand steps in all that is slow,
 and edema was not learned at all. See docs/lab-log.md."""

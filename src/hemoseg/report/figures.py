@@ -25,7 +25,8 @@ GAP_PX = 10
 CAPTION_PX = 20
 """Strip above a tile for its caption, and height of a line of the legend."""
 FINE = 3
-"""Contours are drawn this many times finer, then averaged: smooth lines without jags."""
+"""Contours are drawn at least this many times finer, then averaged: smooth lines without jags. Finer still
+where a tile so enlarged had fewer pixels than the scan: a voxel would fall between two samples."""
 LINE_FINE_PX = 4
 """Width of a contour before averaging; 1.3 px after."""
 DASH_FINE_PX = 18
@@ -185,13 +186,13 @@ def _contours(
 ) -> Iterator[tuple[Float[np.ndarray, "h w"], Color]]:
     """Opacity in [0, 1] and color of each contour of one slice; the reference's last, on top."""
     for contour, number in _outlines(view.labels[index], names, tile):
-        yield _coarsen(contour), class_color(number)
+        yield _coarsen(contour, tile), class_color(number)
     if view.reference is not None:
         for contour, _ in _outlines(view.reference[index], names, tile):
             rows, columns = np.ogrid[: contour.shape[0], : contour.shape[1]]
             # twice the rows: lines at 45 degrees, frequent on pixel masks, get dashes too
             dashes = ((2 * rows + columns) // DASH_FINE_PX) % 2 == 0
-            yield _coarsen(np.where(dashes, contour, np.uint8(0))), REFERENCE
+            yield _coarsen(np.where(dashes, contour, np.uint8(0)), tile), REFERENCE
 
 
 def _outlines(
@@ -201,14 +202,15 @@ def _outlines(
 
     A border between two classes is drawn once, in the color of the lower number.
     """
-    size = (tile[1] * FINE, tile[0] * FINE)
+    fine = max(FINE, *(ceil(n / px) for n, px in zip(labels.shape, tile, strict=True)))
+    size = (tile[1] * fine, tile[0] * fine)
     drawn = np.zeros((size[1], size[0]), dtype=bool)
     for number in names:
         mask = labels == number
         if not mask.any():
             continue
         smooth = Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).resize(size, Image.Resampling.BILINEAR)
-        # a quarter, not half: at half a single voxel between two samples would vanish
+        # a quarter of 255, not half: it is the least that a voxel between four samples leaves on one of them
         inside = smooth.point([255 * (value >= 63) for value in range(256)])
         outside = inside.filter(ImageFilter.BoxBlur(LINE_FINE_PX))  # above 0 up to this far: a fast dilation
         inner = np.asarray(inside) > 0
@@ -217,8 +219,9 @@ def _outlines(
         yield outline.astype(np.uint8) * np.uint8(255), number
 
 
-def _coarsen(contour: Fine) -> Float[np.ndarray, "h w"]:
-    reduced = Image.fromarray(contour).reduce(FINE)
+def _coarsen(contour: Fine, tile: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """A contour averaged down to the tile: its opacity."""
+    reduced = Image.fromarray(contour).reduce(contour.shape[0] // tile[0])
     return np.asarray(reduced, dtype=np.float32) / np.float32(255)
 
 

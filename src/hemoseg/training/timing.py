@@ -37,6 +37,11 @@ def measure_step_seconds(plan: Plan, configuration: Configuration, *, device: st
     return median(seconds[WARM_UP:])
 
 
+def compute_threads() -> int:
+    """Threads that torch computes with."""
+    return torch.get_num_threads()
+
+
 def supports_bf16(device: str) -> bool:
     """Whether the device computes bf16 natively: a fact of the machine, not of a clock."""
     if device == "cuda":

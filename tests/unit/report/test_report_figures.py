@@ -9,6 +9,7 @@ from hemoseg.geometry import Orientation
 from hemoseg.labels import LabelTable
 from hemoseg.report.figures import PALETTE, class_color, montage_png
 from report_scans import TABLE, ball, make_head, pixels
+from scipy import ndimage
 
 HEAD = make_head()
 QUIET = replace(HEAD, hu=np.where(HEAD.hu > 500, np.float32(-1000), HEAD.hu))  # no skull: nothing is near white
@@ -70,11 +71,16 @@ def test_a_ball_is_round_although_pixels_are_not_square():
     assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.08)
 
 
-def test_a_single_voxel_is_never_lost():
-    for column in (12, 16, 19, 21, 26):
-        labels = EMPTY.copy()
-        labels[4, 24, column] = 1
-        assert colored(one_slice(labels)).any(), column
+@pytest.mark.parametrize(("shape", "pixel_mm"), [((3, 440, 360), 0.45), ((3, 1000, 820), 0.2)])
+def test_a_single_voxel_is_never_lost(shape, pixel_mm):
+    """64 voxels, apart, at all phases of the picture's pixels, in matrices coarser and finer than a tile."""
+    scan = make_head(shape=shape, spacing_mm=(5.0, pixel_mm, pixel_mm))
+    rows, columns = (np.linspace(0.3 * n, 0.7 * n, 8).astype(int) for n in shape[1:])
+    labels = np.zeros(shape, dtype=np.uint8)
+    labels[1, rows[:, None], columns] = 1
+    sheet = pixels(montage_png(scan, labels, max_slices=3))
+    orange = (sheet[..., 0] - sheet[..., 2])[32:-32] > 60
+    assert ndimage.label(orange, structure=np.ones((3, 3)))[1] == 64
 
 
 def test_a_contour_leaves_its_inside_visible():
