@@ -1,4 +1,4 @@
-"""A labelled data set of small simulated heads, and the command line as a process."""
+"""A labeled data set of small simulated heads, and the command line as a process."""
 
 import json
 import os

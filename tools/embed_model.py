@@ -28,7 +28,7 @@ ABOUT_DATA = (
     "manual edema. Dice of hemorrhage is therefore agreement with silver labels, not accuracy against radiologists.",
     "",
     "The scans are 8-bit with HU clipped to [-20, 100]; level 40 of their window was assumed. Spacing is nominal, and "
-    "so are all millilitres.",
+    "so are all milliliters.",
 )
 UNSEEN = (
     "True HU of air, fat and bone, other kernels, scanners and hospitals; slices thinner than about 5 mm.",

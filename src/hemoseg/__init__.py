@@ -1,4 +1,4 @@
-"""Hemorrhage masks, millilitres and a report from non-contrast head CT.
+"""Hemorrhage masks, milliliters and a report from non-contrast head CT.
 
 Research use only. Not a medical device. Names are loaded on first use, so that `import hemoseg` is instant.
 """

@@ -54,13 +54,13 @@ class ResourceError(HemosegError):
 
 
 class InterruptedRunError(HemosegError):
-    """A signal asked to stop; everything up to the last checkpoint is kept."""
+    """A signal asked to stop; what was written so far is kept."""
 
-    def __init__(self, signal_number: int, *, where: Path | str) -> None:
+    def __init__(self, signal_number: int, *, where: Path | str, kept: str) -> None:
         self.exit_code = 128 + signal_number
         super().__init__(
-            f"stopped by signal {signal_number}; state is saved",
+            f"stopped by signal {signal_number}; {kept}",
             where=where,
-            expected="a run that ends by itself",
-            remedy="give the same command again: it goes on where it stopped",
+            expected="to run to the end",
+            remedy="give the same command again",
         )

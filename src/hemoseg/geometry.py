@@ -45,9 +45,9 @@ class Grid:
     shape: IntZYX
     """Voxels along the array axes z, y, x."""
     spacing_mm: FloatZYX
-    """Distance between voxel centres along the array axes z, y, x."""
+    """Distance between voxel centers along the array axes z, y, x."""
     origin_lps_mm: FloatXYZ
-    """World position of the centre of voxel (0, 0, 0)."""
+    """World position of the center of voxel (0, 0, 0)."""
     direction: tuple[FloatXYZ, FloatXYZ, FloatXYZ]
     """Unit vectors in LPS along the array axes z, y, x, in this order; oblique ones shear the grid."""
 
@@ -74,12 +74,12 @@ class Grid:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel in millilitres: |det| / 1000, right for sheared grids too."""
+        """Volume of one voxel in milliliters: |det| / 1000, right for sheared grids too."""
         return abs(float(np.linalg.det(self.affine_lps[:3, :3]))) / 1000
 
     @property
     def slice_interval_mm(self) -> float:
-        """Distance of neighbouring slice planes (array axis z), measured along their normal."""
+        """Distance of neighboring slice planes (array axis z), measured along their normal."""
         matrix = self.affine_lps[:3, :3]
         area = float(np.linalg.norm(np.cross(matrix[:, 1], matrix[:, 2])))
         return self.voxel_ml * 1000 / area

@@ -1,4 +1,4 @@
-"""The result of segmenting one scan: label map, millilitres, lesions."""
+"""The result of segmenting one scan: label map, milliliters, lesions."""
 
 from dataclasses import dataclass, field
 
@@ -17,9 +17,9 @@ class Lesion:
     class_name: str
     """Class of the lesion."""
     volume_ml: float
-    """Volume in millilitres: area per slice times the slice's weight."""
+    """Volume in milliliters: area per slice times the slice's weight."""
     centroid_mm: FloatXYZ
-    """Centre of mass of its voxels, LPS, in mm."""
+    """Center of mass of its voxels, LPS, in mm."""
     slices: tuple[int, int]
     """First and last slice, 0-based as stored."""
 
@@ -57,12 +57,12 @@ class Segmentation:
 
     @property
     def volume_ml(self) -> dict[str, float]:
-        """Millilitres of each foreground class, measured on the original slices."""
+        """Milliliters of each foreground class, measured on the original slices."""
         return {name: measure_ml(self.labels == number, self.volume) for name, number in self.table.foreground.items()}
 
     @property
     def hemorrhage_ml(self) -> float:
-        """Millilitres of all bleeding classes together, without edema."""
+        """Milliliters of all bleeding classes together, without edema."""
         volumes = self.volume_ml
         return sum(volumes[name] for name in self.table.bleeding)
 
@@ -78,7 +78,7 @@ class Segmentation:
 
 
 def measure_ml(mask: Mask, volume: Volume, *, first_slice: int = 0) -> float:
-    """Volume of a mask (z, y, x) in millilitres: Σ area of slice · weight of slice.
+    """Volume of a mask (z, y, x) in milliliters: Σ area of slice · weight of slice.
 
     Args:
         mask: axes (z, y, x); in-plane extent may be a box of the volume's.
@@ -95,12 +95,12 @@ def measure_lesions(mask: Mask, volume: Volume, *, class_name: str) -> list[Lesi
     """The connected components of one class's mask (z, y, x), in scan order."""
     lesions = []
     for corner, part in split_components(mask):
-        centre = np.argwhere(part).mean(axis=0) + corner
+        center = np.argwhere(part).mean(axis=0) + corner
         lesions.append(
             Lesion(
                 class_name=class_name,
                 volume_ml=measure_ml(part, volume, first_slice=corner[0]),
-                centroid_mm=volume.grid.world([float(value) for value in centre]),
+                centroid_mm=volume.grid.world([float(value) for value in center]),
                 slices=(corner[0], corner[0] + part.shape[0] - 1),
             )
         )

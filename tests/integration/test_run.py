@@ -107,7 +107,7 @@ def test_a_signal_during_training_saves_and_ends_with_its_code(dataset, tmp_path
     process.send_signal(number)
     _, errors = process.communicate()
     assert process.returncode == code
-    assert "goes on where it stopped" in errors
+    assert "the state of the training is saved" in errors
     assert "Traceback" not in errors
     assert (folder / "3d_fullres" / "fold_0" / "state.safetensors").is_file()
 

@@ -17,7 +17,7 @@ from hemoseg.phantom.shapes import Cap, Crescent, Ellipsoid, Shell
 LARGEST_ML = {"deep": 50.0, "lobar": 25.0, "subdural": 60.0, "intraventricular": 12.0}
 AXES_LPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
-lengths = st.floats(6, 40)
+lengths = st.floats(6, 20)
 angles = st.floats(0, 2 * pi)
 ellipsoids = st.builds(
     Ellipsoid,
@@ -46,7 +46,7 @@ solids = st.one_of(
     st.builds(Cap, vessel=vessels, down=directions, height=st.floats(0.3, 2)),
     st.builds(
         Crescent,
-        semiaxes_mm=st.tuples(*[st.floats(50, 80)] * 3),
+        semiaxes_mm=st.tuples(*[st.floats(25, 40)] * 3),
         pole=directions,
         angle=st.floats(0.4, 1.5),
         flatness=st.floats(0.1, 0.8),
@@ -85,19 +85,20 @@ def frame_around(solid, pose, spacing_mm):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(solids)
 def test_box_holds_the_solid_and_samples_hold_the_closed_form(solid):
-    """Counted over the whole grid, not over the box: what the box cut off would be missing from the sum."""
+    """Centers of voxels are asked over the whole grid: none outside the box lies in the solid."""
     frame = frame_around(solid, Pose(rotation=np.eye(3), center_mm=(3.0, -4.0, 5.0)), (1.6, 1.3, 1.1))
     z, y, x = (np.arange(n, dtype=np.float64) for n in frame.grid.shape)
     inside = solid.contains(*frame.points(z, y, x))
-    box, fraction = fill_fractions(solid, frame, samples=(1, 1, 1))
+    box, fraction = fill_fractions(solid, frame, samples=(3, 3, 3))
     cut = inside.copy()
     cut[box] = False
     assert not cut.any()
-    np.testing.assert_array_equal(inside[box], fraction.astype(bool))
-    assert inside.sum() * frame.grid.voxel_ml == pytest.approx(solid.volume_ml, rel=0.02, abs=0.02)
+    assert (fraction[inside[box]] > 0).all()
+    sampled_ml = float(fraction.sum(dtype=np.float64)) * frame.grid.voxel_ml
+    assert sampled_ml == pytest.approx(solid.volume_ml, rel=0.01, abs=0.01)
 
 
 @settings(deadline=None, max_examples=40)
@@ -132,20 +133,13 @@ def test_bleeds_stay_in_the_cavity_and_on_their_side(spec):
     assert (sign * x[inside]).min() > -0.01
 
 
-@settings(deadline=None, max_examples=12)
-@given(specs(), st.sampled_from([((18, 64, 64), (9.0, 3.4, 3.4)), ((36, 80, 72), (4.5, 2.8, 3.0))]))
-def test_reference_voxels_come_near_the_exact_volume_on_every_grid(spec, grid):
-    """Half-full voxels count whole, so the error is that of rounding a surface: less for larger bleeds."""
-    shape, spacing_mm = grid
-    changed = PhantomSpec(
-        site=spec.site,
-        volume_ml=max(spec.volume_ml, 10.0),
-        side=spec.side,
-        seed=spec.seed,
-        shape=shape,
-        spacing_mm=spacing_mm,
-    )
-    phantom = make_phantom(changed)
+@settings(deadline=None, max_examples=8)
+@given(st.sampled_from(["deep", "lobar"]), st.integers(0, 10_000), st.sampled_from([(9.0, 3.4, 3.4), (5.0, 2.6, 3.0)]))
+def test_half_full_voxels_come_near_the_exact_volume_on_every_grid(site, seed, spacing_mm):
+    """They round a surface, which evens out over compact bleeds; thin crescents lose their rims."""
+    z, y, x = (int(extent / step) + 1 for extent, step in zip((160, 190, 170), spacing_mm, strict=True))
+    spec = PhantomSpec(site=site, volume_ml=20.0, seed=seed, shape=(z, y, x), spacing_mm=spacing_mm)
+    phantom = make_phantom(spec)
     counted_ml = np.count_nonzero(phantom.reference == 1) * phantom.volume.grid.voxel_ml
-    assert phantom.truth_ml["hemorrhage"] == pytest.approx(changed.volume_ml, rel=1e-9)
-    assert counted_ml == pytest.approx(changed.volume_ml, rel=0.25)
+    assert phantom.truth_ml["hemorrhage"] == pytest.approx(20, rel=1e-9)
+    assert counted_ml == pytest.approx(20, rel=0.1)

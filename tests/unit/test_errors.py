@@ -33,4 +33,4 @@ def test_bad_data_share_one_root():
 
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_interruption_exits_as_a_shell_expects(number, code):
-    assert errors.InterruptedRunError(number, where="runs/a").exit_code == code
+    assert errors.InterruptedRunError(number, where="runs/a", kept="kept").exit_code == code

@@ -23,7 +23,7 @@ def segmentation(labels):
     )
 
 
-def test_millilitres_by_hand():
+def test_milliliters_by_hand():
     labels = np.zeros((4, 10, 10), dtype=np.uint8)
     labels[1:3, 0:5, 0:4] = 1  # 40 voxels of 10 mm3
     labels[3, 9, 9] = 2

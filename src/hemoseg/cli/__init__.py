@@ -8,7 +8,6 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-import click
 import typer
 from rich.console import Console
 
@@ -16,11 +15,11 @@ from hemoseg.cli.about import models, version
 from hemoseg.cli.assess import check, evaluate, report
 from hemoseg.cli.runs import fingerprint, plan, preprocess, run, select, train, validate
 from hemoseg.cli.scans import demo, segment
-from hemoseg.errors import HemosegError, InterruptedRunError
+from hemoseg.errors import HemosegError, InterruptedRunError, ResourceError
 
 app = typer.Typer(
     name="hemoseg",
-    help="Hemorrhage masks, millilitres and a report from non-contrast head CT; validated models from labelled "
+    help="Hemorrhage masks, milliliters and a report from non-contrast head CT; validated models from labeled "
     "scans. Research use only. Not a medical device.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,29 +44,18 @@ app.command(rich_help_panel=STAGES)(report)
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that is due."""
-    signal.signal(signal.SIGTERM, _end)
-    sys.exit(_code())
-
-
-def _code() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     try:
-        result = app(standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        app()
     except HemosegError as error:
         _tell(str(error))
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _tell("stopped by SIGINT; files written so far are whole")
-        return 128 + signal.SIGINT
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        sys.exit(error.exit_code)
     except MemoryError:
-        _tell("out of memory\n  expected: enough memory for the scan and the network\n  try: a machine with more")
-        return 3
+        _tell("out of memory\n  expected: enough memory for scan and network\n  try: a machine with more of it")
     except OSError as error:
         _tell(f"{error}\n  expected: a disk that can be read and written\n  try: free space or mend the disk")
-        return 3
+    sys.exit(ResourceError.exit_code)
 
 
 def _tell(text: str) -> None:
@@ -75,4 +63,4 @@ def _tell(text: str) -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
-    raise InterruptedRunError(number, where="hemoseg")
+    raise InterruptedRunError(number, where="hemoseg", kept="files written so far are whole")

@@ -49,7 +49,7 @@ def evaluate(
         typer.Option("--run", help="Evaluate a run's out-of-fold predictions -> evaluation.json."),
     ] = None,
 ) -> None:
-    """Compare predictions with references: Dice, surface Dice, relative volume difference, millilitres."""
+    """Compare predictions with references: Dice, surface Dice, relative volume difference, milliliters."""
     from rich.console import Console
 
     from hemoseg.artifacts import write_json

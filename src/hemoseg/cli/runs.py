@@ -52,7 +52,7 @@ def run(
     seed: Seed = 0,
     device: Annotated[Device, typer.Option(help="Where networks are trained.")] = Device.cpu,
 ) -> None:
-    """From labelled scans to a validated model, planned from the data and the time you give.
+    """From labeled scans to a validated model, planned from the data and the time you give.
 
     The same command on the same folder resumes where it stopped. Without --budget and --iterations it trains
     nnU-Net's 250,000 steps per fold: days on a CPU.

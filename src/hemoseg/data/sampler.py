@@ -15,8 +15,8 @@ from hemoseg.types import Channels, IntZYX, LabelMap
 from hemoseg.windows import apply_windows, hu_range, one_hot
 
 JITTER = 0.5
-"""A forced patch is centred on its foreground voxel only to within ± this / 2 of the patch size, so that
-lesions are seen at all places of a patch, not only in its middle (nnU-Net centres them)."""
+"""A forced patch is centered on its foreground voxel only to within ± this / 2 of the patch size, so that
+lesions are seen at all places of a patch, not only in its middle (nnU-Net centers them)."""
 NOISE_SHARE = 0.3
 """Share of patches that get noise."""
 
@@ -155,7 +155,7 @@ def _foreground_places(labels: LabelMap) -> list[Int64[np.ndarray, "n 3"]]:
 
 
 def _clamp(start: int, *, size: int, patch: int) -> int:
-    """The start nearest to the one wanted that keeps the patch inside; centred if the case is smaller."""
+    """The start nearest to the one wanted that keeps the patch inside; centered if the case is smaller."""
     if size <= patch:
         return -((patch - size) // 2)
     return min(max(start, 0), size - patch)

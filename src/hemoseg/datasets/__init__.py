@@ -1,4 +1,4 @@
-"""Labelled scans in an nnU-Net v2 raw folder: index, checks, splits."""
+"""Labeled scans in an nnU-Net v2 raw folder: index, checks, splits."""
 
 from hemoseg.datasets.check import Finding, check_dataset
 from hemoseg.datasets.index import Case, Dataset, index_dataset

@@ -11,7 +11,7 @@ from scipy import ndimage
 from hemoseg.types import IntZYX
 
 STEP = 0.5
-"""Distance of neighbouring tiles as a share of the tile: nnU-Net's."""
+"""Distance of neighboring tiles as a share of the tile: nnU-Net's."""
 
 
 def axis_starts(size: int, tile: int) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ class Phantom:
     reference: LabelMap
     """Voxels at least half full of a class: 1 hemorrhage, 2 edema; axes (z, y, x)."""
     truth_ml: dict[str, float]
-    """Exact millilitres of `hemorrhage` and `edema`, from closed forms and not from voxels."""
+    """Exact milliliters of `hemorrhage` and `edema`, from closed forms and not from voxels."""
 
 
 def make_phantom(spec: PhantomSpec) -> Phantom:
@@ -116,7 +116,7 @@ def _blood_hu(seed: int) -> float:
 
 
 def _add_bleed(bleed: Bleed, frame: Frame, hu: HU, reference: LabelMap, *, blood_hu: float) -> dict[str, float]:
-    """Put blood and edema into `hu` and `reference`, in place; return the exact millilitres."""
+    """Put blood and edema into `hu` and `reference`, in place; return the exact milliliters."""
     parts = ((bleed.edema, 2, EDEMA_HU), (bleed.hemorrhage, 1, blood_hu))
     truth_ml = {}
     for solid, number, value in parts:

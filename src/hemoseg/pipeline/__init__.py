@@ -1,4 +1,4 @@
-"""The story: from a folder of labelled scans to a validated model."""
+"""The story: from a folder of labeled scans to a validated model."""
 
 from hemoseg.pipeline.story import run
 from hemoseg.pipeline.watch import Silent, Watch

@@ -13,7 +13,7 @@ from hemoseg.settings import Settings
 
 
 def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: Watch | None = None) -> Path:
-    """From labelled scans to a validated model; resumes where an earlier call on the folder stopped.
+    """From labeled scans to a validated model; resumes where an earlier call on the folder stopped.
 
     Args:
         dataset: an nnU-Net v2 raw folder.

@@ -30,7 +30,7 @@ class CaseFacts(BaseModel):
     shape: tuple[int, int, int]
     """Voxels."""
     spacing_mm: tuple[float, float, float]
-    """Distance between voxel centres."""
+    """Distance between voxel centers."""
     head_shape: tuple[int, int, int]
     """Voxels of the head's bounding box."""
     hu_min: float
@@ -38,7 +38,7 @@ class CaseFacts(BaseModel):
     hu_max: float
     """Largest HU."""
     class_ml: dict[str, float]
-    """Millilitres of each foreground class."""
+    """Milliliters of each foreground class."""
     class_mean_hu: dict[str, float]
     """Mean HU of each foreground class that is present."""
     warnings: tuple[str, ...]

@@ -16,10 +16,10 @@ Stack = Float32[np.ndarray, "*c z y x"]
 def axis_operator(size: int, new_size: int) -> sparse.csr_array:
     """The matrix that takes `size` samples to `new_size` samples of the same extent.
 
-    Both samplings fill the same interval, so sample i of the result is centred at
+    Both samplings fill the same interval, so sample i of the result is centered at
     (i + 1/2) · size / new_size - 1/2. Going coarser, each result is the mean of the interval that it
     covers (average pooling with fractional borders), so thin slices are averaged as a scanner would;
-    going finer, it is linear interpolation, held constant beyond the outermost centres.
+    going finer, it is linear interpolation, held constant beyond the outermost centers.
 
     Returns:
         Matrix of shape (new_size, size); every row sums to 1.
@@ -32,10 +32,10 @@ def axis_operator(size: int, new_size: int) -> sparse.csr_array:
             inner = np.arange(int(low), min(size, int(np.ceil(high))))
             matrix[i, inner] = np.minimum(inner + 1, high) - np.maximum(inner, low)
         else:
-            centre = min(max((i + 0.5) * ratio - 0.5, 0.0), size - 1.0)
-            left = min(int(centre), size - 1)
-            matrix[i, left] += 1 - (centre - left)
-            matrix[i, min(left + 1, size - 1)] += centre - left
+            center = min(max((i + 0.5) * ratio - 0.5, 0.0), size - 1.0)
+            left = min(int(center), size - 1)
+            matrix[i, left] += 1 - (center - left)
+            matrix[i, min(left + 1, size - 1)] += center - left
     matrix /= matrix.sum(axis=1, keepdims=True)
     return sparse.csr_array(matrix.astype(np.float32))
 

@@ -1,4 +1,4 @@
-"""The result of one scan as a JSON value: millilitres, lesions, warnings, where it came from."""
+"""The result of one scan as a JSON value: milliliters, lesions, warnings, where it came from."""
 
 import platform
 from dataclasses import asdict

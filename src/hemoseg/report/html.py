@@ -22,7 +22,7 @@ def data_uri(png: bytes) -> str:
 
 
 def format_ml(value: float) -> str:
-    """Millilitres for reading: three figures or so; what is there is never shown as zero.
+    """Milliliters for reading: three figures or so; what is there is never shown as zero.
 
     Example:
         >>> format_ml(23.456), format_ml(1.234), format_ml(0.002), format_ml(0.0)

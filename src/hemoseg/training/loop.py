@@ -123,7 +123,7 @@ def train(
             save(done)
             saved = time.monotonic()
         if signal_number is not None:
-            raise InterruptedRunError(signal_number, where=folder)
+            raise InterruptedRunError(signal_number, where=folder, kept="the state of the training is saved")
     save(configuration.iterations)
     write_weights(folder / "last.safetensors", network)
 

@@ -103,7 +103,7 @@ def test_a_template_gets_all_it_names():
         (123.4, "123.4"),
     ],
 )
-def test_millilitres_for_reading(value, text):
+def test_milliliters_for_reading(value, text):
     assert format_ml(value) == text
 
 

@@ -1,0 +1,57 @@
+"""`hemoseg evaluate` and `check` on files."""
+
+import json
+
+import pytest
+
+from cohort import hemoseg, write_cohort
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_cohort(tmp_path_factory.mktemp("data") / "Heads", cases=5)
+
+
+def test_references_against_themselves_are_perfect(dataset, tmp_path):
+    labels = dataset / "labelsTr"
+    hemoseg("evaluate", labels, labels, "--out", tmp_path / "metrics.json")
+    result = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert set(result) == {"protocol", "cases", "mean", "rules"}
+    assert len(result["cases"]) == 5
+    for name in ("hemorrhage", "edema"):
+        assert result["mean"][name]["dice"] == {"value": 1, "low": 1, "high": 1, "n": 4}
+        assert result["mean"][name]["nsd_0.42mm"]["value"] == 1
+        assert result["mean"][name]["volume_error_ml"] == {"value": 0, "low": 0, "high": 0, "n": 5}
+    empty = next(case for case in result["cases"] if case["case"] == "head4")
+    assert empty["classes"]["edema"]["dice"] is None
+    assert "empty" in empty["classes"]["edema"]["note"]
+
+
+def test_masks_in_folders_are_found(dataset, tmp_path):
+    for path in (dataset / "labelsTr").iterdir():
+        target = tmp_path / "out" / path.name.removesuffix(".nii.gz")
+        target.mkdir(parents=True)
+        (target / "mask.nii.gz").write_bytes(path.read_bytes())
+    hemoseg("evaluate", tmp_path / "out", dataset / "labelsTr", "--out", tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text())["mean"]["edema"]["dice"]["value"] == 1
+
+
+def test_a_missing_prediction_is_named_and_nothing_written(dataset, tmp_path):
+    (tmp_path / "some").mkdir()
+    done = hemoseg("evaluate", tmp_path / "some", dataset / "labelsTr", "--out", tmp_path / "m.json", code=2)
+    assert "head0" in done.stderr
+    assert not (tmp_path / "m.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("a",), ("a", "b"), ("a", "b", "--run", "c", "--out", "d")])
+def test_half_a_question_is_refused(arguments):
+    assert "Usage" in hemoseg("evaluate", *arguments, code=2).stderr
+
+
+def test_a_defect_ends_check_with_code_2(dataset, tmp_path):
+    assert "0 errors" in hemoseg("check", dataset).stdout
+    broken = write_cohort(tmp_path / "Broken", cases=5)
+    (broken / "imagesTr" / "head2_0000.nii.gz").write_bytes(b"torn")
+    done = hemoseg("check", broken, code=2)
+    assert "head2" in done.stdout
+    assert "1 errors" in done.stdout

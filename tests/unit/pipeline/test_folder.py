@@ -1,0 +1,63 @@
+"""The run folder: one process at a time, and nothing half-written stays."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from hemoseg.errors import ArtifactError, ResourceError
+from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.watch import held_signals
+
+
+def test_a_second_process_is_kept_out(tmp_path):
+    with RunFolder(tmp_path / "run").lock(), pytest.raises(ResourceError, match="another process"):  # noqa: SIM117
+        with RunFolder(tmp_path / "run").lock():
+            pass
+    with RunFolder(tmp_path / "run").lock():
+        assert (tmp_path / "run").is_dir()
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    (tmp_path / "cases" / ".a.x1y2.tmp").mkdir(parents=True)
+    (tmp_path / "cases" / "a").mkdir()
+    (tmp_path / ".123.tmp.plan.json").write_text("half")
+    (tmp_path / "plan.json").write_text("whole")
+    with RunFolder(tmp_path).lock():
+        pass
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [".lock", "a", "cases", "plan.json"]
+
+
+def test_a_folder_that_cannot_be_made_is_a_failed_resource(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ResourceError, match="cannot be used"), RunFolder(tmp_path / "file").lock():
+        pass
+
+
+@pytest.mark.parametrize("name", ["settings", "fingerprint", "device", "plan", "splits"])
+def test_an_absent_file_names_the_stage_that_writes_it(tmp_path, name):
+    with pytest.raises(ArtifactError, match="try: run `hemoseg"):
+        getattr(RunFolder(tmp_path), name)()
+
+
+def test_signals_are_held_and_the_old_handlers_return():
+    before = signal.getsignal(signal.SIGTERM)
+    with held_signals() as stop:
+        assert stop() is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop() == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_worker_thread_holds_nothing():
+    seen = []
+
+    def work():
+        with held_signals() as stop:
+            seen.append(stop())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [None]
