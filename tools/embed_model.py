@@ -7,12 +7,11 @@ no run can know: where the data come from, what their labels are worth and under
 """
 
 import argparse
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hemoseg.models import embedded_folder, open_bundle, write_bundle
 from hemoseg.pipeline.card import model_card
-from hemoseg.pipeline.conclude import half_precision_weights, read_run
+from hemoseg.pipeline.conclude import evaluation_date, half_precision_weights, read_run
 from hemoseg.pipeline.folder import RunFolder
 
 NAME, VERSION = "phe-sich-3d", "0.1.0"
@@ -66,7 +65,7 @@ def main() -> None:
         plan=run.plan,
         selection=run.selection,
         card=model_card(
-            run, name=NAME, notice=NOTICE, about_data=ABOUT_DATA, unseen=UNSEEN, today=datetime.now(UTC).date()
+            run, name=NAME, notice=NOTICE, about_data=ABOUT_DATA, unseen=UNSEEN, today=evaluation_date(folder)
         ),
         license_text=TERMS,
         weights=half_precision_weights(folder, run.selection),

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 from hemoseg.errors import ArtifactError, ResourceError
 
 Model = TypeVar("Model", bound=BaseModel)
+TEMPORARY = ".hemoseg.tmp."
+"""Beginning of every temporary name, so that what a killed process left is known for what it is."""
 
 
 @contextmanager
@@ -26,13 +28,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -51,18 +53,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
         yield temporary
-        temporary.chmod(0o755)
+        temporary.chmod(0o777 & ~_umask())
         for file in temporary.rglob("*"):
             if file.is_file():
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+            old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
             path.rename(old / path.name)
             temporary.rename(path)
             shutil.rmtree(old)
@@ -121,6 +123,22 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written below a folder that no other process works in."""
+    for path in list(folder.rglob(f"{TEMPORARY}*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's umask; reading it takes setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -78,6 +78,12 @@ class Grid:
         return abs(float(np.linalg.det(self.affine_lps[:3, :3]))) / 1000
 
     @property
+    def rounded_spacing_mm(self) -> FloatZYX:
+        """Spacing to a nanometer: what a header's rounding error must not decide is decided on this."""
+        z, y, x = (round(value, 6) for value in self.spacing_mm)
+        return z, y, x
+
+    @property
     def slice_interval_mm(self) -> float:
         """Distance of neighboring slice planes (array axis z), measured along their normal."""
         matrix = self.affine_lps[:3, :3]
@@ -99,10 +105,18 @@ class Grid:
         """The reordering after which z runs to superior, y to posterior and x to the patient's left.
 
         Of the six orders of axes, the one with the largest sum of |cosines| between array axes and
-        patient axes; the first in lexical order where two are equal.
+        patient axes. Of equals (a tilt by 45 degrees) the one whose world vectors are largest in lexical
+        order: that does not depend on how the array is stored.
         """
         toward = np.array(self.direction)[:, ::-1]  # row: array axis; column: patient axis S, P, L
-        best = max(permutations(range(3)), key=lambda p: round(sum(abs(toward[p[i], i]) for i in range(3)), 9))
+
+        def rank(order: tuple[int, ...]) -> tuple[float, ...]:
+            chosen = toward[list(order)]
+            cosines = np.diagonal(chosen)
+            vectors = np.where(cosines < 0, -1.0, 1.0)[:, None] * chosen
+            return (round(float(np.abs(cosines).sum()), 6), *np.round(vectors, 6).ravel().tolist())
+
+        best = max(permutations(range(3)), key=rank)
         flips = tuple(bool(toward[axis, i] < 0) for i, axis in enumerate(best))
         return Orientation(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
 

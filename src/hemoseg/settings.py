@@ -40,6 +40,15 @@ class Settings(BaseModel):
             raise ValueError("folds must be named once each, and at least one")
         return self
 
+    def options(self) -> str:
+        """The options of `hemoseg run` that give these settings."""
+        folds = "all" if len(self.folds) == FOLDS else ",".join(map(str, self.folds))
+        limit = [f"--budget {self.budget_s:g}s"] if self.budget_s is not None else []
+        limit += [f"--iterations {self.iterations}"] if self.iterations is not None else []
+        return " ".join(
+            [f"--folds {folds}", *limit, f"--config {self.config}", f"--seed {self.seed}", f"--device {self.device}"]
+        )
+
     def difference(self, other: "Settings") -> list[str]:
         """One line per setting that differs, `name: here → there`."""
         mine, others = self.model_dump(), other.model_dump()

@@ -92,7 +92,7 @@ def test_box_holds_the_solid_and_samples_hold_the_closed_form(solid):
     frame = frame_around(solid, Pose(rotation=np.eye(3), center_mm=(3.0, -4.0, 5.0)), (1.6, 1.3, 1.1))
     z, y, x = (np.arange(n, dtype=np.float64) for n in frame.grid.shape)
     inside = solid.contains(*frame.points(z, y, x))
-    box, fraction = fill_fractions(solid, frame, samples=(3, 3, 3))
+    box, fraction = fill_fractions(solid, frame, samples=27)
     cut = inside.copy()
     cut[box] = False
     assert not cut.any()

@@ -14,6 +14,7 @@ def models(
 ) -> None:
     """List the models that come with hemoseg, then those of a folder; every hash is checked."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from hemoseg.models import embedded_folder, list_bundles, open_bundle
@@ -25,7 +26,8 @@ def models(
             place = "embedded" if root == embedded_folder() else str(path)
             manifest = bundle.manifest
             classes = ", ".join(bundle.plan.labels[1:])
-            table.add_row(manifest.name, manifest.model_version, classes, bundle.sha256[:12], manifest.notice, place)
+            row = (manifest.name, manifest.model_version, classes, bundle.sha256[:12], manifest.notice, place)
+            table.add_row(*map(escape, row))
     Console().print(table)
 
 

@@ -15,6 +15,7 @@ def check(
 ) -> None:
     """Look for defects of a data set before training on it; exit code 2 if there is an error."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from hemoseg.datasets import check_dataset, index_dataset
@@ -25,7 +26,7 @@ def check(
         rows = check_dataset(found, progress=lambda done, _total, name: watch.advance(done, name))
     table = Table("case", "severity", "found", "remedy")
     for row in rows:
-        table.add_row(row.case, row.severity, row.found, row.remedy)
+        table.add_row(*map(escape, (row.case, row.severity, row.found, row.remedy)))
     console = Console()
     if rows:
         console.print(table)

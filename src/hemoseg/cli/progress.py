@@ -31,7 +31,7 @@ class Bars:
         """A stage begins."""
         self.finish()
         if not self.progress.console.is_terminal:
-            self.progress.console.print(f"{stage} ({total})", highlight=False)
+            self.progress.console.print(f"{stage} ({total})", highlight=False, markup=False)
         self.task = self.progress.add_task(stage, total=total, text="")
 
     def advance(self, done: int, text: str = "") -> None:
@@ -54,12 +54,12 @@ class Bars:
 def bars() -> Iterator[Bars]:
     """Bars on stderr as long as the block lasts."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

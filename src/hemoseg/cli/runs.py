@@ -39,7 +39,7 @@ ConfigOption = Annotated[
     Config,
     typer.Option(help="Kind of network; auto decides from the data. cascade trains 3d_lowres on all folds first."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of splits, weights and patches.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of splits, weights and patches.")]
 
 
 def run(
@@ -95,10 +95,11 @@ def plan(
 
     Needs fingerprint.json.
     """
-    from hemoseg.pipeline.measure import plan_stage, settings_stage
+    from hemoseg.pipeline.measure import check_device, plan_stage, settings_stage
 
     settings = _settings(budget, iterations, folds, config, seed, device)
     folder = open_run(run_dir)
+    check_device(settings)
     with bars() as watch, folder.lock():
         folder.fingerprint()
         settings_stage(folder, settings)

@@ -60,10 +60,12 @@ def write_previous(folder: Path, labels: LabelMap) -> None:
 
 
 def is_current(folder: Path, record: CaseRecord) -> bool:
-    """Whether the folder holds the case as `record` describes it (its shape aside)."""
-    if not (folder / "case.json").is_file():
+    """Whether the folder holds the case, whole, as `record` describes it (its shape aside)."""
+    try:
+        stored = read_model(folder / "case.json", CaseRecord, remedy=REMEDY)
+        open_case(folder)
+    except ArtifactError:
         return False
-    stored = read_model(folder / "case.json", CaseRecord, remedy=REMEDY)
     return stored.model_copy(update={"shape": record.shape}) == record
 
 
@@ -77,11 +79,12 @@ def open_case(folder: Path, *, with_previous: bool = False) -> StoredCase:
     image = _open_array(folder / "image.npy")
     labels = _open_array(folder / "label.npy")
     previous = _open_array(folder / "previous.npy") if with_previous else None
-    if image.shape != (1, *record.shape) or labels.shape != record.shape:
+    shapes = [array.shape for array in (image[0], labels, previous) if array is not None]
+    if image.ndim != 4 or any(shape != record.shape for shape in shapes):
         raise ArtifactError(
-            f"arrays of shape {image.shape} and {labels.shape}",
+            f"arrays of shape {', '.join(map(str, shapes))}",
             where=folder,
-            expected=f"(1, z, y, x) and (z, y, x) with {record.shape}, as case.json says",
+            expected=f"{record.shape} (z, y, x), as case.json says",
             remedy=REMEDY,
         )
     return StoredCase(name=record.case, hu=image[0], labels=labels, previous=previous)

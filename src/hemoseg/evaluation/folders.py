@@ -105,9 +105,12 @@ def _evaluate(pairs: Sequence[tuple[str, Path, Path]], table: LabelTable, to_cla
     }
 
 
-def _mean(values: Sequence[float | str | None]) -> dict[str, float | None]:
+def _mean(values: Sequence[float | str | None]) -> dict[str, float | str | None]:
     numbers = [value for value in values if not isinstance(value, str)]
-    return asdict(bootstrap_mean(numbers, seed=SEED))
+    mean: dict[str, float | str | None] = asdict(bootstrap_mean(numbers, seed=SEED))
+    if mean["value"] is None:
+        mean["note"] = "no case has a value"
+    return mean
 
 
 def _check_same_place(prediction: Grid, reference: Grid, *, where: Path) -> None:

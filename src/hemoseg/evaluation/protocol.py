@@ -61,7 +61,7 @@ def measure_pair(reference: Mask, prediction: Mask, grid: Grid) -> Pair:
     return Pair(
         reference=reference,
         prediction=prediction,
-        surface=measure_surface_distances(reference, prediction, spacing_mm=grid.spacing_mm),
+        surface=measure_surface_distances(reference, prediction, spacing_mm=grid.rounded_spacing_mm),
         voxel_ml=grid.voxel_ml,
     )
 

@@ -88,12 +88,14 @@ class Model:
         prepared = prepare(volume, self.plan, configuration)
         channels = self._channels(configuration, prepared, previous)
         ready = time.monotonic()
+        windows = len(self.plan.windows)
         logits = predict_logits(
             channels,
             stage.networks,
             tile=configuration.patch_size,
             classes=len(self.plan.labels),
             mirror_axes=configuration.mirror_axes if self.mirror else (),
+            outside=[-1.0] * windows + [0.0] * (len(channels) - windows),
             watch=watch,
         )
         predicted = time.monotonic()

@@ -32,6 +32,7 @@ def predict_logits(
     tile: IntZYX,
     classes: int,
     mirror_axes: Sequence[int],
+    outside: Sequence[float],
     watch: Callable[[int, int], None],
 ) -> Logits:
     """Logits of every voxel: the mean over networks, mirrorings and, by weight, overlapping tiles.
@@ -44,12 +45,13 @@ def predict_logits(
         tile: voxels of a tile along (z, y, x).
         classes: number of classes, background included.
         mirror_axes: array axes (0 z, 1 y, 2 x) to mirror along.
+        outside: value of each channel beyond the volume, where it is smaller than a tile; as in training.
         watch: told (tiles done, tiles in all).
 
     Returns:
         Logits, axes (class, z, y, x).
     """
-    padded, inside = _pad(channels, tile)
+    padded, inside = _pad(channels, tile, outside)
     sums = np.zeros((classes, *padded.shape[1:]), dtype=np.float32)
     total = np.zeros(padded.shape[1:], dtype=np.float32)
     weights = tile_weights(tile)
@@ -76,10 +78,11 @@ def _tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequ
     return np.asarray(mean / np.float32(len(sets) * len(networks)), dtype=np.float32)
 
 
-def _pad(channels: Channels, tile: IntZYX) -> tuple[NewStack, tuple[slice, slice, slice]]:
-    """The volume padded to at least one tile by repeating its border, and where it lies in there."""
+def _pad(channels: Channels, tile: IntZYX, outside: Sequence[float]) -> tuple[NewStack, tuple[slice, slice, slice]]:
+    """The volume padded to at least one tile, and where it lies in there."""
     missing = [max(length - size, 0) for size, length in zip(channels.shape[1:], tile, strict=True)]
     before = [count // 2 for count in missing]
-    widths = [(0, 0)] + [(first, count - first) for first, count in zip(before, missing, strict=True)]
+    widths = [(first, count - first) for first, count in zip(before, missing, strict=True)]
     z, y, x = (slice(first, first + size) for first, size in zip(before, channels.shape[1:], strict=True))
-    return np.pad(channels, widths, mode="edge"), (z, y, x)
+    padded = [np.pad(one, widths, constant_values=value) for one, value in zip(channels, outside, strict=True)]
+    return np.stack(padded), (z, y, x)

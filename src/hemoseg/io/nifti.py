@@ -41,15 +41,15 @@ def stem(path: Path) -> str:
     """The file name without `.nii` or `.nii.gz`.
 
     Raises:
-        InputError: the name ends otherwise.
+        InputError: the name ends otherwise, or begins with a dot: no result folder can be named after it.
     """
     for ending in (".nii.gz", ".nii"):
-        if path.name.lower().endswith(ending) and len(path.name) > len(ending):
+        if path.name.lower().endswith(ending) and not path.name.startswith("."):
             return path.name[: -len(ending)]
     raise InputError(
-        f"a file that ends in '{path.suffix}'",
+        f"a file named '{path.name}'",
         where=path,
-        expected="a NIfTI file, .nii or .nii.gz",
+        expected="a NIfTI file, NAME.nii or NAME.nii.gz",
         remedy="convert the scan, for example with dcm2niix",
     )
 

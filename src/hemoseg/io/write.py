@@ -64,7 +64,6 @@ def write_scan(path: Path, volume: Volume) -> None:
 def _write(path: Path, array: Shaped[np.ndarray, "z y x"], volume: Volume) -> None:
     header = _header_of(volume)
     header.set_data_dtype(array.dtype)
-    header["scl_slope"], header["scl_inter"] = 1.0, 0.0
     header["vox_offset"] = header.sizeof_hdr + 4
     no_extensions = b"\0" * 4
     with whole_file(path) as temporary, temporary.open("wb") as file:

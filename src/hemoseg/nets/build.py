@@ -1,8 +1,5 @@
 """Plan → network: nnU-Net's plain U-Net, by dynamic-network-architectures."""
 
-import ctypes
-import sys
-
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from dynamic_network_architectures.initialization.weight_init import InitWeights_He
@@ -12,9 +9,6 @@ from hemoseg.plan import Configuration, Plan
 
 CONVS_PER_STAGE = 2
 """Convolutions per stage, down and up: nnU-Net's template."""
-M_TRIM_THRESHOLD = -1
-M_MMAP_THRESHOLD = -3
-LARGEST_INT = 2**31 - 1
 
 
 def build_network(plan: Plan, configuration: Configuration) -> PlainConvUNet:
@@ -52,15 +46,3 @@ def build_network(plan: Plan, configuration: Configuration) -> PlainConvUNet:
         )
         network.apply(InitWeights_He(1e-2))
     return network
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory instead of returning it: large tensors are then not faulted anew.
-
-    Measured 1.2 to 1.5 times faster steps for 5 to 15 % more memory. Does nothing on other systems.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(M_MMAP_THRESHOLD, LARGEST_INT)
-            libc.mallopt(M_TRIM_THRESHOLD, LARGEST_INT)

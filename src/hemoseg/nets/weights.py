@@ -1,6 +1,9 @@
 """Weights of networks as safetensors; written whole or not at all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save, save_file
@@ -40,13 +43,35 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path 
     network.load_state_dict(weights, strict=False)
 
 
-def write_weights(path: Path, network: nn.Module, *, half: bool = False) -> None:
-    """Write a network's weights, float32 or float16."""
-    weights = distinct_weights(network)
-    if half:
-        weights = {name: tensor.half() for name, tensor in weights.items()}
+def write_weights(path: Path, network: nn.Module, *, plan_sha256: str) -> None:
+    """Write a network's weights in float32, marked with the plan that they were trained to."""
     with whole_file(path) as temporary:
-        save_file(weights, temporary)
+        save_file(distinct_weights(network), temporary, metadata={"plan_sha256": plan_sha256})
+
+
+def check_plan(path: Path, plan_sha256: str) -> None:
+    """Make sure that a weights or state file was made to a plan.
+
+    Raises:
+        ArtifactError: absent, damaged, or made to another plan.
+    """
+    if read_metadata(path).get("plan_sha256") != plan_sha256:
+        raise ArtifactError(
+            "was made to another plan",
+            where=path,
+            expected=f"the plan with SHA-256 {plan_sha256[:12]}…",
+            remedy="use a new run folder, or delete the fold's folder to train it anew",
+        )
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file.
+
+    Raises:
+        ArtifactError: absent or damaged.
+    """
+    with _opened(path) as handle:
+        return handle.metadata() or {}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -55,19 +80,24 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ArtifactError: absent or damaged.
     """
-    tensors, _ = read_tensors(path)
-    return {name: tensor.float() for name, tensor in tensors.items()}
+    return {name: tensor.float() for name, tensor in read_tensors(path).items()}
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a safetensors file and its metadata.
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
 
     Raises:
         ArtifactError: absent or damaged.
     """
+    with _opened(path) as handle:
+        return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as handle:
-            return {name: handle.get_tensor(name) for name in handle.keys()}, handle.metadata() or {}  # noqa: SIM118
+            yield handle
     except (OSError, SafetensorError) as error:
         raise ArtifactError(
             f"cannot be read: {error}",

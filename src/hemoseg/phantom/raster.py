@@ -10,16 +10,18 @@ from jaxtyping import Float32, Float64
 
 from hemoseg.geometry import Grid
 from hemoseg.phantom.shapes import Points, Solid
-from hemoseg.types import FloatXYZ, IntZYX
+from hemoseg.types import FloatXYZ, FloatZYX
 
 Rotation = Float64[np.ndarray, "3 3"]
 Fractions = Float32[np.ndarray, "z y x"]
 Box = tuple[slice, slice, slice]
 
-FINE: IntZYX = (10, 4, 4)
-"""Samples per voxel along (z, y, x) where the volume counts: slices are about ten pixels thick."""
-COARSE: IntZYX = (5, 2, 2)
-"""Samples per voxel along (z, y, x) where only the look counts."""
+FINE = 160
+"""Samples per voxel where the volume counts: as many as 10 along z and 4 along y and x."""
+COARSE = 20
+"""Samples per voxel where only the look counts."""
+PLASTIC = 1.32471795724474602596
+"""The real root of p³ = p + 1: multiples of 1/p and 1/p² fill a square evenly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +79,13 @@ class Frame:
         return z, y, x
 
 
-def fill_fractions(solid: Solid, frame: Frame, *, samples: IntZYX) -> tuple[Box, Fractions]:
+def fill_fractions(solid: Solid, frame: Frame, *, samples: int) -> tuple[Box, Fractions]:
     """The part of each voxel that lies in a solid, by sampling the voxel.
 
     Args:
         solid: the shape.
         frame: the head and the grid.
-        samples: points per voxel along (z, y, x).
+        samples: points per voxel.
 
     Returns:
         The box of voxels that the solid may touch, and fractions in [0, 1] in it, axes (z, y, x).
@@ -94,11 +96,20 @@ def fill_fractions(solid: Solid, frame: Frame, *, samples: IntZYX) -> tuple[Box,
     if count.size == 0:
         return box, count
     starts = [np.arange(part.start, part.stop, dtype=np.float64) for part in box]
-    for dz, dy, dx in product(*map(_offsets, samples)):
+    for dz, dy, dx in _offsets(samples):
         count += solid.contains(*frame.points(starts[0] + dz, starts[1] + dy, starts[2] + dx))
-    return box, count / np.float32(np.prod(samples))
+    return box, count / np.float32(samples)
 
 
-def _offsets(samples: int) -> Iterator[float]:
-    """Positions inside a voxel whose center is 0 and whose size is 1."""
-    return (((i + 0.5) / samples - 0.5) for i in range(samples))
+def _offsets(samples: int) -> Iterator[FloatZYX]:
+    """Positions (z, y, x) spread evenly inside a voxel whose center is 0 and whose size is 1.
+
+    A Hammersley set and no lattice: no two points share a coordinate, so that a surface which runs along an
+    axis, like the level of a fluid, is not met by many points at once.
+
+    Source:
+        Roberts, "The unreasonable effectiveness of quasirandom sequences" (2018), extremelearning.com.au.
+    """
+    for i in range(samples):
+        z, y, x = (i + 0.5) / samples, (0.5 + i / PLASTIC) % 1, (0.5 + i / PLASTIC**2) % 1
+        yield z - 0.5, y - 0.5, x - 0.5

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from statistics import pstdev
+from statistics import stdev
 from typing import Any
 
 from hemoseg import __version__
@@ -76,7 +76,6 @@ def model_card(
     clipped = fingerprint.clipped_hu
     if clipped is not None:
         unseen = [f"HU outside [{clipped[0]:g}, {clipped[1]:g}]: the data were clipped.", *unseen]
-    limit = f"--budget {settings.budget_s:.0f}s" if settings.budget_s else f"--iterations {configuration.iterations}"
     return "\n".join(
         [
             f"# {name}",
@@ -101,8 +100,9 @@ def model_card(
             "",
             *table_lines(run.result),
             "",
-            f"Mean over held-out scans with 95 % bootstrap interval and standard deviation; {today.isoformat()}; "
-            f"`hemoseg run DATASET --run DIR --folds {','.join(map(str, settings.folds))} {limit}`.",
+            f"Mean over held-out scans, 95 % bootstrap interval, standard deviation over scans; {today.isoformat()}; "
+            f"`hemoseg run DATASET --run DIR {settings.options()}`. Measured with float32 weights; float16 ones are "
+            "shipped.",
             "",
             "## What it has never seen",
             "",
@@ -123,7 +123,9 @@ def table_lines(result: dict[str, Any]) -> list[str]:
                 lines.append(f"| {name} | {metric} | – | – | – | 0 |")
                 continue
             interval = f"{mean['low']:.3f} to {mean['high']:.3f}"
-            lines.append(
-                f"| {name} | {metric} | {mean['value']:.3f} | {interval} | {pstdev(finite):.3f} | {mean['n']} |"
-            )
+            lines.append(f"| {name} | {metric} | {mean['value']:.3f} | {interval} | {_spread(finite)} | {mean['n']} |")
     return lines
+
+
+def _spread(values: list[float]) -> str:
+    return f"{stdev(values):.3f}" if len(values) > 1 else "–"

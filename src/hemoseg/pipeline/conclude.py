@@ -1,7 +1,8 @@
 """Stages after training: select, evaluate, report, bundle."""
 
 import json
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ def configuration_results(folder: RunFolder, plan: Plan, settings: Settings) -> 
     splits = folder.splits()
     pairs: dict[str, list[tuple[str, Path, Path]]] = {}
     for configuration, fold in jobs(plan, settings):
+        if fold not in settings.folds:  # a cascade's first stage has all folds: compare on the same cases
+            continue
         pairs.setdefault(configuration.name, []).extend(
             (name, prediction(folder, configuration, fold, name), references[name]) for name in splits.held_out[fold]
         )
@@ -51,7 +54,8 @@ def evaluate_stage(folder: RunFolder, plan: Plan, settings: Settings) -> dict[st
     """Evaluate the selected configuration's out-of-fold predictions and write `evaluation.json`."""
     selection = read_selection(folder)
     result = configuration_results(folder, plan, settings)[selection.configuration]
-    write_json(folder.evaluation_file, result)
+    if not folder.evaluation_file.is_file() or read_evaluation(folder) != result:
+        write_json(folder.evaluation_file, result)
     return result
 
 
@@ -81,7 +85,7 @@ def read_evaluation(folder: RunFolder) -> dict[str, Any]:
 def bundle_stage(folder: RunFolder) -> Path:
     """Write the bundle that `segment --model` takes: the selected networks in float16, and their card."""
     run = read_run(folder)
-    name = run.fingerprint.dataset_name
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", run.fingerprint.dataset_name).strip("-._") or "model"
     write_bundle(
         folder.model,
         name=name,
@@ -89,11 +93,16 @@ def bundle_stage(folder: RunFolder) -> Path:
         notice=NOTICE,
         plan=run.plan,
         selection=run.selection,
-        card=model_card(run, name=name, today=datetime.now(UTC).date()),
+        card=model_card(run, name=name, today=evaluation_date(folder)),
         license_text=TERMS,
         weights=half_precision_weights(folder, run.selection),
     )
     return folder.model
+
+
+def evaluation_date(folder: RunFolder) -> date:
+    """The day on which `evaluation.json` came about, so that a bundle written again stays the same."""
+    return datetime.fromtimestamp(folder.evaluation_file.stat().st_mtime, UTC).date()
 
 
 def half_precision_weights(folder: RunFolder, selection: Selection) -> dict[str, bytes]:
@@ -101,7 +110,7 @@ def half_precision_weights(folder: RunFolder, selection: Selection) -> dict[str,
     from hemoseg.nets.weights import half_weights
 
     return {
-        weights_name(name, fold): half_weights(folder.fold(name, fold) / "last.safetensors")
+        weights_name(name, fold): half_weights(folder.weights(name, fold))
         for name, folds in selection.folds.items()
         for fold in folds
     }

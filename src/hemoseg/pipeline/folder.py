@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from hemoseg.artifacts import read_model
+from hemoseg.artifacts import read_model, sweep
 from hemoseg.datasets import Split
 from hemoseg.errors import ResourceError
 from hemoseg.plan import Configuration, Plan
@@ -36,6 +35,17 @@ class Splits(BaseModel):
     def of(cls, splits: tuple[Split, ...]) -> "Splits":
         """The splits as they are stored."""
         return cls(train=tuple(s.train for s in splits), held_out=tuple(s.held_out for s in splits))
+
+
+class ValidationSource(BaseModel):
+    """`validation.json`: whose predictions lie beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Schema version."""
+    weights_sha256: str
+    """SHA-256 of the weights file that made them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,11 @@ class RunFolder:
         return self.path / "plan.json"
 
     @property
+    def methods_file(self) -> Path:
+        """The methods in prose."""
+        return self.path / "methods.md"
+
+    @property
     def splits_file(self) -> Path:
         """The cross-validation."""
         return self.path / "splits.json"
@@ -92,6 +107,10 @@ class RunFolder:
     def fold(self, configuration: str, fold: int) -> Path:
         """What training and validation of one fold write."""
         return self.path / configuration / f"fold_{fold}"
+
+    def weights(self, configuration: str, fold: int) -> Path:
+        """The trained network of one fold; its presence means that the fold is trained."""
+        return self.fold(configuration, fold) / "last.safetensors"
 
     def settings(self) -> Settings:
         """The settings of the run."""
@@ -141,19 +160,12 @@ class RunFolder:
                     expected="one process per run folder",
                     remedy="wait for it, stop it, or choose another --run folder",
                 ) from error
-            self._sweep()
+            if self.settings_file.is_file() or self.fingerprint_file.is_file():
+                sweep(self.path)
             yield
 
-    def _sweep(self) -> None:
-        """Remove what a killed process left half-written: only temporary names, never a result."""
-        for path in [*self.path.rglob(".*.tmp.*"), *self.path.rglob(".*.tmp"), *self.path.rglob(".*.old")]:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
-
-def digest_of(value: BaseModel, *, exclude: set[str] | None = None) -> str:
-    """SHA-256 of a model's JSON, without some fields."""
-    data = value.model_dump(mode="json", exclude=exclude)
+def digest_of(plan: Plan, *, exclude: frozenset[str] = frozenset()) -> str:
+    """SHA-256 of a plan without its reasons, which decide nothing, and without further fields."""
+    data = plan.model_dump(mode="json", exclude={"reasons", *exclude})
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

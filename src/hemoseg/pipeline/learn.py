@@ -1,13 +1,15 @@
 """Training and validation of every network of a run, in the plan's order."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from hemoseg.artifacts import read_model, sha256_of, write_model
 from hemoseg.data import Sampler, open_case, write_previous
-from hemoseg.datasets import Case, Dataset, index_dataset, read_case
+from hemoseg.datasets import Dataset, index_dataset, read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels, write_mask
-from hemoseg.pipeline.folder import RunFolder, digest_of
+from hemoseg.pipeline.folder import RunFolder, ValidationSource, digest_of
 from hemoseg.pipeline.watch import Watch, held_signals
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import folds_of
@@ -40,57 +42,39 @@ def train_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch,
 
     Raises:
         InterruptedRunError: a signal asked to stop; the state is saved.
-        ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet.
+        ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet; or a finished
+            network was trained to another plan.
     """
-    from hemoseg.training import Progress, train
+    from hemoseg.nets import use_threads
+    from hemoseg.nets.weights import check_plan
 
-    splits = folder.splits()
+    use_threads(folder.device().threads)
     for configuration, fold in jobs(plan, settings):
-        target = folder.fold(configuration.name, fold)
-        if only not in (None, configuration.name) or (target / "last.safetensors").is_file():
+        last = folder.weights(configuration.name, fold)
+        if only not in (None, configuration.name):
             continue
-        cascade = configuration.previous_stage is not None
-        if cascade:
-            _add_previous(folder, plan, configuration)
-        store = folder.store(configuration)
-        cases = [open_case(store / name, with_previous=cascade) for name in splits.train[fold]]
-        watch.begin(f"train {configuration.name} fold {fold}", configuration.iterations)
-
-        def tell(progress: Progress) -> None:
-            watch.advance(progress.iteration, f"loss {progress.loss:.3f}")
-
-        with held_signals() as stop:
-            train(
-                target,
-                plan,
-                configuration,
-                Sampler(cases, plan, configuration, fold=fold),
-                plan_sha256=digest_of(plan),
-                device=settings.device,
-                watch=tell,
-                stop=stop,
-            )
+        if last.is_file():
+            check_plan(last, digest_of(plan))
+        else:
+            _train_one(folder, plan, configuration, fold, device=settings.device, watch=watch)
 
 
 def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, only: str | None = None) -> None:
     """Predict the held-out cases of every trained fold into `CONFIG/fold_K/validation/CASE.nii.gz`.
 
-    Raises:
-        ArtifactError: a fold is not trained yet.
-    """
-    from hemoseg.inference.predictor import Model, load_stage
+    Predictions that are there stay, if they were made by the same weights.
 
-    dataset = index_dataset(Path(folder.fingerprint().dataset))
-    cases = {case.name: case for case in dataset.cases}
-    splits = folder.splits()
+    Raises:
+        ArtifactError: a fold is not trained yet, or was trained to another plan.
+    """
+    from hemoseg.nets import use_threads
+    from hemoseg.nets.weights import check_plan
+
+    use_threads(folder.device().threads)
     for configuration, fold in jobs(plan, settings):
         if only not in (None, configuration.name):
             continue
-        target = folder.fold(configuration.name, fold)
-        missing = [n for n in splits.held_out[fold] if not prediction(folder, configuration, fold, n).is_file()]
-        if not missing:
-            continue
-        weights = target / "last.safetensors"
+        weights = folder.weights(configuration.name, fold)
         if not weights.is_file():
             raise ArtifactError(
                 "no such file",
@@ -98,15 +82,72 @@ def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Wat
                 expected="a trained fold",
                 remedy="run `hemoseg train --run DIR` first",
             )
-        stage = load_stage(plan, configuration, [weights], device=settings.device)
-        model = Model(plan, (stage,), NO_MODEL, mirror=True)
-        watch.begin(f"validate {configuration.name} fold {fold}", len(missing))
-        for number, name in enumerate(missing, start=1):
-            volume, _ = read_case(cases[name], dataset.table)
-            previous = _previous_map(folder, plan, configuration, name)
-            labels = model.segment(volume, previous=previous).labels
-            write_mask(prediction(folder, configuration, fold, name), labels, volume)
-            watch.advance(number, name)
+        check_plan(weights, digest_of(plan))
+        _forget_other_weights(folder, configuration, fold)
+        _validate_one(folder, plan, configuration, fold, device=settings.device, watch=watch)
+
+
+def _train_one(
+    folder: RunFolder, plan: Plan, configuration: Configuration, fold: int, *, device: str, watch: Watch
+) -> None:
+    from hemoseg.training import Progress, train
+
+    cascade = configuration.previous_stage is not None
+    if cascade:
+        _add_previous(folder, plan, configuration)
+    store = folder.store(configuration)
+    cases = [open_case(store / name, with_previous=cascade) for name in folder.splits().train[fold]]
+    watch.begin(f"train {configuration.name} fold {fold}", configuration.iterations)
+
+    def tell(progress: Progress) -> None:
+        watch.advance(progress.iteration, f"loss {progress.loss:.3f}")
+
+    with held_signals() as stop:
+        train(
+            folder.fold(configuration.name, fold),
+            plan,
+            configuration,
+            Sampler(cases, plan, configuration, fold=fold),
+            plan_sha256=digest_of(plan),
+            device=device,
+            watch=tell,
+            stop=stop,
+        )
+
+
+def _validate_one(
+    folder: RunFolder, plan: Plan, configuration: Configuration, fold: int, *, device: str, watch: Watch
+) -> None:
+    from hemoseg.inference.predictor import Model, load_stage
+
+    held_out = folder.splits().held_out[fold]
+    missing = [name for name in held_out if not prediction(folder, configuration, fold, name).is_file()]
+    if not missing:
+        return
+    dataset = index_dataset(Path(folder.fingerprint().dataset))
+    cases = {case.name: case for case in dataset.cases}
+    stage = load_stage(plan, configuration, [folder.weights(configuration.name, fold)], device=device)
+    model = Model(plan, (stage,), NO_MODEL, mirror=True)
+    watch.begin(f"validate {configuration.name} fold {fold}", len(missing))
+    for number, name in enumerate(missing, start=1):
+        volume, _ = read_case(cases[name], dataset.table)
+        previous = _previous_map(folder, plan, configuration, name)
+        labels = model.segment(volume, previous=previous).labels
+        write_mask(prediction(folder, configuration, fold, name), labels, volume)
+        watch.advance(number, name)
+
+
+def _forget_other_weights(folder: RunFolder, configuration: Configuration, fold: int) -> None:
+    """Delete predictions that other weights made; note whose the next ones are."""
+    target = folder.fold(configuration.name, fold)
+    source = ValidationSource(weights_sha256=sha256_of(folder.weights(configuration.name, fold)))
+    note = target / "validation.json"
+    remedy = "delete it: the held-out cases are then predicted again"
+    if note.is_file() and read_model(note, ValidationSource, remedy=remedy) == source:
+        return
+    if (target / "validation").is_dir():
+        shutil.rmtree(target / "validation")
+    write_model(note, source)
 
 
 def prediction(folder: RunFolder, configuration: Configuration, fold: int, case: str) -> Path:
@@ -118,8 +159,7 @@ def _add_previous(folder: RunFolder, plan: Plan, configuration: Configuration) -
     """Put the previous stage's out-of-fold predictions on the grid of the prepared cases."""
     dataset: Dataset = index_dataset(Path(folder.fingerprint().dataset))
     store = folder.store(configuration)
-    missing: list[Case] = [c for c in dataset.cases if not (store / c.name / "previous.npy").is_file()]
-    for case in missing:
+    for case in dataset.cases:
         previous = _previous_map(folder, plan, configuration, case.name)
         assert previous is not None
         volume, _ = read_case(case, dataset.table)

@@ -11,6 +11,7 @@ from hemoseg.pipeline.folder import RunFolder, Splits, digest_of
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import (
+    CaseFacts,
     DeviceTiming,
     Fingerprint,
     StepTiming,
@@ -61,7 +62,7 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
         )
         watch.advance(number, case.name)
     fingerprint = Fingerprint(
-        dataset=str(dataset.root),
+        dataset=str(dataset.root.resolve()),
         dataset_name=dataset.name,
         digest=dataset.digest,
         labels=dataset.table.names,
@@ -90,6 +91,17 @@ def settings_stage(folder: RunFolder, settings: Settings) -> None:
         )
 
 
+def check_device(settings: Settings) -> None:
+    """Make sure that the device is there, before anything is written for it.
+
+    Raises:
+        ResourceError: it is not.
+    """
+    from hemoseg.inference.engines import torch_engine
+
+    torch_engine.check_device(settings.device)
+
+
 def device_stage(folder: RunFolder, fingerprint: Fingerprint, settings: Settings, watch: Watch) -> DeviceTiming:
     """Time the candidate networks and write `device.json`; read back if it is there, never measured again.
 
@@ -97,10 +109,8 @@ def device_stage(folder: RunFolder, fingerprint: Fingerprint, settings: Settings
     """
     if folder.device_file.is_file():
         return folder.device()
-    from hemoseg.inference.engines.torch_engine import check_device
     from hemoseg.training import compute_threads, supports_bf16
 
-    check_device(settings.device)
     bf16 = supports_bf16(settings.device)
     facts = DeviceTiming(device=settings.device, threads=compute_threads(), bf16=bf16)
     steps: list[StepTiming] = []
@@ -120,18 +130,18 @@ def device_stage(folder: RunFolder, fingerprint: Fingerprint, settings: Settings
 
 
 def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
-    """Decide everything: writes `device.json`, `splits.json`, `methods.md` and, last, `plan.json`."""
-    if folder.plan_file.is_file():
-        return folder.plan()
+    """Decide everything: writes `device.json`, `plan.json`, `splits.json` and `methods.md`, those that are absent."""
     fingerprint = folder.fingerprint()
-    device = device_stage(folder, fingerprint, settings, watch)
-    plan = make_plan(fingerprint, settings, device)
     dataset = index_dataset(Path(fingerprint.dataset))
     _check_unchanged(folder, dataset, fingerprint)
-    splits = make_splits(dataset.cases, folds=FOLDS, seed=settings.seed)
-    write_model(folder.splits_file, Splits.of(splits))
-    write_text(folder.path / "methods.md", methods_text(plan, fingerprint, settings))
-    write_model(folder.plan_file, plan)
+    if not folder.plan_file.is_file():
+        device = device_stage(folder, fingerprint, settings, watch)
+        write_model(folder.plan_file, make_plan(fingerprint, settings, device))
+    plan = folder.plan()
+    if not folder.splits_file.is_file():
+        write_model(folder.splits_file, Splits.of(make_splits(dataset.cases, folds=FOLDS, seed=settings.seed)))
+    if not folder.methods_file.is_file():
+        write_text(folder.methods_file, methods_text(plan, fingerprint, settings))
     return plan
 
 
@@ -148,6 +158,7 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
     stores = {folder.store(item): item for item in plan.configurations}
     watch.begin("preprocess", len(dataset.cases))
     for number, case in enumerate(dataset.cases, start=1):
+        _check_same_bytes(folder, case, facts[case.name])
         for store, configuration in stores.items():
             record = CaseRecord(
                 case=case.name,
@@ -162,8 +173,8 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
 
 def grid_digest(plan: Plan, configuration: Configuration) -> str:
     """SHA-256 of what a prepared case depends on: orientation, windows and spacing."""
-    needed = plan.model_copy(update={"configurations": (), "reasons": (), "seed": 0})
-    text = f"{digest_of(needed, exclude={'recipe', 'dataset_name'})} {configuration.spacing_mm}"
+    needed = plan.model_copy(update={"configurations": (), "seed": 0})
+    text = f"{digest_of(needed, exclude=frozenset({'recipe', 'dataset_name'}))} {configuration.spacing_mm}"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -200,6 +211,16 @@ def _time(draft: Plan, item: Configuration, device: str) -> StepTiming:
 def _source(case: Case) -> str:
     """SHA-256 over the hashes of image and label file."""
     return hashlib.sha256((sha256_of(case.image) + sha256_of(case.label)).encode()).hexdigest()
+
+
+def _check_same_bytes(folder: RunFolder, case: Case, facts: CaseFacts) -> None:
+    if _source(case) != facts.source_sha256:
+        raise SettingsError(
+            f"image or label of {case.name} changed since it was measured",
+            where=folder.fingerprint_file,
+            expected="the files that the fingerprint was made from",
+            remedy="use a new --run folder for a changed data set",
+        )
 
 
 def _check_unchanged(folder: RunFolder, dataset: Dataset, fingerprint: Fingerprint) -> None:

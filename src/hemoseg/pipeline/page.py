@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from hemoseg.artifacts import whole_file
 from hemoseg.datasets import index_dataset, read_case
 from hemoseg.io import read_labels
 from hemoseg.models import Selection
@@ -37,7 +38,7 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
         notes=_notes(folder, selection),
         curves=_curves(folder, selection),
         montages=_montages(folder, plan, chosen, selection, result),
-        methods=(folder.path / "methods.md").read_text(encoding="utf-8"),
+        methods=folder.methods_file.read_text(encoding="utf-8"),
         provenance={
             **versions(),
             "plan SHA-256": digest_of(plan),
@@ -51,11 +52,11 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
 
 
 def _plan_rows(plan: Plan, chosen: Configuration) -> list[tuple[str, str, str]]:
-    """(name, value, reason) of each decision that the plan gives a reason for, and of the network's size."""
+    """(name, value, reason) of each decision: the plan's reasons read `NAME VALUE: WHY`."""
     rows = []
     for reason in plan.reasons:
-        head, _, why = reason.partition(": ")
-        name, _, value = head.partition(" ")
+        decision, _, why = reason.partition(": ")
+        name, _, value = decision.partition(" ")
         rows.append((name, value, why))
     size = " x ".join(map(str, chosen.patch_size))
     rows.append(("patch", f"{size} voxels (z, y, x), {chosen.batch_size} per step", "voxel budget of one patch"))
@@ -83,7 +84,8 @@ def _curves(folder: RunFolder, selection: Selection) -> list[tuple[str, bytes]]:
             log = folder.fold(name, fold) / "train.jsonl"
             rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
             png = curves_png(rows, f"{name}, fold {fold}")
-            (folder.fold(name, fold) / "curves.png").write_bytes(png)
+            with whole_file(folder.fold(name, fold) / "curves.png") as temporary:
+                temporary.write_bytes(png)
             pictures.append((f"{name}, fold {fold}", png))
     return pictures
 

@@ -6,7 +6,7 @@ from hemoseg.datasets import index_dataset
 from hemoseg.pipeline.conclude import bundle_stage, evaluate_stage, select_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
-from hemoseg.pipeline.measure import fingerprint_stage, plan_stage, preprocess_stage, settings_stage
+from hemoseg.pipeline.measure import check_device, fingerprint_stage, plan_stage, preprocess_stage, settings_stage
 from hemoseg.pipeline.page import report_stage
 from hemoseg.pipeline.watch import Silent, Watch
 from hemoseg.settings import Settings
@@ -32,6 +32,7 @@ def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: 
     watch = watch or Silent()
     folder = RunFolder(Path(run_dir))
     cases = index_dataset(Path(dataset))
+    check_device(settings)
     with folder.lock():
         settings_stage(folder, settings)
         fingerprint_stage(folder, cases, watch)

@@ -15,6 +15,9 @@ from hemoseg.types import FloatZYX, IntZYX, LabelMap
 CLIP_LOW_HU, CLIP_HIGH_HU = -20.0, 100.0
 """Range in which the head is looked for: what brain windows keep, so that clipped data look the same."""
 
+CLIPPED_ABOVE_HU = -500.0
+"""Lowest HU above which a case holds no air."""
+
 
 class CaseFacts(BaseModel):
     """What was measured of one case; axes (z, y, x) run to superior, posterior, left."""
@@ -77,10 +80,14 @@ class Fingerprint(BaseModel):
 
     @property
     def clipped_hu(self) -> tuple[float, float] | None:
-        """The range that every case's HU were clipped to; None if true HU reach air and bone."""
-        low = min(case.hu_min for case in self.cases)
-        high = max(case.hu_max for case in self.cases)
-        return (low, high) if low > -500 else None
+        """The range of HU that the clipped cases share; None if no case was clipped.
+
+        A case without a value below `CLIPPED_ABOVE_HU` lacks air, so its HU were clipped to a window.
+        """
+        clipped = [case for case in self.cases if case.hu_min > CLIPPED_ABOVE_HU]
+        if not clipped:
+            return None
+        return max(case.hu_min for case in clipped), min(case.hu_max for case in clipped)
 
 
 def measure_case(
@@ -97,7 +104,7 @@ def measure_case(
         patient=patient,
         source_sha256=source_sha256,
         shape=shape,
-        spacing_mm=_rounded(grid.spacing_mm),
+        spacing_mm=grid.rounded_spacing_mm,
         head_shape=box_shape(head_box(clamped)),
         hu_min=float(volume.hu.min()),
         hu_max=float(volume.hu.max()),
@@ -105,9 +112,3 @@ def measure_case(
         class_mean_hu={name: round(float(volume.hu[m].mean()), 2) for name, m in masks.items() if m.any()},
         warnings=volume.warnings,
     )
-
-
-def _rounded(spacing_mm: FloatZYX) -> FloatZYX:
-    """Spacing to a nanometre: rounding errors of headers decide nothing."""
-    z, y, x = (round(value, 6) for value in spacing_mm)
-    return z, y, x

@@ -69,7 +69,7 @@ def make_plan(fingerprint: Fingerprint, settings: Settings, device: DeviceTiming
             why,
             f"precision {_precision(device)}: the device "
             f"{'computes' if device.bf16 else 'does not compute'} bf16 natively",
-            "topology: nnU-Net's rule (axes within a factor 2 are pooled, none below 4 voxels)",
+            "topology by nnU-Net: its rule (axes within a factor 2 are pooled, none below 4 voxels)",
         ),
     )
 
@@ -112,7 +112,7 @@ def _fit_budget(
     if settings.budget_s is None:
         iterations = settings.iterations or DEFAULT_ITERATIONS
         origin = "given" if settings.iterations else "nnU-Net's 1000 x 250, as no budget is given"
-        return DEFAULT_BASE, iterations, f"{iterations} iterations: {origin}; {DEFAULT_BASE} base features"
+        return DEFAULT_BASE, iterations, f"size {DEFAULT_BASE} base features, {iterations} iterations: {origin}"
     fitting = []
     for base, rung in zip(BASE_FEATURES, candidates(fingerprint, settings, precision=_precision(device)), strict=True):
         seconds = [device.seconds(configuration) for configuration in rung]
@@ -123,7 +123,7 @@ def _fit_budget(
     enough = [pair for pair in fitting if pair[1] >= ENOUGH_ITERATIONS] or fitting[:1]
     base, iterations = enough[-1]
     reason = (
-        f"{base} base features and {iterations} iterations: the largest of {BASE_FEATURES} that gets at least "
+        f"size {base} base features, {iterations} iterations: the largest of {BASE_FEATURES} that gets at least "
         f"{ENOUGH_ITERATIONS} steps from {settings.budget_s:.0f} s on {device.threads} {device.device} threads"
     )
     if iterations < ENOUGH_ITERATIONS:
@@ -187,13 +187,14 @@ def _multiple(size: float) -> int:
 
 def _windows(fingerprint: Fingerprint) -> tuple[tuple[Window, ...], str]:
     """The windows, cut to what clipped data hold, so that true-HU scans look alike to the network."""
-    listed = ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}]" for w in WINDOWS)
     clipped = fingerprint.clipped_hu
+    listed = ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}]" for w in WINDOWS)
     if clipped is None:
-        return WINDOWS, f"windows {listed} HU"
+        return WINDOWS, f"windows {listed} HU: the data hold true HU"
     low, high = clipped
-    cut = tuple(Window(name=w.name, low_hu=max(w.low_hu, low), high_hu=min(w.high_hu, high)) for w in WINDOWS)
-    return cut, f"windows {listed} HU, within the [{low:g}, {high:g}] HU to which the data are clipped"
+    cut = tuple(w.model_copy(update={"low_hu": max(w.low_hu, low), "high_hu": min(w.high_hu, high)}) for w in WINDOWS)
+    listed = ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}]" for w in cut)
+    return cut, f"windows {listed} HU: within [{low:g}, {high:g}] HU, to which data are clipped"
 
 
 def _precision(device: DeviceTiming) -> Precision:

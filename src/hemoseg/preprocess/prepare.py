@@ -41,7 +41,7 @@ def prepare(volume: Volume, plan: Plan, configuration: Configuration) -> Prepare
     clamped = np.clip(orientation.apply(volume.hu), np.float32(low), np.float32(high))
     box = head_box(clamped)
     grid = volume.grid.reoriented(orientation)
-    shape = _target_shape(box_shape(box), grid.spacing_mm, configuration.spacing_mm)
+    shape = _target_shape(box_shape(box), grid.rounded_spacing_mm, configuration.spacing_mm)
     z, y, x = clamped.shape
     return Prepared(
         hu=resample(clamped[box], shape),
@@ -82,10 +82,7 @@ def _target_shape(
 ) -> IntZYX:
     """Voxels along (z, y, x) after resampling, nnU-Net's rule: round(n · old / new), at least 1.
 
-    Spacings are rounded to a nanometre first, so that a header's rounding error decides nothing.
+    Spacings come rounded to a nanometer, so that a header's rounding error decides nothing.
     """
-    z, y, x = (
-        max(1, round(n * round(old, 6) / round(new, 6)))
-        for n, old, new in zip(shape, spacing_mm, target_mm, strict=True)
-    )
+    z, y, x = (max(1, round(n * old / round(new, 6))) for n, old, new in zip(shape, spacing_mm, target_mm, strict=True))
     return z, y, x

@@ -8,8 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hemoseg.artifacts import whole_file
-from hemoseg.errors import ArtifactError
-from hemoseg.nets.weights import distinct_weights, load_weights, read_tensors
+from hemoseg.nets.weights import check_plan, distinct_weights, load_weights, read_metadata, read_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +45,8 @@ def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, pl
     Raises:
         ArtifactError: absent, damaged, or of another plan.
     """
-    tensors, metadata = read_tensors(path)
-    if metadata.get("plan_sha256") != plan_sha256:
-        raise ArtifactError(
-            "the state of a training to another plan",
-            where=path,
-            expected=f"a state of the plan {plan_sha256[:12]}",
-            remedy="use a new run folder, or delete this file to train this fold anew",
-        )
+    check_plan(path, plan_sha256)
+    tensors, metadata = read_tensors(path), read_metadata(path)
     weights = {n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")}
     load_weights(network, weights, where=path)
     for name, parameter in network.named_parameters():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import torch
 
 from hemoseg.data import Sampler
 from hemoseg.errors import InterruptedRunError, ResourceError
-from hemoseg.nets import build_network, keep_freed_memory
-from hemoseg.nets.weights import write_weights
+from hemoseg.nets import build_network, deterministic, keep_freed_memory, memory_errors
+from hemoseg.nets.weights import check_plan, write_weights
 from hemoseg.plan import Configuration, Plan
 from hemoseg.training.checkpoint import State, read_state, write_state
 from hemoseg.training.loss import deep_loss
@@ -81,11 +82,12 @@ def train(
         ResourceError: the loss is no longer finite; the last good state is kept.
         ArtifactError: a saved state is damaged.
     """
-    if (folder / "last.safetensors").is_file():
+    last = folder / "last.safetensors"
+    if last.is_file():
+        check_plan(last, plan_sha256)
         return
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    torch.use_deterministic_algorithms(True)
     network = build_network(plan, configuration).to(device)
     recipe = plan.recipe
     optimizer = torch.optim.SGD(
@@ -105,7 +107,8 @@ def train(
 
     for iteration in range(first, configuration.iterations):
         rate = learning_rate(recipe.learning_rate, iteration, configuration.iterations)
-        loss, dice = _step(network, optimizer, sampler, iteration, rate, configuration, recipe.clip_norm, device)
+        with memory_errors(where=folder), deterministic(device):
+            loss, dice = _step(network, optimizer, sampler, iteration, rate, configuration, recipe.clip_norm, device)
         if not math.isfinite(loss):
             raise _diverged(folder, iteration, loss)
         done = iteration + 1
@@ -125,7 +128,10 @@ def train(
         if signal_number is not None:
             raise InterruptedRunError(signal_number, where=folder, kept="the state of the training is saved")
     save(configuration.iterations)
-    write_weights(folder / "last.safetensors", network)
+    write_weights(last, network, plan_sha256=plan_sha256)
+    signal_number = stop()
+    if signal_number is not None:
+        raise InterruptedRunError(signal_number, where=folder, kept="this training is complete and saved")
 
 
 def _step(
@@ -161,8 +167,8 @@ def _resume(folder: Path, network: torch.nn.Module, optimizer: torch.optim.SGD, 
         log.unlink(missing_ok=True)
         return 0
     state = read_state(path, network, optimizer, plan_sha256=plan_sha256)
-    with log.open("r+b") as handle:
-        handle.truncate(state.log_bytes)
+    if log.is_file() and log.stat().st_size > state.log_bytes:
+        os.truncate(log, state.log_bytes)
     return state.iteration
 
 
@@ -195,6 +201,8 @@ class _Log:
             }
             with self.path.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(line) + "\n")
+                handle.flush()
+                os.fsync(handle.fileno())  # a state names the length of the log: the log must be there first
             self.rows.clear()
         return self.path.stat().st_size
 

@@ -20,8 +20,22 @@ def identity(batch):
 
 def predict(channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), networks=None):
     return predict_logits(
-        channels, networks or [network], tile=tile, classes=channels.shape[0], mirror_axes=mirror_axes, watch=quiet
+        channels,
+        networks or [network],
+        tile=tile,
+        classes=channels.shape[0],
+        mirror_axes=mirror_axes,
+        outside=[float(i) for i in range(channels.shape[0])],
+        watch=quiet,
     )
+
+
+def test_beyond_the_volume_lies_what_training_put_there():
+    """A network that tells the value of the voxel above: the topmost slice sees the padding."""
+    channels = np.full((2, 1, 8, 8), 7, dtype=np.float32)
+    above = predict(channels, lambda batch: np.roll(batch, 1, axis=2), tile=(3, 8, 8))
+    assert above[0] == pytest.approx(0)
+    assert above[1] == pytest.approx(1)
 
 
 @given(st.integers(1, 300), st.integers(1, 64))

@@ -3,6 +3,8 @@ from math import asin, cos, pi, radians, sin
 import numpy as np
 import pytest
 
+from hemoseg.geometry import Grid
+from hemoseg.phantom.raster import FINE, Frame, Pose, fill_fractions
 from hemoseg.phantom.shapes import Cap, Crescent, Ellipsoid, Shell, solve
 
 ORIGIN = (0.0, 0.0, 0.0)
@@ -88,3 +90,21 @@ def test_surface_points_of_a_rippled_solid_lie_on_its_surface():
 
 def test_solve_finds_a_cube_root():
     assert solve(lambda value: value**3, 2.0, 0.0, 2.0) == pytest.approx(2 ** (1 / 3), abs=1e-14)
+
+
+def test_level_along_a_pixel_row_is_met_to_a_fiftieth_of_a_voxel():
+    """A lattice of 4 samples along y would give fractions of 0, 1/4, 1/2, … for a level plane."""
+    grid = Grid(
+        shape=(1, 9, 1),
+        spacing_mm=(1.0, 1.0, 1.0),
+        origin_lps_mm=(0.0, -4.0, 0.0),
+        direction=((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+    )
+    frame = Frame(grid=grid, pose=Pose(rotation=np.eye(3), center_mm=(0.0, 0.0, 0.0)))
+    vessel = Ellipsoid(center_mm=ORIGIN, semiaxes_mm=(20.0, 20.0, 20.0))
+    for level in np.linspace(0, 1, 11):
+        cap = Cap(vessel=vessel, down=(0.0, 1.0, 0.0), height=1 - level / 20)
+        box, fraction = fill_fractions(cap, frame, samples=FINE)
+        column = np.zeros(grid.shape)
+        column[box] = fraction
+        assert column.sum() == pytest.approx(4.5 - level, abs=0.02)

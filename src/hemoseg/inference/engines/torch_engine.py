@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 
 from hemoseg.errors import ResourceError
-from hemoseg.nets import build_network, keep_freed_memory
+from hemoseg.nets import build_network, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import load_weights, read_weights
 from hemoseg.plan import Configuration, Plan
 
@@ -26,7 +26,11 @@ class TorchNetwork:
     def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:
         """Logits of patches, float32."""
         inputs = torch.from_numpy(patches).to(self.device)
-        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+        with (
+            memory_errors(where="network"),
+            torch.inference_mode(),
+            torch.autocast(self.device, torch.bfloat16, enabled=self.bf16),
+        ):
             logits = self.network(inputs)
         array: np.ndarray = logits.float().cpu().numpy()
         return array
