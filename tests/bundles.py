@@ -16,7 +16,9 @@ def write_tiny_bundle(folder: Path, *, plan: Plan | None = None, folds: tuple[in
     for configuration in plan.configurations:
         for fold in folds:
             path = folder.with_name("weights.safetensors")
-            write_weights(path, build_network(plan.model_copy(update={"seed": fold}), configuration))
+            write_weights(
+                path, build_network(plan.model_copy(update={"seed": fold}), configuration), plan_sha256="test"
+            )
             weights[weights_name(configuration.name, fold)] = half_weights(path)
     write_bundle(
         folder,

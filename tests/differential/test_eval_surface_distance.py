@@ -18,7 +18,7 @@ from surface_distance import (
 )
 from surface_distance.lookup_tables import (
     ENCODE_NEIGHBOURHOOD_3D_KERNEL,
-    create_table_neighbor_code_to_surface_area,
+    create_table_neighbour_code_to_surface_area,
 )
 
 from hemoseg.evaluation.elements import element_areas
@@ -55,7 +55,7 @@ def agree(reference, prediction, spacing_mm):
 )
 def test_areas_of_all_256_elements(spacing_mm):
     """Corners are numbered in another order there: the code of corner (z, y, x) is read from their kernel."""
-    theirs = create_table_neighbor_code_to_surface_area(spacing_mm)
+    theirs = create_table_neighbour_code_to_surface_area(spacing_mm)
     weights = [int(ENCODE_NEIGHBOURHOOD_3D_KERNEL[n >> 2 & 1, n >> 1 & 1, n & 1]) for n in range(8)]
     codes = [sum(weights[n] for n in range(8) if code >> n & 1) for code in range(256)]
     assert sorted(codes) == list(range(256))

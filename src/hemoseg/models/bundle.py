@@ -117,6 +117,23 @@ def open_bundle(folder: Path) -> Bundle:
         ArtifactError: a file is absent, added, changed, or of another version.
     """
     manifest = read_model(folder / "manifest.json", Manifest, remedy=REMEDY)
+    _check_files(folder, manifest)
+    bundle = Bundle(
+        folder=folder,
+        manifest=manifest,
+        sha256=sha256_of(folder / "manifest.json"),
+        plan=read_model(folder / "plan.json", Plan, remedy=REMEDY),
+        selection=read_model(folder / "selection.json", Selection, remedy=REMEDY),
+    )
+    _check_selection(bundle)
+    return bundle
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    """Every file is in the manifest, and is what the manifest says."""
+    for needed in ("plan.json", "labels.json", "selection.json", "card.md", "LICENSE"):
+        if needed not in manifest.files:
+            raise _damaged(folder, f"the manifest does not name {needed}")
     for name, expected in manifest.files.items():
         path = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -126,21 +143,21 @@ def open_bundle(folder: Path) -> Bundle:
         found = sha256_of(path)
         if found != expected:
             raise _damaged(folder, f"{name} has SHA-256 {found[:12]}…, the manifest says {expected[:12]}…")
-    for needed in ("plan.json", "selection.json", "card.md", "LICENSE"):
-        if needed not in manifest.files:
-            raise _damaged(folder, f"the manifest does not name {needed}")
-    bundle = Bundle(
-        folder=folder,
-        manifest=manifest,
-        sha256=sha256_of(folder / "manifest.json"),
-        plan=read_model(folder / "plan.json", Plan, remedy=REMEDY),
-        selection=read_model(folder / "selection.json", Selection, remedy=REMEDY),
-    )
-    for configuration, folds in bundle.selection.folds.items():
-        for fold in folds:
-            if weights_name(configuration, fold) not in manifest.files:
-                raise _damaged(folder, f"the manifest does not name {weights_name(configuration, fold)}")
-    return bundle
+    surplus = {path.name for path in folder.iterdir()} - {*manifest.files, "manifest.json"}
+    if surplus:
+        raise _damaged(folder, f"{min(surplus)} is in the folder and not in the manifest")
+
+
+def _check_selection(bundle: Bundle) -> None:
+    """The networks that are selected are in the plan, and their weights in the manifest."""
+    chosen, folds = bundle.selection.configuration, bundle.selection.folds
+    known = {configuration.name for configuration in bundle.plan.configurations}
+    if not {chosen, *folds} <= known or chosen not in folds:
+        raise _damaged(bundle.folder, f"selection.json takes {chosen}, plan.json has {', '.join(sorted(known))}")
+    for configuration, numbers in folds.items():
+        for fold in numbers:
+            if weights_name(configuration, fold) not in bundle.manifest.files:
+                raise _damaged(bundle.folder, f"the manifest does not name {weights_name(configuration, fold)}")
 
 
 def write_bundle(

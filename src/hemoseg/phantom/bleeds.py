@@ -15,6 +15,8 @@ MIDLINE_MM = 3.0
 """Bleeds of the brain stay this far from the midline: falx and third ventricle lie between."""
 RIPPLE = 0.13
 """Ripple of hematomas, in semi-axes: they look no longer drawn with compasses."""
+LARGE_ML = 100.0
+"""Lobar bleeds of this volume with their edema fill half a hemisphere and fit at the side alone."""
 FULLEST = 0.95
 """Part of a ventricle that blood may fill; the rest stays fluid."""
 DAMMED = 1.2
@@ -91,8 +93,12 @@ def _deep(spec: PhantomSpec, rng: np.random.Generator) -> Ellipsoid:
 
 
 def _lobar(spec: PhantomSpec, anatomy: Anatomy, rng: np.random.Generator) -> Ellipsoid:
-    """Under the cortex, moved outward along a random ray until it nearly touches the surface."""
-    azimuth, elevation = radians(rng.uniform(-55, 55)), radians(rng.uniform(15, 45))
+    """Under the cortex, moved outward along a random ray until it nearly touches the surface.
+
+    The larger it is, the closer the ray runs to the side, where the brain is widest.
+    """
+    narrow = 1 - min(0.9, (spec.volume_ml + spec.edema_ml) / LARGE_ML)
+    azimuth, elevation = radians(narrow * rng.uniform(-55, 55)), radians(10 + narrow * rng.uniform(5, 35))
     ray = (_sign(spec) * cos(elevation) * cos(azimuth), cos(elevation) * sin(azimuth), sin(elevation))
     solid = _hematoma(spec, (0.9, 1.2, 0.9), (0.0, 0.0, 0.0), rng)
 

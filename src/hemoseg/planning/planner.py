@@ -167,7 +167,7 @@ def _target_spacing(fingerprint: Fingerprint) -> FloatZYX:
 
 
 def _patch(fingerprint: Fingerprint, spacing_mm: FloatZYX, *, slices: int) -> IntZYX:
-    """A patch of `slices` slices, square in millimetres, within the voxel budget and the head."""
+    """A patch of `slices` slices, square in millimeters, within the voxel budget and the head."""
     head = [max(1, ceil(extent / step)) for extent, step in zip(fingerprint.head_mm, spacing_mm, strict=True)]
     depth = min(slices, _even(head[0]))
     edge = (PATCH_VOXELS / depth) ** 0.5 if depth > 1 else 192.0

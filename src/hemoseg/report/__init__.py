@@ -9,6 +9,7 @@ from typing import Any
 _HOME = {
     "BRAIN_WINDOW": "hemoseg.report.figures",
     "RunPage": "hemoseg.report.run",
+    "check_target": "hemoseg.report.scan",
     "curves_png": "hemoseg.report.curves",
     "data_uri": "hemoseg.report.html",
     "montage_png": "hemoseg.report.figures",

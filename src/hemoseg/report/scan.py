@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hemoseg.artifacts import dump_json, whole_folder
+from hemoseg.errors import InputError
 from hemoseg.io import write_mask
 from hemoseg.report.figures import BRAIN_WINDOW, montage_png
 from hemoseg.report.findings import RESEARCH_USE_ONLY, result_json
@@ -14,6 +15,28 @@ from hemoseg.segmentation import Segmentation
 
 LESIONS_SHOWN = 20
 """Rows of the page's lesion table; report.json holds all."""
+
+
+RESULT_FILES = frozenset({"mask.nii.gz", "report.html", "report.json"})
+"""What a scan's folder holds; a folder with anything else in it is not ours to replace."""
+
+
+def check_target(folder: Path) -> None:
+    """Make sure that the folder of a scan's result is free, or holds an older result and nothing else.
+
+    Raises:
+        InputError: it holds other files, or is a file.
+    """
+    foreign = [folder.name] if folder.is_file() else []
+    if folder.is_dir():
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in RESULT_FILES)
+    if foreign:
+        raise InputError(
+            f"is in the way: it holds {', '.join(foreign[:8])}",
+            where=folder,
+            expected="no such folder, or one with an older result alone",
+            remedy="choose another --out folder",
+        )
 
 
 def write_result(
@@ -31,9 +54,11 @@ def write_result(
         The value of report.json.
 
     Raises:
+        InputError: the folder is there already and holds other files.
         ResourceError: the disk is full or the folder cannot be written.
     """
     volume = segmentation.volume
+    check_target(out / volume.name)
     began = time.monotonic()
     with whole_folder(out / volume.name) as folder:
         write_mask(folder / "mask.nii.gz", segmentation.labels, volume)

@@ -57,7 +57,7 @@ def test_value_is_strict_json_and_the_same_each_time(folders):
     text = dump_json(evaluate_folders(*folders, labels=None))
     assert text == dump_json(evaluate_folders(*folders, labels=None))
     edema = json.loads(text)["mean"]["edema"]
-    assert edema["dice"] == {"value": None, "low": None, "high": None, "n": 0}
+    assert edema["dice"] == {"value": None, "low": None, "high": None, "n": 0, "note": "no case has a value"}
     assert edema["volume_error_ml"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 2}
 
 

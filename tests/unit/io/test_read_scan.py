@@ -98,10 +98,10 @@ def test_header_extensions_are_skipped(tmp_path):
     assert volume.warnings == ()
 
 
-@pytest.mark.parametrize("name", ["a.hdr", "a.img", "a.mha", "a.nii.bz2", ".nii", "a"])
+@pytest.mark.parametrize("name", ["a.hdr", "a.img", "a.mha", "a.nii.bz2", ".nii", "..nii.gz", ".b.nii", "a"])
 def test_other_files_are_refused_by_name(tmp_path, name):
     (tmp_path / name).write_bytes(b"x" * 1000)
-    with pytest.raises(InputError, match=r"expected: a NIfTI file, \.nii or \.nii\.gz"):
+    with pytest.raises(InputError, match=r"expected: a NIfTI file, NAME\.nii or NAME\.nii\.gz"):
         read_scan(tmp_path / name)
 
 

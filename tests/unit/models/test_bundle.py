@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bundles import write_tiny_bundle
+from hemoseg.artifacts import sha256_of
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.models import embedded_folder, find_bundle, list_bundles, open_bundle
 
@@ -34,6 +35,35 @@ def test_an_absent_file_is_named(tmp_path):
         open_bundle(folder)
 
 
+def test_the_selected_networks_must_be_there(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"]["3d_fullres_fold_0.safetensors"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "3d_fullres_fold_0.safetensors").unlink()
+    with pytest.raises(ArtifactError, match="does not name 3d_fullres_fold_0"):
+        open_bundle(folder)
+
+
+def test_a_selection_outside_the_plan_is_refused(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    selection = json.loads((folder / "selection.json").read_text())
+    selection["configuration"] = "2d"
+    (folder / "selection.json").write_text(json.dumps(selection))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["selection.json"] = sha256_of(folder / "selection.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="takes 2d"):
+        open_bundle(folder)
+
+
+def test_an_added_file_is_refused(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    (folder / "extra.txt").write_text("who are you?")
+    with pytest.raises(ArtifactError, match=r"extra\.txt is in the folder"):
+        open_bundle(folder)
+
+
 @pytest.mark.parametrize("name", ["../plan.json", "/etc/passwd"])
 def test_a_manifest_cannot_reach_outside(tmp_path, name):
     folder = write_tiny_bundle(tmp_path / "tiny")
@@ -44,7 +74,7 @@ def test_a_manifest_cannot_reach_outside(tmp_path, name):
         open_bundle(folder)
 
 
-@pytest.mark.parametrize("name", ["plan.json", "3d_fullres_fold_0.safetensors"])
+@pytest.mark.parametrize("name", ["plan.json", "labels.json"])
 def test_files_that_count_must_be_in_the_manifest(tmp_path, name):
     folder = write_tiny_bundle(tmp_path / "tiny")
     manifest = json.loads((folder / "manifest.json").read_text())

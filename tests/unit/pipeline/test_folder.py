@@ -20,13 +20,20 @@ def test_a_second_process_is_kept_out(tmp_path):
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
-    (tmp_path / "cases" / ".a.x1y2.tmp").mkdir(parents=True)
-    (tmp_path / "cases" / "a").mkdir()
-    (tmp_path / ".123.tmp.plan.json").write_text("half")
-    (tmp_path / "plan.json").write_text("whole")
+    (tmp_path / "cases" / ".hemoseg.tmp.x1y2").mkdir(parents=True)
+    (tmp_path / ".hemoseg.tmp.123.plan.json").write_text("half")
+    (tmp_path / "settings.json").write_text("whole")
+    (tmp_path / ".mine.old").write_text("not ours")
     with RunFolder(tmp_path).lock():
         pass
-    assert sorted(p.name for p in tmp_path.rglob("*")) == [".lock", "a", "cases", "plan.json"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [".lock", ".mine.old", "cases", "settings.json"]
+
+
+def test_a_folder_that_is_no_run_is_not_swept(tmp_path):
+    (tmp_path / ".hemoseg.tmp.123.plan.json").write_text("whose?")
+    with RunFolder(tmp_path).lock():
+        pass
+    assert (tmp_path / ".hemoseg.tmp.123.plan.json").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_a_failed_resource(tmp_path):

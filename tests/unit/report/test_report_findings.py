@@ -47,7 +47,7 @@ def test_volumes_and_lesions_by_hand():
     assert result["lesions"][0]["centroid_mm"] == [-34.0, 4.0, 7.5]
 
 
-def test_rounded_volumes_stay_within_a_microlitre_of_the_mask(rng):
+def test_rounded_volumes_stay_within_a_microliter_of_the_mask(rng):
     volume = make_head(spacing_mm=(4.37, 0.4517, 0.4519))
     labels = (rng.random(volume.hu.shape) < 0.3).astype(np.uint8)
     result = result_json(make_segmentation(labels, volume), seconds={}, provenance={})
