@@ -164,13 +164,13 @@ def _in_phantom_classes(segmentation: Segmentation) -> LabelMap:
 
 def _table(rows: Sequence[Row]) -> Table:
     table = Table(title="Simulated bleeds: exact volume and what was measured")
-    for heading in ("phantom", "site", "class"):
-        table.add_column(heading)
+    for heading in ("phantom", "class"):  # the site stands in the phantom's name
+        table.add_column(heading, no_wrap=True)
     for heading in ("truth ml", "measured ml", "error ml", "Dice"):
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
-            *(row.phantom, row.site, row.class_name),
+            *(row.phantom, row.class_name),
             *(f"{row.truth_ml:.2f}", f"{row.measured_ml:.2f}", f"{row.error_ml:+.2f}"),
             "–" if row.dice is None else f"{row.dice:.3f}",
         )
