@@ -23,7 +23,7 @@ demo: .venv/.stamp-run
 	$(BIN)/hemoseg demo --out demo
 
 test: check system
-	$(BIN)/pytest --cov=hemoseg $(if $(SYSTEM),--system) $(if $(DATA),--data "$(DATA)")
+	$(BIN)/pytest --cov=hemoseg $(if $(SYSTEM),--system) $(if $(DATA),"--data=$(DATA)")
 
 check: dev
 	$(BIN)/ruff check .

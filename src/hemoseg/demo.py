@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -16,6 +17,7 @@ from hemoseg.inference import Model, load_model
 from hemoseg.phantom import TABLE, Phantom, PhantomSpec, demo_specs, make_phantom
 from hemoseg.report import BRAIN_WINDOW, data_uri, montage_png, render, versions
 from hemoseg.report.findings import RESEARCH_USE_ONLY
+from hemoseg.report.html import format_metric, format_ml
 from hemoseg.segmentation import Segmentation, measure_ml
 from hemoseg.types import LabelMap
 
@@ -163,15 +165,19 @@ def _in_phantom_classes(segmentation: Segmentation) -> LabelMap:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    table = Table(title="Simulated bleeds: exact volume and what was measured")
-    for heading in ("phantom", "class"):  # the site stands in the phantom's name
-        table.add_column(heading, no_wrap=True)
+    """The table for the terminal: 80 columns, so the site is read off the phantom's name."""
+    table = Table(title="Simulated bleeds: exact volume and what was measured", box=SIMPLE_HEAD)
+    table.add_column("phantom", no_wrap=True)
+    table.add_column("class", no_wrap=True)
     for heading in ("truth ml", "measured ml", "error ml", "Dice"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            *(row.phantom, row.class_name),
-            *(f"{row.truth_ml:.2f}", f"{row.measured_ml:.2f}", f"{row.error_ml:+.2f}"),
-            "–" if row.dice is None else f"{row.dice:.3f}",
+            row.phantom.removeprefix("phantom-"),
+            row.class_name,
+            format_ml(row.truth_ml),
+            format_ml(row.measured_ml),
+            f"{row.error_ml:+.2f}",
+            format_metric(row.dice),
         )
     return table

@@ -36,8 +36,8 @@ def test_demo_tells_what_an_untrained_model_does(tmp_path):
             assert error == pytest.approx(measured - entry["truth_ml"][name], abs=0.0015)
     assert results["note"] == NEVER_TRAINED
     assert results["model"]["name"] == "tiny"
-    assert "phantom-deep-30ml" in shown
-    assert f"{deep['measured_ml']['hemorrhage']:.2f}" in shown
+    assert "deep-30ml" in shown
+    assert f"{deep['error_ml']['hemorrhage']:+.2f}" in shown
 
     html = page.read_text()
     assert page == tmp_path / "out" / "index.html"
