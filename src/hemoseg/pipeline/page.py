@@ -14,6 +14,7 @@ from hemoseg.pipeline.folder import RunFolder, digest_of
 from hemoseg.pipeline.learn import prediction
 from hemoseg.plan import Configuration, Plan
 from hemoseg.report import RunPage, curves_png, montage_png, versions, write_run_report
+from hemoseg.settings import FOLDS
 
 
 def report_stage(folder: RunFolder, plan: Plan) -> Path:
@@ -70,7 +71,8 @@ def _notes(folder: RunFolder, selection: Selection) -> list[str]:
     found = sorted({warning for case in fingerprint.cases for warning in case.warnings})
     folds = selection.folds[selection.configuration]
     return [
-        f"Folds {', '.join(map(str, folds))} of 5: {'all' if len(folds) == 5 else 'only these'} were held out.",
+        f"The figures are those of fold {', '.join(map(str, folds))} of {FOLDS}: each case was predicted by networks "
+        "that never saw its patient.",
         "Held-out cases come from the same source as the training cases; other scanners were not seen.",
         *(f"The reader says of cases: {text}" for text in found[:8]),
     ]

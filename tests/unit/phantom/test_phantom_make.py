@@ -5,6 +5,8 @@ import pytest
 
 from hemoseg.errors import GeometryError, InputError
 from hemoseg.phantom import TABLE, PhantomSpec, demo_specs, make_phantom
+from hemoseg.phantom.bleeds import make_bleed
+from hemoseg.phantom.head import draw_anatomy
 from hemoseg.segmentation import measure_ml
 
 SMALL = {"shape": (16, 64, 60), "spacing_mm": (9.5, 3.5, 3.5)}
@@ -99,6 +101,14 @@ def test_same_spec_gives_the_same_bits_and_another_seed_another_head():
     np.testing.assert_array_equal(first.reference, again.reference)
     assert (first.volume.hu != other.volume.hu).mean() > 0.5
     assert (first.reference != other.reference).any()
+
+
+def test_blood_in_a_ventricle_sinks_to_the_back_however_the_head_lies():
+    """Down is posterior in the world, (0, 1, 0) in LPS, for a patient on the back."""
+    for seed in (1, 2, 3):
+        anatomy = draw_anatomy(seed)
+        bleed = make_bleed(PhantomSpec(site="intraventricular", volume_ml=3.0, seed=seed), anatomy)
+        np.testing.assert_allclose(anatomy.pose.rotation @ bleed.hemorrhage.down, (0, 1, 0), atol=1e-12)
 
 
 def test_bleed_replaces_tissue_and_leaves_the_rest_of_the_head():
