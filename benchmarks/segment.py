@@ -1,302 +1,221 @@
-"""One scan from process start to files on disk: `hemoseg segment` against nnunetv2 with the same weights.
+"""How long does one scan take from process start to files written, against nnU-Net with the same weights?
 
-Run: python benchmarks/segment.py --data DATA --out DIR [--model MODEL] [--scans N]   (needs `make peers`)
+Run: python benchmarks/segment.py --data DATA --out runs/bench-segment
 
-Scans: phe-sich cases upsampled in plane to 512 x 512, cut to 30 slices, re-noised, int16, gzip level 6. The peer
-gets the windowed channels ready-made, in the orientation that the network was trained in, so that it can run the
-same network; what differs by design stays: it reads the whole field instead of the head's box, resamples by cubic
-splines instead of averages, and computes in float32 (it has no bf16 on a CPU) where the plan may say bf16. It
-writes a mask alone; ours also draws and writes the report.
+Ours is `hemoseg segment`, which reads, segments and writes mask, report.json and report.html. The peer is nnU-Net's
+own `nnUNetv2_predict` (`make peers`) with our weights; it writes the mask alone. Either is one process per scan with
+one thread per CPU. The peer's input is written beforehand and not timed: the windows of the scan as channels, in
+canonical axes, not compressed. So the peer neither inflates nor windows.
 
-Outputs agree if the Dice of all foreground is at least 0.9 where the peer finds 1 ml or more, and if the volumes
-differ by at most 1 ml below. Floor: the FLOP of our tiles and mirrorings over the machine's GEMM rate in the
-plan's precision, measured in the same run.
+What differs by design, and what each costs or saves is part of the answer: the peer does not crop to the head, so it
+computes more tiles and places them elsewhere; resamples the image by cubic splines, where we average or interpolate
+linearly; computes in fp32, since it has no bf16 on a CPU; and sums logits in fp16. Therefore outputs agree
+if Dice of all foreground is at least 0.90 where the peer's mask exceeds 1 ml, and volumes within 1 ml otherwise: a
+shift of the border by half a voxel costs a bleed of 20 ml about 0.05, bf16 and tile places some more,
+while a wrong axis, window or weight gives far less.
+
+The floor is the network's multiply-adds, for the passes that we run, at the machine's own GEMM rate in the plan's
+precision, plus reading and inflating the scan.
 """
 
 import argparse
 import json
-import shutil
-import statistics
-import subprocess
+import os
 import sys
 import time
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-import numpy as np
-import psutil
-import torch
+from floor import network_gflop, scan_passes
+from isal import igzip
+from measure import Cost, measure_command, measure_gemm_gflops, median_cost
+from nnunet_world import ENDING, predict_command, write_channels, write_world
 from rich.console import Console
 from rich.table import Table
+from workload import write_workload
 
-from hemoseg import Grid, Volume, read_scan
-from hemoseg.geometry import uniform_slices
-from hemoseg.inference.sliding import mirror_sets
-from hemoseg.inference.tiles import tile_corners
-from hemoseg.io import read_labels, write_scan
+from hemoseg.errors import ArtifactError, GeometryError, HemosegError
+from hemoseg.evaluation.overlap import dice
+from hemoseg.geometry import Grid
+from hemoseg.io import read_labels, read_scan, scan_name
 from hemoseg.models import Bundle, find_bundle, open_bundle
-from hemoseg.nets.weights import read_weights
-from hemoseg.plan import Configuration, Plan
-from hemoseg.preprocess import prepare, resample
-from hemoseg.windows import apply_windows
+from hemoseg.preprocess import prepare
+from hemoseg.types import Mask
 
-ROOT = Path(__file__).parent.parent
-PEER = ROOT / ".venv-peers" / "bin" / "python"
+PEER = Path(__file__).parent.parent / ".venv-peers" / "bin" / "nnUNetv2_predict"
+OURS = Path(sys.executable).with_name("hemoseg")
 ROUNDS = 3
-SLICES, EDGE, NOISE_HU = 30, 512, 4.0
-SAMPLE_S = 0.05
-GEMM_SIZE = 4096
+LEAST_DICE = 0.90
+SMALL_ML = 1.0
+FRAME_WITHIN_MM = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one process took."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One scan, and how either side is started on it."""
 
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-
-
-def make_scan(source: Path, target: Path, seed: int) -> Volume:
-    """A case of the standard workload, written to `target`."""
-    volume = read_scan(source)
-    hu = resample(volume.hu[:SLICES], (min(SLICES, len(volume.hu)), EDGE, EDGE))
-    noise = np.random.default_rng(seed).normal(0, NOISE_HU, hu.shape)
-    hu = np.clip(np.round(hu + noise), -1024, 3071).astype(np.float32)
-    z, y, x = volume.grid.spacing_mm
-    spacing = (z, y * volume.grid.shape[1] / EDGE, x * volume.grid.shape[2] / EDGE)
-    grid = replace(volume.grid, shape=hu.shape, spacing_mm=spacing)
-    made = replace(volume, hu=hu, grid=grid, slices=uniform_slices(grid), nifti_header=None)
-    write_scan(target, made)
-    return made
+    scan: Path
+    """The scan, as we read it."""
+    commands: dict[str, list[str]]
+    """{side: command line}."""
+    masks: dict[str, Path]
+    """{side: the mask it writes}."""
 
 
-def make_world(folder: Path, bundle: Bundle) -> None:
-    """What the peer needs to run our network: plans, dataset and weights."""
+def make_jobs(scans: list[Path], bundle: Bundle, out: Path) -> list[Job]:
+    """Write the peer's world and input, and say what is to be run."""
+    write_world(bundle, out / "peer" / "results")
+    jobs = []
+    for scan in scans:
+        name = scan_name(scan)
+        source, target = out / "peer" / "input" / name, out / "peer" / "masks" / name
+        write_channels(read_scan(scan), bundle, source)
+        ours = [str(OURS), "segment", str(scan), "--out", str(out / "ours"), "--model", str(bundle.folder), "--json"]
+        jobs.append(
+            Job(
+                scan=scan,
+                commands={"ours": ours, "peer": predict_command(PEER, bundle, source, target)},
+                masks={"ours": out / "ours" / name / "mask.nii.gz", "peer": target / f"{name}{ENDING}"},
+            )
+        )
+    return jobs
+
+
+def run_rounds(jobs: list[Job], out: Path, threads: int) -> tuple[list[dict[str, Cost]], dict[str, float]]:
+    """Median cost of each job and side, and the median split of our seconds.
+
+    The sides take turns, and the one that begins changes from round to round. One round more goes before,
+    on the first scan, so that programs and files lie in the cache.
+    """
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "nnUNet_def_n_proc": str(threads),
+        **{f"nnUNet_{kind}": str(out / "peer" / kind) for kind in ("raw", "preprocessed", "results")},
+    }
+    for side, command in jobs[0].commands.items():
+        measure_command(command, environment, out / f"{side}.log")
+    costs: list[dict[str, list[Cost]]] = [{"ours": [], "peer": []} for _ in jobs]
+    splits: list[dict[str, float]] = []
+    for number in range(ROUNDS):
+        for job, found in zip(jobs, costs, strict=True):
+            for side in ("ours", "peer") if number % 2 == 0 else ("peer", "ours"):
+                found[side].append(measure_command(job.commands[side], environment, out / f"{side}.log"))
+            splits.append(json.loads(job.masks["ours"].with_name("report.json").read_text())["seconds"])
+    medians = [{side: median_cost(values) for side, values in found.items()} for found in costs]
+    return medians, {stage: median(split[stage] for split in splits) for stage in splits[0]}
+
+
+def do_agree(ours: Mask, peer: Mask, *, voxel_ml: float) -> bool:
+    """Whether two foreground masks (z, y, x) agree within the tolerance that the top of this file argues."""
+    if peer.sum() * voxel_ml > SMALL_ML:
+        return dice(peer, ours, both_empty="one") >= LEAST_DICE
+    return abs(int(ours.sum()) - int(peer.sum())) * voxel_ml <= SMALL_ML
+
+
+def read_foreground(path: Path, grid: Grid) -> Mask:
+    """All classes of a mask together.
+
+    Raises:
+        GeometryError: it does not lie on the scan's grid.
+    """
+    labels, found = read_labels(path)
+    if found.shape != grid.shape or found.corner_distance_mm(grid) > FRAME_WITHIN_MM:
+        raise GeometryError(
+            f"a mask of {found.shape} voxels (z, y, x) at {found.origin_lps_mm} mm",
+            where=path,
+            expected=f"the scan's grid, {grid.shape} at {grid.origin_lps_mm} mm",
+            remedy="look at the log beside the results",
+        )
+    return labels > 0
+
+
+def compare_masks(job: Job, console: Console) -> bool:
+    """Print how far the two masks of a scan agree, and say whether they do."""
+    grid = read_scan(job.scan).grid
+    ours, peer = (read_foreground(job.masks[side], grid) for side in ("ours", "peer"))
+    agree = do_agree(ours, peer, voxel_ml=grid.voxel_ml)
+    console.print(
+        f"{scan_name(job.scan)}: foreground ours {ours.sum() * grid.voxel_ml:.2f} ml, "
+        f"peer {peer.sum() * grid.voxel_ml:.2f} ml, Dice {dice(peer, ours, both_empty='one'):.4f}, "
+        f"{'agree' if agree else 'DO NOT AGREE'}"
+    )
+    return agree
+
+
+def floor_seconds(jobs: list[Job], bundle: Bundle, threads: int, console: Console) -> list[float]:
+    """The floor of each scan in seconds; printed with what it is made of."""
     plan = bundle.plan
     configuration = plan.configuration(bundle.selection.configuration)
-    names = [window.name for window in plan.windows]
-    folder.mkdir(parents=True, exist_ok=True)
-    description = {
-        "plans": nnunet_plans(plan, configuration, names),
-        "dataset": {
-            "channel_names": {str(i): "noNorm" for i in range(len(names))},
-            "labels": {name: number for number, name in enumerate(plan.labels)},
-            "numTraining": 1,
-            "file_ending": ".nii.gz",
-        },
-        "mirror_axes": configuration.mirror_axes,
-    }
-    (folder / "world.json").write_text(json.dumps(description))
-    weights = read_weights(bundle.weights(configuration)[0])
-    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in weights.items()}
-    np.savez(folder / "weights.npz", **arrays)
-
-
-def nnunet_plans(plan: Plan, configuration: Configuration, channels: list[str]) -> dict[str, Any]:
-    """Our plan in nnU-Net's words."""
-    stages = len(configuration.features)
-    resampling: dict[str, Any] = {}
-    for what, is_seg, order in (("data", False, 3), ("seg", True, 1), ("probabilities", False, 1)):
-        resampling[f"resampling_fn_{what}"] = "resample_data_or_seg_to_shape"
-        kwargs = {"is_seg": is_seg, "order": order, "order_z": 0, "force_separate_z": None}
-        resampling[f"resampling_fn_{what}_kwargs"] = kwargs
-    architecture = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": stages,
-            "features_per_stage": configuration.features,
-            "conv_op": "torch.nn.modules.conv.Conv3d",
-            "kernel_sizes": configuration.kernels,
-            "strides": configuration.strides,
-            "n_conv_per_stage": [2] * stages,
-            "n_conv_per_stage_decoder": [2] * (stages - 1),
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }
-    return {
-        "dataset_name": plan.dataset_name,
-        "plans_name": "nnUNetPlans",
-        "original_median_spacing_after_transp": configuration.spacing_mm,
-        "original_median_shape_after_transp": configuration.patch_size,
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "experiment_planner_used": "ExperimentPlanner",
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {str(i): {} for i in range(len(channels))},
-        "configurations": {
-            "3d_fullres": {
-                "data_identifier": "nnUNetPlans_3d_fullres",
-                "preprocessor_name": "DefaultPreprocessor",
-                "batch_size": configuration.batch_size,
-                "patch_size": configuration.patch_size,
-                "median_image_size_in_voxels": configuration.patch_size,
-                "spacing": configuration.spacing_mm,
-                "normalization_schemes": ["NoNormalization"] * len(channels),
-                "use_mask_for_norm": [False] * len(channels),
-                **resampling,
-                "architecture": architecture,
-                "batch_dice": False,
-            }
-        },
-    }
-
-
-def write_channels(folder: Path, volume: Volume, plan: Plan) -> list[Path]:
-    """The windows of a scan as one NIfTI each, in canonical order, lowest value 0 so that nothing is cropped."""
-    orientation = volume.grid.canonical_orientation()
-    grid: Grid = volume.grid.reoriented(orientation)
-    channels = apply_windows(np.ascontiguousarray(orientation.apply(volume.hu)), plan.windows)
-    paths = []
-    for number, channel in enumerate(channels):
-        path = folder / f"{volume.name}_{number:04d}.nii.gz"
-        write_scan(path, replace(volume, hu=channel, grid=grid, slices=uniform_slices(grid), nifti_header=None))
-        paths.append(path)
-    return paths
-
-
-def run(command: list[str], log: Path) -> Cost:
-    """Run a process to its end; time, CPU time and peak memory over its tree."""
-    began = time.monotonic()
-    with log.open("wb") as output:
-        process = psutil.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        peak, cpu = 0.0, 0.0
-        while process.poll() is None:
-            try:
-                tree = [process, *process.children(recursive=True)]
-                peak = max(peak, sum(member.memory_info().rss for member in tree) / 1e6)
-                cpu = max(cpu, sum(sum(member.cpu_times()[:2]) for member in tree))
-            except psutil.NoSuchProcess:
-                continue
-            time.sleep(SAMPLE_S)
-    seconds = time.monotonic() - began
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)}: exit code {process.returncode}\n{log.read_text()[-2000:]}")
-    return Cost(seconds, cpu, peak)
-
-
-def forward_flop(plan: Plan, configuration: Configuration) -> float:
-    """FLOP of one patch: two per multiply-add of every convolution and transposed convolution."""
-    flop, voxels = 0.0, float(prod(configuration.patch_size))
-    sizes, inputs = [], plan.input_channels(configuration)
-    for features, stride, kernel in zip(
-        configuration.features, configuration.strides, configuration.kernels, strict=True
-    ):
-        voxels /= prod(stride)
-        sizes.append(voxels)
-        flop += 2 * prod(kernel) * features * (inputs + features) * voxels
-        inputs = features
-    for stage in reversed(range(len(sizes) - 1)):
-        below, here = configuration.features[stage + 1], configuration.features[stage]
-        flop += 2 * below * here * sizes[stage]
-        flop += 2 * prod(configuration.kernels[stage]) * here * (2 * here + here) * sizes[stage]
-    return flop + 2 * configuration.features[0] * len(plan.labels) * sizes[0]
-
-
-def gemm_flops(precision: str) -> float:
-    """FLOP per second of a large matrix product."""
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
-    a = torch.ones((GEMM_SIZE, GEMM_SIZE), dtype=kind)
-    seconds = []
-    for _ in range(5):
+    gflop = network_gflop(configuration, channels=plan.input_channels(configuration), classes=len(plan.labels))
+    rate = measure_gemm_gflops(configuration.precision, threads)
+    console.print(f"GEMM {rate:.0f} GFLOP/s in {configuration.precision}; one pass of a patch {gflop:.2f} GFLOP")
+    floors = []
+    for job in jobs:
+        z, y, x = prepare(read_scan(job.scan), plan, configuration).hu.shape
+        passes = scan_passes(bundle, (z, y, x))
         began = time.monotonic()
-        torch.mm(a, a)
-        seconds.append(time.monotonic() - began)
-    return 2 * GEMM_SIZE**3 / statistics.median(seconds)
+        igzip.decompress(job.scan.read_bytes())  # type: ignore[no-untyped-call]
+        inflating = time.monotonic() - began
+        floors.append(passes * gflop / rate + inflating)
+        console.print(
+            f"{scan_name(job.scan)}: {z} x {y} x {x} voxels, {passes} passes, {passes * gflop:.0f} GFLOP; "
+            f"floor {passes * gflop / rate:.2f} s network + {inflating:.3f} s reading = {floors[-1]:.2f} s"
+        )
+    return floors
 
 
-def agreement(ours: np.ndarray, peer: np.ndarray, voxel_ml: float) -> tuple[bool, float, float, float]:
-    """(agree, Dice of all foreground, our ml, the peer's ml)."""
-    a, b = ours > 0, peer > 0
-    total = int(a.sum() + b.sum())
-    dice = 2 * int((a & b).sum()) / total if total else 1.0
-    mine, theirs = float(a.sum()) * voxel_ml, float(b.sum()) * voxel_ml
-    return (dice >= 0.9 if theirs >= 1 else abs(mine - theirs) <= 1), dice, mine, theirs
+def cost_table(jobs: list[Job], costs: list[dict[str, Cost]]) -> Table:
+    """Medians of each scan and side."""
+    table = Table("scan", "side", "wall s", "CPU s", "peak MB", title=f"medians of {ROUNDS} rounds")
+    for job, sides in zip(jobs, costs, strict=True):
+        for side, cost in sides.items():
+            numbers = (f"{cost.wall_s:.2f}", f"{cost.cpu_s:.2f}", f"{cost.peak_mb:.0f}")
+            table.add_row(scan_name(job.scan), side, *numbers)
+    return table
+
+
+def compare(data: Path, out: Path, model: str | None, scans: int) -> bool:
+    """Run all, print all, and say whether the outputs agree."""
+    if not PEER.is_file():
+        raise ArtifactError("no such program", where=PEER, expected="nnU-Net beside us", remedy="`make peers`")
+    console, threads = Console(highlight=False, soft_wrap=True), os.cpu_count() or 1
+    bundle = open_bundle(find_bundle(model))
+    jobs = make_jobs(write_workload(data, out / "scans", scans=scans), bundle, out)
+    for side, command in jobs[0].commands.items():
+        console.print(f"{side}: {' '.join(command)}", markup=False)
+    console.print(f"{threads} threads and one process on either side; the peer in fp32")
+    costs, split = run_rounds(jobs, out, threads)
+    console.print(cost_table(jobs, costs))
+    console.print("ours, s: " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in split.items()))
+    floors = floor_seconds(jobs, bundle, threads, console)
+    agree = [compare_masks(job, console) for job in jobs]
+    result = {
+        "name": "segment",
+        "ratio": round(median(cost["peer"].wall_s / cost["ours"].wall_s for cost in costs), 3),
+        "memory_ratio": round(median(cost["peer"].peak_mb / cost["ours"].peak_mb for cost in costs), 3),
+        "floor_ratio": round(median(c["ours"].wall_s / floor for c, floor in zip(costs, floors, strict=True)), 3),
+        "n": len(jobs),
+        "agree": all(agree),
+    }
+    print(json.dumps(result))
+    return all(agree)
 
 
 def main() -> None:
-    """Make the scans, run both sides in turn, print the table and the JSON line."""
+    """Parse, compare, tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds phe-sich/")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", default=None, help="bundle; the embedded default if left out")
-    parser.add_argument("--scans", type=int, default=2)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds phe-sich")
+    parser.add_argument("--out", type=Path, required=True, help="folder for scans, results and logs")
+    parser.add_argument("--model", help="name or folder of a model bundle; the embedded default if absent")
+    parser.add_argument("--scans", type=int, default=3, help="scans to segment (default: 3)")
     options = parser.parse_args()
-    if not PEER.is_file():
-        sys.exit(f"{PEER}: absent\n  expected: the peer's environment\n  try: make peers")
-    bundle = open_bundle(find_bundle(options.model))
-    plan, configuration = bundle.plan, bundle.plan.configuration(bundle.selection.configuration)
-    sources = sorted((options.data / "phe-sich" / "imagesTr").glob("*.nii.gz"))[: options.scans]
-    if len(sources) < options.scans:
-        sys.exit(f"{options.data}: {len(sources)} scans\n  expected: phe-sich/imagesTr\n  try: another --data")
-    shutil.rmtree(options.out, ignore_errors=True)
-    make_world(options.out / "world", bundle)
-    console, rate = Console(), gemm_flops(configuration.precision)
-    costs: dict[str, list[Cost]] = {"hemoseg": [], "nnunetv2": []}
-    rows, floors, splits, agree = [], [], [], True
-    for number, source in enumerate(sources):
-        scan = options.out / source.name
-        volume = make_scan(source, scan, number)
-        volume = replace(volume, name=source.name.removesuffix(".nii.gz"))
-        channels = write_channels(options.out / "world", volume, plan)
-        result = options.out / "ours" / volume.name
-        theirs = options.out / "peer.nii.gz"
-        ours = [str(Path(sys.executable).parent / "hemoseg"), "segment", str(scan), "--out", str(result.parent)]
-        ours += ["--model", str(bundle.folder)]
-        peer = [str(PEER), str(ROOT / "benchmarks" / "peer_segment.py"), str(options.out / "world"), str(theirs)]
-        peer += [str(path) for path in channels]
-        if number == 0:
-            console.print(" ".join(ours), " ".join(peer), sep="\n", soft_wrap=True, highlight=False)
-        for _ in range(ROUNDS):
-            costs["hemoseg"].append(run(ours, options.out / "hemoseg.log"))
-            costs["nnunetv2"].append(run(peer, options.out / "nnunetv2.log"))
-            splits.append(json.loads((result / "report.json").read_text())["seconds"])
-        mask, grid = read_labels(result / "mask.nii.gz")
-        other, _ = read_labels(theirs)
-        fits, *values = agreement(volume.grid.canonical_orientation().apply(mask), other, grid.voxel_ml)
-        agree &= fits
-        rows.append((volume.name, *values))
-        tiles = len(tile_corners(prepare(volume, plan, configuration).hu.shape, configuration.patch_size))
-        passes = tiles * len(mirror_sets(configuration.mirror_axes))
-        floors.append(passes * forward_flop(plan, configuration) / rate)
-    table = Table("side", "wall s", "CPU s", "peak MB", title=f"median of {len(splits)} runs, {len(sources)} scans")
-    middle = {
-        side: [statistics.median(getattr(c, name) for c in found) for name in ("seconds", "cpu_seconds", "peak_mb")]
-        for side, found in costs.items()
-    }
-    for side, (wall, cpu, peak) in middle.items():
-        table.add_row(side, f"{wall:.1f}", f"{cpu:.1f}", f"{peak:.0f}")
-    console.print(table)
-    split = {stage: statistics.median(found[stage] for found in splits) for stage in splits[0]}
-    console.print("split of hemoseg, s:", ", ".join(f"{stage} {value:.2f}" for stage, value in split.items()))
-    floor = statistics.median(floors)
-    console.print(f"floor {floor:.2f} s: tiles and mirrorings at {rate / 1e9:.0f} GFLOP/s ({configuration.precision})")
-    for name, dice, mine, other_ml in rows:
-        console.print(f"{name}: Dice {dice:.4f}, {mine:.2f} ml, peer {other_ml:.2f} ml")
-    wall, _, peak = middle["hemoseg"]
-    print(
-        json.dumps(
-            {
-                "name": "segment",
-                "ratio": round(middle["nnunetv2"][0] / wall, 3),
-                "memory_ratio": round(middle["nnunetv2"][2] / peak, 3),
-                "floor_ratio": round(wall / floor, 3),
-                "n": len(sources),
-                "agree": agree,
-            }
-        )
-    )
-    sys.exit(not agree)
+    try:
+        agree = compare(options.data, options.out, options.model, options.scans)
+    except HemosegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+    raise SystemExit(not agree)
 
 
 if __name__ == "__main__":

@@ -166,10 +166,10 @@ def _in_phantom_classes(segmentation: Segmentation) -> LabelMap:
 
 def _table(rows: Sequence[Row]) -> Table:
     """The table for the terminal: 80 columns, so the site is read off the phantom's name."""
-    table = Table(title="Simulated bleeds: exact volume and what was measured", box=SIMPLE_HEAD)
+    table = Table(title="Simulated bleeds: exact volume and what was measured, in ml", box=SIMPLE_HEAD)
     table.add_column("phantom", no_wrap=True)
     table.add_column("class", no_wrap=True)
-    for heading in ("truth ml", "measured ml", "error ml", "Dice"):
+    for heading in ("truth", "measured", "error", "Dice"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(

@@ -1,0 +1,45 @@
+"""The least that a network can cost: its multiplications, counted from the plan."""
+
+from math import prod
+
+from hemoseg.inference.sliding import mirror_sets
+from hemoseg.inference.tiles import tile_corners
+from hemoseg.models import Bundle
+from hemoseg.plan import Configuration
+from hemoseg.types import IntZYX
+
+
+def network_gflop(configuration: Configuration, *, channels: int, classes: int) -> float:
+    """10^9 floating-point operations of one forward pass of one patch: 2 per multiply-add of each convolution.
+
+    The plain U-Net of `hemoseg.nets`: two convolutions per stage on either way, transposed convolutions between
+    stages going up, and one 1x1x1 convolution to the classes at the end. Norms and activations are not counted.
+
+    Args:
+        configuration: patch size, features, strides and kernels.
+        channels: input channels.
+        classes: output channels.
+    """
+    features, strides = configuration.features, configuration.strides
+    voxels, left = [], prod(configuration.patch_size)
+    for stride in strides:
+        left //= prod(stride)
+        voxels.append(left)
+    kernels = [prod(kernel) for kernel in configuration.kernels]
+    total = voxels[0] * features[0] * classes
+    for stage, width in enumerate(features):
+        entering = features[stage - 1] if stage else channels
+        total += voxels[stage] * kernels[stage] * width * (entering + width)
+    for stage, width in enumerate(features[:-1]):
+        total += voxels[stage] * width * features[stage + 1]
+        total += voxels[stage] * kernels[stage] * width * (2 * width + width)
+    return 2 * total / 1e9
+
+
+def scan_passes(bundle: Bundle, shape: IntZYX) -> int:
+    """Forward passes of one patch for a scan whose prepared shape (z, y, x) is given: tiles, mirrorings, folds."""
+    configuration = bundle.plan.configuration(bundle.selection.configuration)
+    z, y, x = (max(size, tile) for size, tile in zip(shape, configuration.patch_size, strict=True))
+    mirrorings = len(mirror_sets(configuration.mirror_axes if bundle.selection.mirror else ()))
+    folds = len(bundle.selection.folds[configuration.name])
+    return len(tile_corners((z, y, x), configuration.patch_size)) * mirrorings * folds

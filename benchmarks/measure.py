@@ -1,0 +1,107 @@
+"""What a command costs, and how fast the machine multiplies: shared by the benchmarks."""
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import psutil
+import torch
+
+from hemoseg.errors import ResourceError
+from hemoseg.plan import Precision
+
+SAMPLE_S = 0.02
+"""Seconds between two looks at the memory of a process tree."""
+GEMM_SIZE = 4096
+"""Edge of the matrices that are multiplied: too large for the caches, as convolutions of a scan are."""
+GEMM_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one command took."""
+
+    wall_s: float
+    """Seconds from the start of the process to its end."""
+    cpu_s: float
+    """Seconds of all its threads and children, user and system."""
+    peak_mb: float
+    """Largest resident memory of the process tree, in 10^6 bytes; pages shared by two processes count twice."""
+
+
+def measure_command(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Cost:
+    """Run a command to its end.
+
+    Args:
+        command: program and arguments.
+        environment: added to this process's own.
+        log: file for what the command prints.
+
+    Raises:
+        ResourceError: the command failed.
+    """
+    before = _children_cpu_s()
+    peak = 0
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        began = time.monotonic()
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=file, stderr=file)
+        while process.poll() is None:
+            peak = max(peak, _tree_bytes(process.pid))
+            time.sleep(SAMPLE_S)
+        wall = time.monotonic() - began
+    if process.returncode:
+        raise ResourceError(
+            f"exit code {process.returncode}: {' '.join(log.read_text().splitlines()[-3:])}",
+            where=" ".join(command[:2]),
+            expected="a command that ends well",
+            remedy=f"read {log}",
+        )
+    return Cost(wall_s=wall, cpu_s=_children_cpu_s() - before, peak_mb=peak / 1e6)
+
+
+def median_cost(costs: Sequence[Cost]) -> Cost:
+    """The median of each quantity alone."""
+    return Cost(
+        wall_s=median(cost.wall_s for cost in costs),
+        cpu_s=median(cost.cpu_s for cost in costs),
+        peak_mb=median(cost.peak_mb for cost in costs),
+    )
+
+
+def measure_gemm_gflops(precision: Precision, threads: int) -> float:
+    """The machine's rate of matrix products in 10^9 floating-point operations a second, the best of some rounds."""
+    torch.set_num_threads(threads)
+    a = torch.rand(GEMM_SIZE, GEMM_SIZE).to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    seconds = []
+    for _ in range(GEMM_ROUNDS):
+        began = time.monotonic()
+        a @ a
+        seconds.append(time.monotonic() - began)
+    return 2 * GEMM_SIZE**3 / min(seconds) / 1e9
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _tree_bytes(pid: int) -> int:
+    """Resident memory of a process and all below it; those that ended meanwhile count nothing."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    total = 0
+    for process in tree:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
