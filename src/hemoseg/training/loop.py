@@ -15,7 +15,7 @@ from hemoseg.data import Sampler
 from hemoseg.errors import InterruptedRunError, ResourceError
 from hemoseg.nets import build_network, deterministic, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import check_plan, write_weights
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import Configuration, Plan, Recipe
 from hemoseg.training.checkpoint import State, read_state, write_state
 from hemoseg.training.loss import deep_loss
 
@@ -90,13 +90,7 @@ def train(
     keep_freed_memory()
     network = build_network(plan, configuration).to(device)
     recipe = plan.recipe
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-        weight_decay=recipe.weight_decay,
-    )
+    optimizer = _make_optimizer(network, recipe)
     first = _resume(folder, network, optimizer, plan_sha256)
     log = _Log(folder / "train.jsonl", plan.labels[1:])
     began = saved = time.monotonic()
@@ -112,15 +106,9 @@ def train(
         if not math.isfinite(loss):
             raise _diverged(folder, iteration, loss)
         done = iteration + 1
-        log.add(done, loss, rate, dice, time.monotonic() - began)
-        watch(
-            Progress(
-                iteration=done,
-                iterations=configuration.iterations,
-                loss=loss,
-                seconds=time.monotonic() - began,
-            )
-        )
+        elapsed = time.monotonic() - began
+        log.add(done, loss, rate, dice, elapsed)
+        watch(Progress(iteration=done, iterations=configuration.iterations, loss=loss, seconds=elapsed))
         signal_number = stop()
         if signal_number is not None or time.monotonic() - saved > SAVE_EVERY_S:
             save(done)
@@ -132,6 +120,16 @@ def train(
     signal_number = stop()
     if signal_number is not None:
         raise InterruptedRunError(signal_number, where=folder, kept="this training is complete and saved")
+
+
+def _make_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+        weight_decay=recipe.weight_decay,
+    )
 
 
 def _step(
