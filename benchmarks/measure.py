@@ -15,7 +15,7 @@ import torch
 from hemoseg.errors import ResourceError
 from hemoseg.plan import Precision
 
-SAMPLE_S = 0.02
+SAMPLE_S = 0.05
 """Seconds between two looks at the memory of a process tree."""
 GEMM_SIZE = 4096
 """Edge of the matrices that are multiplied: too large for the caches, as convolutions of a scan are."""
@@ -31,7 +31,7 @@ class Cost:
     cpu_s: float
     """Seconds of all its threads and children, user and system."""
     peak_mb: float
-    """Largest resident memory of the process tree, in 10^6 bytes; pages shared by two processes count twice."""
+    """Largest memory of the process tree, in 10^6 bytes."""
 
 
 def measure_command(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Cost:
@@ -92,7 +92,11 @@ def _children_cpu_s() -> float:
 
 
 def _tree_bytes(pid: int) -> int:
-    """Resident memory of a process and all below it; those that ended meanwhile count nothing."""
+    """Memory of a process and all below it; those that ended meanwhile count nothing.
+
+    The proportional set size: a page that several processes share is divided among them. Resident sizes would
+    count the pages of a forked child again for each child: with nnU-Net, five times the truth.
+    """
     try:
         root = psutil.Process(pid)
         tree = [root, *root.children(recursive=True)]
@@ -101,7 +105,7 @@ def _tree_bytes(pid: int) -> int:
     total = 0
     for process in tree:
         try:
-            total += process.memory_info().rss
+            total += process.memory_full_info().pss
         except psutil.NoSuchProcess:
             continue
     return total

@@ -33,8 +33,8 @@ DEFAULT_BASE = 16
 ENOUGH_ITERATIONS = 3500
 """A larger network is chosen only if the budget gives it this many steps: a judgment, not yet measured."""
 MOMENTUM = 0.95
-"""Nesterov momentum. nnU-Net's 0.99 averages over 100 steps; with a few thousand steps in all that is slow,
-and edema was not learned at all. See docs/lab-log.md."""
+"""Nesterov momentum. nnU-Net's 0.99 averages over 100 steps, slow where there are a few thousand in all;
+`benchmarks/momentum.py` compares the two."""
 
 
 def make_plan(fingerprint: Fingerprint, settings: Settings, device: DeviceTiming) -> Plan:

@@ -1,0 +1,146 @@
+"""What the benchmarks count, compare and write; nothing is timed."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bundles import write_tiny_bundle
+from hemoseg.errors import InputError, ResourceError, SettingsError
+from hemoseg.geometry import Grid
+from hemoseg.io import read_scan
+from hemoseg.models import open_bundle
+from hemoseg.nets import build_network
+from hemoseg.plan import Configuration
+from hemoseg.windows import apply_windows
+from plans import AXES_LPS, head_volume, tiny_configuration, tiny_plan
+
+FOLDER = Path(__file__).parents[3] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch):
+    """A module of the benchmarks, by name; they are scripts beside each other, no package."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name: str) -> ModuleType:
+        return import_module(name)
+
+    return load
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        tiny_configuration(),
+        tiny_configuration(
+            patch_size=(4, 16, 32),
+            features=(3, 5, 7),
+            strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+            kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+        ),
+    ],
+)
+def test_the_floor_counts_what_torch_counts(script, configuration: Configuration) -> None:
+    plan = tiny_plan(configuration)
+    network = build_network(plan, configuration).eval()
+    network.decoder.deep_supervision = False
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 2, *configuration.patch_size))
+    counted = script("floor").network_gflop(configuration, channels=2, classes=3)
+    assert counted * 1e9 == pytest.approx(counter.get_total_flops(), rel=1e-12)
+
+
+def test_passes_are_tiles_times_mirrorings_times_folds(script, tmp_path: Path) -> None:
+    bundle = open_bundle(write_tiny_bundle(tmp_path / "tiny", folds=(0, 1)))
+    # Tiles of (4, 16, 16) at half steps: z 6 in 2, y 16 in 1, x 10, padded to 16, in 1. One mirror axis, two folds.
+    assert script("floor").scan_passes(bundle, (6, 16, 10)) == 2 * 1 * 1 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("ours", "peer", "expected"),
+    [
+        (range(100), range(100), True),
+        (range(9, 109), range(100), True),  # Dice 0.91
+        (range(11, 111), range(100), False),  # Dice 0.89
+        (range(50, 55), range(5), True),  # 0.5 ml apart from each other: volumes alone count
+        (range(16), range(5), False),  # 1.6 and 0.5 ml
+        (range(0), range(0), True),
+    ],
+)
+def test_agreement_is_dice_for_bleeds_and_volume_for_specks(
+    script, ours: range, peer: range, *, expected: bool
+) -> None:
+    masks = np.zeros((2, 1, 1, 200), dtype=bool)
+    masks[0, 0, 0, list(ours)] = True
+    masks[1, 0, 0, list(peer)] = True
+    assert script("segment").do_agree(masks[0], masks[1], voxel_ml=0.1) is expected
+
+
+def test_the_workload_keeps_places_and_extent(script) -> None:
+    hu = np.tile(np.linspace(-20, 100, 64, dtype=np.float32), (34, 64, 1))
+    grid = Grid(shape=(34, 64, 64), spacing_mm=(5.0, 4.0, 4.0), origin_lps_mm=(-30.0, -40.0, 12.0), direction=AXES_LPS)
+    workload = script("workload")
+    volume = workload.enlarge(hu, grid, name="head", noise=np.random.default_rng(0))
+    assert volume.hu.shape == (30, 512, 512)
+    assert volume.grid.spacing_mm == pytest.approx((5.0, 0.5, 0.5))
+    # Corner of the extent: half a voxel before the first center, two slices up as two were cut below.
+    assert volume.grid.world([-0.5, -0.5, -0.5]) == pytest.approx(grid.world([1.5, -0.5, -0.5]))
+    assert (float(volume.hu.min()), float(volume.hu.max())) == (-20, 100)
+    noise = volume.hu[:, :, 200:300] - np.rint(volume.hu[:, :, 200:300].mean(axis=(0, 1)))
+    assert float(noise.std()) == pytest.approx(workload.NOISE_HU, rel=0.02)
+
+
+def test_too_few_scans_are_told(script, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="0 scans of at least 30 slices"):
+        script("workload").write_workload(tmp_path, tmp_path / "out", scans=1)
+
+
+def test_the_peer_gets_every_weight_and_the_windows(script, tmp_path: Path) -> None:
+    world = script("nnunet_world")
+    bundle = open_bundle(write_tiny_bundle(tmp_path / "tiny"))
+    world.write_world(bundle, tmp_path / "results")
+    folder = tmp_path / "results" / "Dataset001_Bundle" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    checkpoint = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=True)
+    network = build_network(bundle.plan, bundle.plan.configurations[0])
+    network.load_state_dict(checkpoint["network_weights"])  # strict: refuses missing and unknown names
+    entry = json.loads((folder / "plans.json").read_text())["configurations"]["3d_fullres"]
+    assert entry["spacing"] == [5.0, 2.0, 2.0]
+    assert entry["architecture"]["arch_kwargs"]["features_per_stage"] == [4, 8]
+    volume = head_volume()
+    world.write_channels(volume, bundle, tmp_path / "input")
+    expected = apply_windows(volume.hu, bundle.plan.windows)
+    for number, channel in enumerate(expected):
+        written = read_scan(tmp_path / "input" / f"head_{number:04d}.nii", assume_hu=True)
+        np.testing.assert_array_equal(written.hu, channel)
+
+
+def test_a_two_dimensional_model_is_refused(script, tmp_path: Path) -> None:
+    flat = tiny_configuration(name="2d", patch_size=(1, 16, 16), kernels=((1, 3, 3), (1, 3, 3)))
+    bundle = open_bundle(write_tiny_bundle(tmp_path / "tiny", plan=tiny_plan(flat)))
+    with pytest.raises(SettingsError, match="configuration 2d"):
+        script("nnunet_world").write_world(bundle, tmp_path)
+
+
+def test_memory_of_children_counts_and_shared_pages_count_once(script, tmp_path: Path) -> None:
+    """A parent with 200 MB forks two children that read the same pages for a while."""
+    program = (
+        "import os, time\nblock = bytearray(os.urandom(1) * 200_000_000)\n"
+        "children = [os.fork() for _ in range(2)] if os.getpid() else []\n"
+        "sum(block[::4096])\ntime.sleep(0.5)\n"
+    )
+    cost = script("measure").measure_command([sys.executable, "-c", program], {}, tmp_path / "log")
+    assert 200 < cost.peak_mb < 300
+    assert cost.wall_s > 0.5
+
+
+def test_a_command_that_fails_is_told_with_its_last_lines(script, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "print('no luck'); raise SystemExit(5)"]
+    with pytest.raises(ResourceError, match="exit code 5: no luck"):
+        script("measure").measure_command(command, {}, tmp_path / "log")
