@@ -32,6 +32,8 @@ class Cost:
     """Seconds of all its threads and children, user and system."""
     peak_mb: float
     """Largest memory of the process tree, in 10^6 bytes."""
+    others_cpu_s: float
+    """Seconds of CPU that the rest of the machine used meanwhile: the result counts only if they are few."""
 
 
 def measure_command(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Cost:
@@ -45,7 +47,7 @@ def measure_command(command: Sequence[str], environment: Mapping[str, str], log:
     Raises:
         ResourceError: the command failed.
     """
-    before = _children_cpu_s()
+    before, machine_before = _children_cpu_s(), _machine_cpu_s()
     peak = 0
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
@@ -62,7 +64,8 @@ def measure_command(command: Sequence[str], environment: Mapping[str, str], log:
             expected="a command that ends well",
             remedy=f"read {log}",
         )
-    return Cost(wall_s=wall, cpu_s=_children_cpu_s() - before, peak_mb=peak / 1e6)
+    used, machine = _children_cpu_s() - before, _machine_cpu_s() - machine_before
+    return Cost(wall_s=wall, cpu_s=used, peak_mb=peak / 1e6, others_cpu_s=max(0.0, machine - used))
 
 
 def median_cost(costs: Sequence[Cost]) -> Cost:
@@ -71,6 +74,7 @@ def median_cost(costs: Sequence[Cost]) -> Cost:
         wall_s=median(cost.wall_s for cost in costs),
         cpu_s=median(cost.cpu_s for cost in costs),
         peak_mb=median(cost.peak_mb for cost in costs),
+        others_cpu_s=median(cost.others_cpu_s for cost in costs),
     )
 
 
@@ -89,6 +93,12 @@ def measure_gemm_gflops(precision: Precision, threads: int) -> float:
 def _children_cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _machine_cpu_s() -> float:
+    """Seconds of CPU that the machine has worked, with what its host took away from it."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
 def _tree_bytes(pid: int) -> int:

@@ -48,6 +48,8 @@ OURS = Path(sys.executable).with_name("hemoseg")
 ROUNDS = 3
 LEAST_DICE = 0.90
 SMALL_ML = 1.0
+QUIET = 0.1
+"""Largest share of the CPUs that others may take."""
 FRAME_WITHIN_MM = 0.01
 
 
@@ -165,12 +167,17 @@ def floor_seconds(jobs: list[Job], bundle: Bundle, threads: int, console: Consol
     return floors
 
 
+def is_disturbed(cost: Cost, threads: int) -> bool:
+    """Whether other programs took more of the machine than the sampling of memory, which is part of "others", does."""
+    return cost.others_cpu_s > QUIET * threads * cost.wall_s
+
+
 def cost_table(jobs: list[Job], costs: list[dict[str, Cost]]) -> Table:
     """Medians of each scan and side."""
-    table = Table("scan", "side", "wall s", "CPU s", "peak MB", title=f"medians of {ROUNDS} rounds")
+    table = Table("scan", "side", "wall s", "CPU s", "peak MB", "others' CPU s", title=f"medians of {ROUNDS} rounds")
     for job, sides in zip(jobs, costs, strict=True):
         for side, cost in sides.items():
-            numbers = (f"{cost.wall_s:.2f}", f"{cost.cpu_s:.2f}", f"{cost.peak_mb:.0f}")
+            numbers = (f"{cost.wall_s:.2f}", f"{cost.cpu_s:.2f}", f"{cost.peak_mb:.0f}", f"{cost.others_cpu_s:.1f}")
             table.add_row(scan_name(job.scan), side, *numbers)
     return table
 
@@ -187,6 +194,8 @@ def compare(data: Path, out: Path, model: str | None, scans: int) -> bool:
     console.print(f"{threads} threads and one process on either side; the peer in fp32")
     costs, split = run_rounds(jobs, out, threads)
     console.print(cost_table(jobs, costs))
+    if any(is_disturbed(cost, threads) for sides in costs for cost in sides.values()):
+        console.print("warning: other programs were at work; the ratios are not to be relied on")
     console.print("ours, s: " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in split.items()))
     floors = floor_seconds(jobs, bundle, threads, console)
     agree = [compare_masks(job, console) for job in jobs]

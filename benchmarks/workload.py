@@ -62,10 +62,10 @@ def enlarge(hu: np.ndarray, grid: Grid, *, name: str, noise: np.random.Generator
     first = (len(hu) - SLICES) // 2
     cut = np.ascontiguousarray(hu[first : first + SLICES])
     fine = resample(cut, (SLICES, EDGE, EDGE)) + noise.normal(0, NOISE_HU, (SLICES, EDGE, EDGE)).astype(np.float32)
-    ratio = np.array([1, hu.shape[1] / EDGE, hu.shape[2] / EDGE])
+    ratio = [1.0, hu.shape[1] / EDGE, hu.shape[2] / EDGE]
     affine = grid.affine_lps
-    affine[:3, 3] = grid.world([first, (ratio[1] - 1) / 2, (ratio[2] - 1) / 2])
-    affine[:3, :3] *= ratio
+    affine[:3, 3] = grid.world([float(first), (ratio[1] - 1) / 2, (ratio[2] - 1) / 2])
+    affine[:3, :3] *= np.array(ratio)
     new_grid = Grid.from_affine((SLICES, EDGE, EDGE), affine)
     whole = np.rint(np.clip(fine, hu.min(), hu.max()))
     return Volume(hu=whole, grid=new_grid, slices=uniform_slices(new_grid), name=name)
