@@ -1,16 +1,20 @@
 """The standard workload: scans of clinical size made from phe-sich, the same bytes each time."""
 
 import gzip
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from hemoseg.artifacts import whole_file
+from hemoseg.artifacts import whole_file, write_json
 from hemoseg.errors import InputError
 from hemoseg.geometry import Grid, Volume, uniform_slices
-from hemoseg.io import read_scan, write_scan
+from hemoseg.io import read_labels, read_scan, write_mask, write_scan
 from hemoseg.preprocess import resample
+from hemoseg.types import LabelMap
 
+SOURCE, DATASET = "phe-sich", "Dataset001_Standard"
 SLICES, EDGE = 30, 512
 NOISE_HU = 4.0
 """Standard deviation of the noise that is added, as interpolation took the noise of the source away."""
@@ -28,26 +32,55 @@ def write_workload(data: Path, out: Path, *, scans: int) -> list[Path]:
     Raises:
         InputError: the data set has fewer.
     """
-    paths: list[Path] = []
-    for source in sorted((data / "phe-sich" / "imagesTr").glob("*_0000.nii.gz")):
-        if len(paths) == scans:
-            break
+    return [_write_gzip(out / f"{name}.nii.gz", volume) for name, volume, _ in _enlarged(data, scans)]
+
+
+def write_dataset(data: Path, out: Path, *, cases: int = 10) -> Path:
+    """Write the same scans with their label maps as an nnU-Net v2 raw data set.
+
+    Args:
+        data: folder that holds `phe-sich`.
+        out: folder for the data set's folder.
+        cases: how many.
+
+    Returns:
+        The data set's folder, `out`/Dataset001_Standard.
+
+    Raises:
+        InputError: phe-sich has fewer.
+    """
+    root = out / DATASET
+    for name, volume, labels in _enlarged(data, cases):
+        _write_gzip(root / "imagesTr" / f"{name}_0000.nii.gz", volume)
+        _write_gzip(root / "labelsTr" / f"{name}.nii.gz", volume, labels)
+    description = json.loads((data / SOURCE / "dataset.json").read_text())
+    write_json(root / "dataset.json", {**description, "numTraining": cases})
+    return root
+
+
+def _enlarged(data: Path, count: int) -> Iterator[tuple[str, Volume, LabelMap]]:
+    """Name, scan and label map of each case; the first of the data set, by name, with enough slices."""
+    found = 0
+    for source in sorted((data / SOURCE / "imagesTr").glob("*_0000.nii.gz")):
+        if found == count:
+            return
         volume = read_scan(source)
         orientation = volume.grid.canonical_orientation()
         hu, grid = orientation.apply(volume.hu), volume.grid.reoriented(orientation)
         if len(hu) < SLICES:
             continue
         name = source.name.removesuffix("_0000.nii.gz")
-        enlarged = enlarge(hu, grid, name=name, noise=np.random.default_rng(len(paths)))
-        paths.append(_write_gzip(out / f"{name}.nii.gz", enlarged))
-    if len(paths) < scans:
+        labels, _ = read_labels(data / SOURCE / "labelsTr" / f"{name}.nii.gz")
+        noise = np.random.default_rng(found)
+        yield name, enlarge(hu, grid, name=name, noise=noise), enlarge_labels(orientation.apply(labels))
+        found += 1
+    if found < count:
         raise InputError(
-            f"{len(paths)} scans of at least {SLICES} slices",
-            where=data / "phe-sich",
-            expected=f"at least {scans}",
-            remedy="name the folder that holds phe-sich with --data, or take fewer with --scans",
+            f"{found} scans of at least {SLICES} slices",
+            where=data / SOURCE,
+            expected=f"at least {count}",
+            remedy="name the folder that holds phe-sich with --data, or take fewer",
         )
-    return paths
 
 
 def enlarge(hu: np.ndarray, grid: Grid, *, name: str, noise: np.random.Generator) -> Volume:
@@ -71,9 +104,25 @@ def enlarge(hu: np.ndarray, grid: Grid, *, name: str, noise: np.random.Generator
     return Volume(hu=whole, grid=new_grid, slices=uniform_slices(new_grid), name=name)
 
 
-def _write_gzip(path: Path, volume: Volume) -> Path:
+def enlarge_labels(labels: np.ndarray) -> LabelMap:
+    """The label map of the same slices on 512 x 512 pixels: the class of the nearest pixel.
+
+    Args:
+        labels: class numbers, axes (z, y, x), at least 30 slices.
+    """
+    first = (len(labels) - SLICES) // 2
+    y, x = ((np.arange(EDGE) + 0.5) * size // EDGE for size in labels.shape[1:])
+    fine = labels[first : first + SLICES][:, y.astype(int)][:, :, x.astype(int)]
+    return np.ascontiguousarray(fine, dtype=np.uint8)
+
+
+def _write_gzip(path: Path, volume: Volume, labels: LabelMap | None = None) -> Path:
+    """Write a scan, or a label map in its frame, as the commonest tools would: gzip level 6."""
     plain = path.with_suffix("")
-    write_scan(plain, volume)
+    if labels is None:
+        write_scan(plain, volume)
+    else:
+        write_mask(plain, labels, volume)
     with whole_file(path) as temporary:
         temporary.write_bytes(gzip.compress(plain.read_bytes(), GZIP_LEVEL, mtime=0))
     plain.unlink()

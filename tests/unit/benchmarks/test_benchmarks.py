@@ -12,6 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bundles import write_tiny_bundle
+from hemoseg.datasets import index_dataset, read_case
 from hemoseg.errors import InputError, ResourceError, SettingsError
 from hemoseg.geometry import Grid
 from hemoseg.io import read_scan
@@ -95,6 +96,30 @@ def test_the_workload_keeps_places_and_extent(script) -> None:
     assert (float(volume.hu.min()), float(volume.hu.max())) == (-20, 100)
     noise = volume.hu[:, :, 200:300] - np.rint(volume.hu[:, :, 200:300].mean(axis=(0, 1)))
     assert float(noise.std()) == pytest.approx(workload.NOISE_HU, rel=0.02)
+
+
+def test_the_workloads_labels_stay_with_their_voxels(script) -> None:
+    labels = np.zeros((34, 256, 64), dtype=np.int16)
+    labels[2, 100:102, 10] = 2  # the first slice that is kept; two pixels by one, each 2 by 8 pixels of the new grid
+    labels[31, 0, 63] = 1  # the last one
+    fine = script("workload").enlarge_labels(labels)
+    assert (fine.shape, fine.dtype) == ((30, 512, 512), np.uint8)
+    expected = np.zeros_like(fine)
+    expected[0, 200:204, 80:88] = 2
+    expected[29, :2, 504:] = 1
+    np.testing.assert_array_equal(fine, expected)
+
+
+@pytest.mark.data
+def test_the_workload_is_a_data_set(script, data: Path, tmp_path: Path) -> None:
+    workload = script("workload")
+    dataset = index_dataset(workload.write_dataset(data, tmp_path, cases=1))
+    volume, labels = read_case(dataset.cases[0], dataset.table)
+    assert volume.hu.shape == labels.shape == (30, 512, 512)
+    (scan,) = workload.write_workload(data, tmp_path / "scans", scans=1)
+    assert scan.read_bytes() == dataset.cases[0].image.read_bytes()
+    mean_hu = volume.hu[labels == 1].mean()
+    assert 45 < mean_hu < 70  # blood lies under the label
 
 
 def test_too_few_scans_are_told(script, tmp_path: Path) -> None:
