@@ -10,7 +10,9 @@ HemosegError
 └── InterruptedRunError   a signal asked to stop; what was done is kept               (exit 130 or 143)
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 class HemosegError(Exception):
@@ -25,6 +27,10 @@ class HemosegError(Exception):
         self.expected = expected
         self.remedy = remedy
         super().__init__(f"{where}: {found}\n  expected: {expected}\n  try: {remedy}")
+
+    def __reduce__(self) -> tuple[Callable[..., "HemosegError"], tuple[Any, ...], dict[str, Any]]:
+        """How it passes between processes: the constructor takes keywords, which pickle would not give it."""
+        return _again, (type(self), *self.args), self.__dict__
 
 
 class InputError(HemosegError):
@@ -64,3 +70,8 @@ class InterruptedRunError(HemosegError):
             expected="to run to the end",
             remedy="give the same command again",
         )
+
+
+def _again(kind: type[HemosegError], *args: object) -> HemosegError:
+    """An error of the kind without a call of its constructor; pickle puts the attributes back."""
+    return kind.__new__(kind, *args)

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 
 from hemoseg import errors
@@ -34,3 +37,28 @@ def test_bad_data_share_one_root():
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143)])
 def test_interruption_exits_as_a_shell_expects(number, code):
     assert errors.InterruptedRunError(number, where="runs/a", kept="kept").exit_code == code
+
+
+def every_error():
+    kinds = [errors.HemosegError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    texts = {"where": "b", "expected": "c", "remedy": "d"}
+    ours = {kind for kind in kinds if kind.__module__ == errors.__name__}
+    return [
+        errors.InterruptedRunError(15, where="runs/a", kept="kept")
+        if kind is errors.InterruptedRunError
+        else kind("a", **texts)
+        for kind in sorted(ours, key=lambda kind: kind.__name__)
+    ]
+
+
+@pytest.mark.parametrize("error", every_error(), ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])
+def test_errors_pass_between_processes(error, again):
+    error.add_note("by the way")
+    other = again(error)
+    assert type(other) is type(error)
+    assert str(other) == str(error)
+    assert other.exit_code == error.exit_code
+    assert vars(other) == vars(error)
