@@ -1,0 +1,62 @@
+"""What is kept of an exception that ended a job, and what is raised for it."""
+
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from hemoseg.errors import HemosegError, ResourceError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An exception in a form that passes from one process to another."""
+
+    summary: str
+    """The exception and the line that raised it."""
+    traceback: str
+    """The whole traceback."""
+    error: HemosegError | None
+    """The exception itself, if it is one of ours."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """What is to be told of an exception."""
+        summary = "".join(traceback.format_exception_only(error)).strip()
+        frames = traceback.extract_tb(error.__traceback__)
+        if frames:
+            summary += f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name})"
+        return cls(
+            summary=summary,
+            traceback="".join(traceback.format_exception(error)),
+            error=error if isinstance(error, HemosegError) else None,
+        )
+
+
+def raise_failure(name: str, failure: Failure, log: Path | None) -> NoReturn:
+    """Raise what ended the job `name`; the whole traceback goes along as a note, and into the log if there is one.
+
+    Raises:
+        HemosegError: the job raised it.
+        ResourceError: the job raised anything else.
+    """
+    error = failure.error
+    if error is None:
+        _append(log, f"{name}\n{failure.traceback}\n")
+        error = ResourceError(
+            f"failed with {failure.summary}",
+            where=name,
+            expected="no error but those that tell what to do",
+            remedy=f"read the traceback in {log}" if log else "report it, with the traceback in this error's notes",
+        )
+    error.add_note(failure.traceback)
+    raise error
+
+
+def _append(log: Path | None, text: str) -> None:
+    if log is not None:
+        with suppress(OSError):  # a full disk may be the very reason; the note has the text too
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a", encoding="utf-8") as handle:
+                handle.write(text)
