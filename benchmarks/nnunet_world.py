@@ -62,7 +62,7 @@ def write_channels(volume: Volume, bundle: Bundle, folder: Path) -> None:
     They are not compressed, so that nnU-Net does not inflate three files where we inflate one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, values in enumerate(apply_windows(volume.hu, bundle.plan.windows)):
+    for number, values in enumerate(apply_windows(volume.hu, bundle.plan.preparation.channels)):
         channel = Volume(hu=np.ascontiguousarray(values), grid=volume.grid, slices=volume.slices, name=volume.name)
         write_scan(folder / f"{volume.name}_{number:04d}{ENDING}", channel)
 
@@ -78,7 +78,7 @@ def predict_command(program: Path, bundle: Bundle, source: Path, out: Path) -> l
 
 def _dataset(bundle: Bundle) -> dict[str, Any]:
     return {
-        "channel_names": {str(number): "noNorm" for number in range(len(bundle.plan.windows))},
+        "channel_names": {str(number): "noNorm" for number in range(len(bundle.plan.preparation.channels))},
         "labels": {name: number for number, name in enumerate(bundle.plan.labels)},
         "numTraining": 0,
         "file_ending": ENDING,
@@ -86,7 +86,7 @@ def _dataset(bundle: Bundle) -> dict[str, Any]:
 
 
 def _plans(bundle: Bundle, configuration: Configuration) -> dict[str, Any]:
-    channels = range(len(bundle.plan.windows))
+    channels = range(len(bundle.plan.preparation.channels))
     spacing, patch = list(configuration.spacing_mm), list(configuration.patch_size)
     entry = {
         "data_identifier": PLANS,

@@ -154,7 +154,7 @@ def floor_seconds(jobs: list[Job], bundle: Bundle, threads: int, console: Consol
     console.print(f"GEMM {rate:.0f} GFLOP/s in {configuration.precision}; one pass of a patch {gflop:.2f} GFLOP")
     floors = []
     for job in jobs:
-        z, y, x = prepare(read_scan(job.scan), plan, configuration).hu.shape
+        z, y, x = prepare(read_scan(job.scan), plan.preparation, configuration.spacing_mm).shape
         passes = scan_passes(bundle, (z, y, x))
         began = time.monotonic()
         igzip.decompress(job.scan.read_bytes())  # type: ignore[no-untyped-call]

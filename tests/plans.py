@@ -3,7 +3,7 @@
 import numpy as np
 
 from hemoseg.geometry import Grid, Volume, uniform_slices
-from hemoseg.plan import Configuration, Plan, Window
+from hemoseg.plan import AverageResampling, Channel, Configuration, Plan, Preparation, Window
 
 AXES_LPS = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
@@ -18,6 +18,10 @@ def tiny_configuration(**changes: object) -> Configuration:
         "features": (4, 8),
         "strides": ((1, 1, 1), (1, 2, 2)),
         "kernels": ((1, 3, 3), (3, 3, 3)),
+        "median_shape": (12.0, 40.0, 36.0),
+        "blocks": (2, 2),
+        "decoder_blocks": (2,),
+        "batch_dice": True,
         "mirror_axes": (2,),
         "precision": "fp32",
         "iterations": 12,
@@ -25,17 +29,30 @@ def tiny_configuration(**changes: object) -> Configuration:
     return Configuration.model_validate(values | changes)
 
 
+def tiny_preparation(**changes: object) -> Preparation:
+    """Head crop and two windows that come last."""
+    windows = (Window(name="brain", low_hu=0, high_hu=80), Window(name="wide", low_hu=-20, high_hu=100))
+    values: dict[str, object] = {
+        "orientation": "canonical",
+        "channels": tuple(Channel(name=window.name, window=window) for window in windows),
+        "windowed": "last",
+        "head_crop": True,
+        "nonzero_crop": False,
+        "resampling": AverageResampling(),
+    }
+    return Preparation.model_validate(values | changes)
+
+
 def tiny_plan(*configurations: Configuration, **changes: object) -> Plan:
     """A plan of two classes and two windows."""
+    configurations = configurations or (tiny_configuration(),)
     values: dict[str, object] = {
         "dataset_name": "Tiny",
         "labels": ("background", "hemorrhage", "edema"),
-        "orientation": "canonical",
-        "windows": (
-            Window(name="brain", low_hu=0, high_hu=80),
-            Window(name="wide", low_hu=-20, high_hu=100),
-        ),
-        "configurations": configurations or (tiny_configuration(),),
+        "preparation": tiny_preparation(),
+        "configurations": configurations,
+        "trained": tuple(configuration.name for configuration in configurations),
+        "memory_gb": 1.0,
         "seed": 0,
     }
     return Plan.model_validate(values | changes)

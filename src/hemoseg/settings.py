@@ -1,15 +1,51 @@
 """What a user decides about a run; everything else follows from the data and the machine."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from hemoseg.plan import PlannerName, Pooling, PresetName, Slab
+
 ConfigChoice = Literal["auto", "2d", "3d_fullres", "3d_lowres", "cascade"]
 """What `--config` takes."""
+StoreFormat = Literal["npy", "blosc2"]
+"""How prepared cases lie on disk: plain arrays, read fastest; or compressed."""
 FOLDS = 5
 """Folds of the cross-validation, nnU-Net's."""
 DEFAULT_ITERATIONS = 250_000
 """Optimizer steps per fold when neither budget nor iterations are given: nnU-Net's 1000 x 250."""
+
+
+class Steps(BaseModel):
+    """Steps of the preparation that the user asks for; what is None or empty is left to the planner."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    windows: tuple[str, ...] = ()
+    """Windows, one channel each: names, or WIDTH/CENTER in HU."""
+    pooling: Pooling | None = None
+    """In-plane downsampling by pooling."""
+    slice_spacing_mm: PositiveFloat | None = None
+    """Spacing along z before the planner's own resampling."""
+    slab: Slab | None = None
+    """Slices that are kept."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all is left to the planner."""
+        return self == Steps()
+
+    def options(self) -> list[str]:
+        """The command line's options that give these steps."""
+        options = [f"--window {name}" for name in self.windows]
+        if self.pooling is not None:
+            options.append(f"--pool {self.pooling.kind}:{self.pooling.factor}")
+        if self.slice_spacing_mm is not None:
+            options.append(f"--slice-spacing {self.slice_spacing_mm:g}")
+        if self.slab is not None:
+            options.append(f"--slab {self.slab.extend}")
+            options += ["--slab-range label"] if self.slab.train_range == "label" else []
+        return options
 
 
 class Settings(BaseModel):
@@ -17,8 +53,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     """Schema version."""
+    planner: PlannerName = "headct"
+    """Rules that make the plan."""
+    preset: PresetName | None = None
+    """Published system to follow instead; it has its own planner and steps."""
+    memory_gb: PositiveFloat | None = None
+    """Memory to plan networks for; None takes the planner's own default."""
+    steps: Steps = Steps()
+    """Steps of the preparation that are asked for."""
+    store: StoreFormat = "npy"
+    """How prepared cases lie on disk."""
     folds: tuple[Annotated[int, Field(ge=0, lt=FOLDS)], ...] = tuple(range(FOLDS))
     """Folds to train."""
     config: ConfigChoice = "auto"
@@ -33,23 +79,43 @@ class Settings(BaseModel):
     """Where networks are trained."""
 
     @model_validator(mode="after")
-    def _one_limit(self) -> "Settings":
+    def _can_all_be_kept(self) -> "Settings":
         if self.budget_s is not None and self.iterations is not None:
             raise ValueError("budget and iterations exclude each other")
         if len(set(self.folds)) != len(self.folds) or not self.folds:
             raise ValueError("folds must be named once each, and at least one")
+        if self.preset is not None and not (self.steps.is_empty and self.planner == "headct"):
+            raise ValueError("a preset has its own planner and steps")
         return self
 
     def options(self) -> str:
-        """The options of `hemoseg run` that give these settings."""
+        """The options of `hemoseg run` that give these settings; defaults of planning are left out."""
         folds = "all" if len(self.folds) == FOLDS else ",".join(map(str, self.folds))
         limit = [f"--budget {self.budget_s:g}s"] if self.budget_s is not None else []
         limit += [f"--iterations {self.iterations}"] if self.iterations is not None else []
-        return " ".join(
-            [f"--folds {folds}", *limit, f"--config {self.config}", f"--seed {self.seed}", f"--device {self.device}"]
-        )
+        planning = [f"--planner {self.planner}"] if self.planner != "headct" else []
+        planning += [f"--preset {self.preset}"] if self.preset is not None else []
+        planning += [f"--memory-gb {self.memory_gb:g}"] if self.memory_gb is not None else []
+        planning += self.steps.options()
+        planning += [f"--store {self.store}"] if self.store != "npy" else []
+        last = [f"--config {self.config}", f"--seed {self.seed}", f"--device {self.device}"]
+        return " ".join([f"--folds {folds}", *limit, *planning, *last])
 
     def difference(self, other: "Settings") -> list[str]:
         """One line per setting that differs, `name: here → there`."""
-        mine, others = self.model_dump(), other.model_dump()
-        return [f"{name}: {mine[name]} → {others[name]}" for name in mine if mine[name] != others[name]]
+        mine, others = _flat(self.model_dump()), _flat(other.model_dump())
+        names = [*mine, *(name for name in others if name not in mine)]
+        return [
+            f"{name}: {mine.get(name)} → {others.get(name)}" for name in names if mine.get(name) != others.get(name)
+        ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as {dotted name: value}."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

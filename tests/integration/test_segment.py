@@ -15,7 +15,7 @@ from cohort import command, hemoseg
 from hemoseg import load_model, read_scan
 from hemoseg.geometry import Orientation, uniform_slices
 from hemoseg.io import write_scan
-from plans import head_volume, tiny_configuration, tiny_plan
+from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
 
 ORDERS = [
     Orientation(axes=axes, flips=flips) for axes in permutations(range(3)) for flips in product((False, True), repeat=3)
@@ -55,7 +55,7 @@ def test_all_48_orders_of_axes_give_the_same_mask_in_their_own_frame(bundle):
 
 
 def test_as_stored_follows_the_file(tmp_path):
-    plan = tiny_plan(orientation="as-stored")
+    plan = tiny_plan(preparation=tiny_preparation(orientation="as-stored"))
     model = load_model(write_tiny_bundle(tmp_path / "stored", plan=plan))
     volume = head_volume()
     flipped = Orientation(axes=(0, 1, 2), flips=(False, True, False))

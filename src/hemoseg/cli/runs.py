@@ -105,7 +105,7 @@ def plan(
         settings_stage(folder, settings)
         made = plan_stage(folder, settings, watch)
     for reason in made.reasons:
-        typer.echo(f"- {reason}")
+        typer.echo(f"- {reason.name} {reason.value}: {reason.why}")
     typer.echo(f"-> {folder.plan_file}")
 
 

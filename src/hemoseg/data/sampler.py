@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from hemoseg.data.store import StoredCase
-from hemoseg.plan import Configuration, Plan, Recipe, Window
+from hemoseg.data.store import Sliced, StoredCase
+from hemoseg.plan import Configuration, Plan, Preparation, Recipe
 from hemoseg.types import Channels, IntZYX, LabelMap
 from hemoseg.windows import apply_windows, hu_range, one_hot
 
@@ -59,7 +59,7 @@ class Sampler:
 
     def __init__(self, cases: Sequence[StoredCase], plan: Plan, configuration: Configuration, *, fold: int) -> None:
         self.cases = cases
-        self.windows = plan.windows
+        self.preparation = plan.preparation
         self.recipe = plan.recipe
         self.patch_size = configuration.patch_size
         self.batch_size = configuration.batch_size
@@ -67,7 +67,7 @@ class Sampler:
         self.classes = len(plan.labels)
         self.seed = plan.seed
         self.fold = fold
-        self._places = [_foreground_places(case.labels) for case in cases]
+        self._places = [_foreground_places(_whole_numbers(case.labels[:])) for case in cases]
         self._with_foreground = [i for i, places in enumerate(self._places) if places]
 
     def batch(self, iteration: int) -> Batch:
@@ -76,7 +76,7 @@ class Sampler:
         forced = int(np.ceil(self.batch_size * self.recipe.forced_foreground))
         draws = [self.draw(generator, forced=i < forced) for i in range(self.batch_size)]
         pairs = [
-            apply_draw(self.cases[draw.case], draw, self.patch_size, self.windows, classes=self.classes)
+            apply_draw(self.cases[draw.case], draw, self.patch_size, self.preparation, classes=self.classes)
             for draw in draws
         ]
         return Batch(inputs=np.stack([p[0] for p in pairs]), labels=np.stack([p[1] for p in pairs]))
@@ -86,7 +86,7 @@ class Sampler:
         forced = forced and bool(self._with_foreground)
         pool = self._with_foreground if forced else range(len(self.cases))
         case = pool[int(generator.integers(len(pool)))]
-        shape = self.cases[case].hu.shape
+        shape = self.cases[case].shape
         jitter = generator.uniform(-JITTER / 2, JITTER / 2, size=3)
         where = generator.random(3)
         if forced:
@@ -118,25 +118,33 @@ class Sampler:
 
 
 def apply_draw(
-    case: StoredCase, draw: Draw, patch_size: IntZYX, windows: Sequence[Window], *, classes: int
+    case: StoredCase, draw: Draw, patch_size: IntZYX, preparation: Preparation, *, classes: int
 ) -> tuple[Channels, LabelMap]:
     """Cut the patch that was drawn: (channels (c, z, y, x), class numbers (z, y, x)). No chance is left.
 
-    Outside the case HU are the lowest that any window shows, and the label is background.
+    Outside the case HU are the lowest that any window shows, or channels 0, and the label is background. Shift
+    and noise are in HU, so they act only where HU are stored.
     """
-    low, _ = hu_range(windows)
-    hu = _cut(case.hu, draw.corner, patch_size, fill=low)
-    labels = _cut(case.labels, draw.corner, patch_size, fill=0.0)
+    last = preparation.windowed == "last"
+    fill = hu_range(preparation.windows)[0] if last else 0.0
+    image = _cut(case.image, draw.corner, patch_size, fill=fill)
+    labels = _whole_numbers(_cut(case.labels, draw.corner, patch_size, fill=0.0))
     flips = tuple(slice(None, None, -1 if flip else 1) for flip in draw.flips)
-    hu = hu[flips] + np.float32(draw.shift_hu)
-    if draw.noise_hu:
-        noise = np.random.default_rng(draw.noise_seed).standard_normal(hu.shape, dtype=np.float32)
-        hu += noise * np.float32(draw.noise_hu)
-    channels = apply_windows(hu, windows)
+    image = image[(slice(None), *flips)]
+    channels = _windowed(image[0], draw, preparation) if last else np.ascontiguousarray(image)
     if case.previous is not None:
         previous = _cut(case.previous, draw.corner, patch_size, fill=0.0)[flips]
         channels = np.concatenate([channels, one_hot(previous, classes)])
     return channels, np.ascontiguousarray(labels[flips])
+
+
+def _windowed(hu: np.ndarray, draw: Draw, preparation: Preparation) -> Channels:
+    """Channels of HU that were shifted and made noisy."""
+    hu = hu + np.float32(draw.shift_hu)
+    if draw.noise_hu:
+        noise = np.random.default_rng(draw.noise_seed).standard_normal(hu.shape, dtype=np.float32)
+        hu += noise * np.float32(draw.noise_hu)
+    return apply_windows(hu, preparation.channels)
 
 
 def _draw_intensity(generator: np.random.Generator, recipe: Recipe) -> tuple[float, float]:
@@ -154,6 +162,12 @@ def _foreground_places(labels: LabelMap) -> list[Int64[np.ndarray, "n 3"]]:
     return [found[numbers == number] for number in np.unique(numbers)]
 
 
+def _whole_numbers(labels: np.ndarray) -> LabelMap:
+    """Class numbers as training sees them: -1, outside the non-zero mask, is background."""
+    numbers: LabelMap = np.maximum(labels, 0).astype(np.uint8)
+    return numbers
+
+
 def _clamp(start: int, *, size: int, patch: int) -> int:
     """The start nearest to the one wanted that keeps the patch inside; centered if the case is smaller."""
     if size <= patch:
@@ -161,15 +175,18 @@ def _clamp(start: int, *, size: int, patch: int) -> int:
     return min(max(start, 0), size - patch)
 
 
-def _cut(array: np.ndarray, corner: IntZYX, size: IntZYX, *, fill: float) -> np.ndarray:
-    """A copy of a box that may reach beyond the array, filled there."""
+def _cut(array: Sliced, corner: IntZYX, size: IntZYX, *, fill: float) -> np.ndarray:
+    """A copy of a box of the last three axes that may reach beyond the array, filled there."""
+    leading = tuple(array.shape[:-3])
     inside = tuple(
-        slice(max(start, 0), min(start + length, n)) for start, length, n in zip(corner, size, array.shape, strict=True)
+        slice(max(start, 0), min(start + length, n))
+        for start, length, n in zip(corner, size, array.shape[-3:], strict=True)
     )
-    part = array[inside]
-    if part.shape == tuple(size):
+    everything = (slice(None),) * len(leading)
+    part = array[everything + inside]
+    if part.shape == (*leading, *size):
         return np.array(part)
-    result = np.full(size, fill, dtype=array.dtype)
+    result = np.full((*leading, *size), fill, dtype=array.dtype)
     target = tuple(slice(s.start - start, s.stop - start) for s, start in zip(inside, corner, strict=True))
-    result[target] = part
+    result[everything + target] = part
     return result

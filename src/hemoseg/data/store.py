@@ -1,25 +1,45 @@
-"""Prepared cases on disk: `image.npy`, `label.npy` and `case.json` in one folder per case."""
+"""Prepared cases on disk: image, label map and `case.json` in one folder per case."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg.artifacts import read_model, whole_file, whole_folder, write_model
-from hemoseg.errors import ArtifactError
-from hemoseg.types import HU, LabelMap
+from hemoseg.errors import ArtifactError, ResourceError
+from hemoseg.settings import StoreFormat
+from hemoseg.types import Channels, IntZYX, LabelMap
 
 REMEDY = "run `hemoseg preprocess --run DIR` again"
+CHUNK_VOXELS = (8, 64, 64)
+"""Largest chunk (z, y, x) of a compressed array: a patch reads little beyond itself."""
+
+
+@runtime_checkable
+class Sliced(Protocol):
+    """An array on disk: a memory map, or a compressed one; slicing reads what is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its type."""
+
+    def __getitem__(self, item: Any, /) -> np.ndarray:
+        """A part of it, in memory."""
 
 
 class CaseRecord(BaseModel):
-    """What a prepared case was made from."""
+    """What a prepared case was made from, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     """Schema version."""
     case: str
     """Name of the case."""
@@ -27,29 +47,40 @@ class CaseRecord(BaseModel):
     """SHA-256 of the image file and of the label file, joined and hashed."""
     plan_sha256: str
     """SHA-256 of the part of the plan that preprocessing depends on."""
-    shape: tuple[int, int, int]
-    """Voxels along (z, y, x) on the prepared grid."""
+    format: StoreFormat = "npy"
+    """How the arrays lie on disk."""
+    shape: tuple[int, int, int, int]
+    """Channels and voxels (c, z, y, x) on the prepared grid."""
+    properties: dict[str, Any] = {}
+    """How the case came to its grid: the steps with their numbers, for people and other programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCase:
-    """A prepared case; the arrays are memory maps."""
+    """A prepared case; the arrays are read when they are sliced."""
 
     name: str
     """Name of the case."""
-    hu: HU
-    """Clamped HU, axes (z, y, x)."""
-    labels: LabelMap
+    image: Sliced
+    """Clamped HU in one channel, or channels, axes (c, z, y, x)."""
+    labels: Sliced
     """Class numbers, axes (z, y, x)."""
-    previous: LabelMap | None
+    previous: Sliced | None
     """The previous stage's out-of-fold prediction on the same grid; None where there is no such stage."""
 
+    @property
+    def shape(self) -> IntZYX:
+        """Voxels along (z, y, x)."""
+        _, z, y, x = self.image.shape
+        return z, y, x
 
-def write_case(folder: Path, record: CaseRecord, hu: HU, labels: LabelMap) -> None:
+
+def write_case(folder: Path, record: CaseRecord, image: Channels, labels: LabelMap) -> None:
     """Write one prepared case; the folder appears whole or not at all."""
+    save, ending = _writer(record.format), ENDINGS[record.format]
     with whole_folder(folder) as temporary:
-        np.save(temporary / "image.npy", hu[None])
-        np.save(temporary / "label.npy", labels)
+        save(temporary / f"image{ending}", image)
+        save(temporary / f"label{ending}", labels)
         write_model(temporary / "case.json", record)
 
 
@@ -60,44 +91,111 @@ def write_previous(folder: Path, labels: LabelMap) -> None:
 
 
 def is_current(folder: Path, record: CaseRecord) -> bool:
-    """Whether the folder holds the case, whole, as `record` describes it (its shape aside)."""
+    """Whether the folder holds the case, whole, as `record` describes it (shape and properties aside)."""
     try:
         stored = read_model(folder / "case.json", CaseRecord, remedy=REMEDY)
-        open_case(folder)
+        open_case(folder, plan_sha256=record.plan_sha256)
     except ArtifactError:
         return False
-    return stored.model_copy(update={"shape": record.shape}) == record
+    return stored.model_copy(update={"shape": record.shape, "properties": record.properties}) == record
 
 
-def open_case(folder: Path, *, with_previous: bool = False) -> StoredCase:
+def open_case(folder: Path, *, plan_sha256: str, with_previous: bool = False) -> StoredCase:
     """Open a prepared case without reading its arrays.
 
+    Args:
+        folder: the case's folder.
+        plan_sha256: hash of the part of the plan that preprocessing depends on.
+        with_previous: whether the previous stage's prediction is needed.
+
     Raises:
-        ArtifactError: a file is absent or damaged.
+        ArtifactError: a file is absent or damaged, or was made to another plan.
     """
     record = read_model(folder / "case.json", CaseRecord, remedy=REMEDY)
-    image = _open_array(folder / "image.npy")
-    labels = _open_array(folder / "label.npy")
-    previous = _open_array(folder / "previous.npy") if with_previous else None
-    shapes = [array.shape for array in (image[0], labels, previous) if array is not None]
-    if image.ndim != 4 or any(shape != record.shape for shape in shapes):
+    if record.plan_sha256 != plan_sha256:
         raise ArtifactError(
-            f"arrays of shape {', '.join(map(str, shapes))}",
+            f"was prepared to another plan ({record.plan_sha256[:12]}…)",
             where=folder,
-            expected=f"{record.shape} (z, y, x), as case.json says",
+            expected=f"the plan of the run ({plan_sha256[:12]}…)",
             remedy=REMEDY,
         )
-    return StoredCase(name=record.case, hu=image[0], labels=labels, previous=previous)
+    ending = ENDINGS[record.format]
+    image = _open_array(folder / f"image{ending}")
+    labels = _open_array(folder / f"label{ending}")
+    previous = _open_array(folder / "previous.npy") if with_previous else None
+    shapes = [tuple(array.shape) for array in (labels, previous) if array is not None]
+    if tuple(image.shape) != record.shape or any(shape != record.shape[1:] for shape in shapes):
+        raise ArtifactError(
+            f"arrays of shape {', '.join(map(str, (tuple(image.shape), *shapes)))}",
+            where=folder,
+            expected=f"{record.shape} (c, z, y, x), as case.json says",
+            remedy=REMEDY,
+        )
+    return StoredCase(name=record.case, image=image, labels=labels, previous=previous)
 
 
-def _open_array(path: Path) -> np.ndarray:
+ENDINGS = {"npy": ".npy", "blosc2": ".b2nd"}
+"""{format: ending of its files}."""
+
+
+def check_format(store: StoreFormat) -> None:
+    """Make sure that a format can be written here.
+
+    Raises:
+        ResourceError: it needs a library that is not installed.
+    """
+    _writer(store)
+
+
+def _writer(store: StoreFormat) -> Callable[[Path, np.ndarray], None]:
+    if store == "npy":
+        return np.save
+    blosc2 = _blosc2(where="--store blosc2")
+
+    def save(path: Path, array: np.ndarray) -> None:
+        chunks = tuple(map(min, array.shape, (1,) * (array.ndim - 3) + CHUNK_VOXELS))
+        cparams = {"codec": blosc2.Codec.ZSTD, "clevel": 3, "filters": [blosc2.Filter.BITSHUFFLE]}
+        blosc2.asarray(np.ascontiguousarray(array), urlpath=str(path), mode="w", chunks=chunks, cparams=cparams)
+
+    return save
+
+
+def _open_array(path: Path) -> Sliced:
+    if path.suffix == ".b2nd":
+        return _open_blosc2(path)
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise ArtifactError(
-            f"cannot be read: {error}",
-            where=path,
-            expected="an array as `preprocess` writes it",
-            remedy=REMEDY,
-        ) from error
+        raise _damaged(path, error) from error
     return array
+
+
+def _open_blosc2(path: Path) -> Sliced:
+    blosc2 = _blosc2(where=path)
+    try:
+        array = blosc2.open(str(path), mode="r")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(array, blosc2.NDArray):
+        raise _damaged(path, "no array")
+    opened: Sliced = array
+    return opened
+
+
+def _blosc2(*, where: Path | str) -> Any:
+    try:
+        import blosc2
+    except ImportError as error:
+        raise ResourceError(
+            "the library blosc2 is not installed",
+            where=where,
+            expected="it, for compressed arrays",
+            remedy="pip install 'hemoseg[blosc2]', or use --store npy",
+        ) from error
+    return blosc2
+
+
+def _damaged(path: Path, error: object) -> ArtifactError:
+    return ArtifactError(
+        f"cannot be read: {error}", where=path, expected="an array as `preprocess` writes it", remedy=REMEDY
+    )

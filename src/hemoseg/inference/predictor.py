@@ -12,10 +12,10 @@ from hemoseg.inference.engines.torch_engine import TorchNetwork, check_device
 from hemoseg.inference.sliding import Network, predict_logits
 from hemoseg.models import find_bundle, open_bundle
 from hemoseg.plan import Configuration, Plan
-from hemoseg.preprocess import Prepared, prepare, prepare_labels, restore
+from hemoseg.preprocess import Prepared, network_channels, outside_values, prepare, prepare_labels, restore
 from hemoseg.segmentation import ModelIdentity, Segmentation
 from hemoseg.types import LabelMap, NewStack
-from hemoseg.windows import apply_windows, one_hot
+from hemoseg.windows import one_hot
 
 THICK_MM = 7.5
 """Slice interval beyond which a warning is due: no training data of usual head CT are thicker."""
@@ -85,17 +85,17 @@ class Model:
     ) -> LabelMap:
         configuration = stage.configuration
         began = time.monotonic()
-        prepared = prepare(volume, self.plan, configuration)
+        prepared = prepare(volume, self.plan.preparation, configuration.spacing_mm)
         channels = self._channels(configuration, prepared, previous)
         ready = time.monotonic()
-        windows = len(self.plan.windows)
+        outside = outside_values(self.plan.preparation)
         logits = predict_logits(
             channels,
             stage.networks,
             tile=configuration.patch_size,
             classes=len(self.plan.labels),
             mirror_axes=configuration.mirror_axes if self.mirror else (),
-            outside=[-1.0] * windows + [0.0] * (len(channels) - windows),
+            outside=[*outside, *[0.0] * (len(channels) - len(outside))],
             watch=watch,
         )
         predicted = time.monotonic()
@@ -106,7 +106,7 @@ class Model:
         return labels
 
     def _channels(self, configuration: Configuration, prepared: Prepared, previous: LabelMap | None) -> NewStack:
-        channels = apply_windows(prepared.hu, self.plan.windows)
+        channels = network_channels(prepared.image, self.plan.preparation)
         if configuration.previous_stage is None:
             return channels
         assert previous is not None

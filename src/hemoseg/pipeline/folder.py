@@ -165,7 +165,7 @@ class RunFolder:
             yield
 
 
-def digest_of(plan: Plan, *, exclude: frozenset[str] = frozenset()) -> str:
-    """SHA-256 of a plan without its reasons, which decide nothing, and without further fields."""
-    data = plan.model_dump(mode="json", exclude={"reasons", *exclude})
+def digest_of(plan: Plan) -> str:
+    """SHA-256 of a plan without its reasons and doubts, which decide nothing."""
+    data = plan.model_dump(mode="json", exclude={"reasons", "doubts"})
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

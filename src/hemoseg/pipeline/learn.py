@@ -10,6 +10,7 @@ from hemoseg.datasets import Dataset, index_dataset, read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels, write_mask
 from hemoseg.pipeline.folder import RunFolder, ValidationSource, digest_of
+from hemoseg.pipeline.measure import grid_digest
 from hemoseg.pipeline.watch import Watch, held_signals
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import folds_of
@@ -24,15 +25,15 @@ NO_MODEL = ModelIdentity(name="validation", version="0", sha256="", notice="")
 
 def jobs(plan: Plan, settings: Settings) -> Iterator[tuple[Configuration, int]]:
     """Every network to train, as (configuration, fold); a previous stage's come first."""
-    names = [configuration.name for configuration in plan.configurations]
-    for configuration in plan.configurations:
+    names = plan.trained
+    for configuration in plan.trained_configurations:
         for fold in folds_of(configuration, names, settings):
             yield configuration, fold
 
 
 def learn_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch) -> None:
     """Train, then validate, each configuration: a cascade's second stage needs the first one's predictions."""
-    for configuration in plan.configurations:
+    for configuration in plan.trained_configurations:
         train_stage(folder, plan, settings, watch, only=configuration.name)
         validate_stage(folder, plan, settings, watch, only=configuration.name)
 
@@ -96,7 +97,8 @@ def _train_one(
     if cascade:
         _add_previous(folder, plan, configuration)
     store = folder.store(configuration)
-    cases = [open_case(store / name, with_previous=cascade) for name in folder.splits().train[fold]]
+    digest = grid_digest(plan, configuration)
+    cases = [open_case(store / name, plan_sha256=digest, with_previous=cascade) for name in folder.splits().train[fold]]
     watch.begin(f"train {configuration.name} fold {fold}", configuration.iterations)
 
     def tell(progress: Progress) -> None:
@@ -163,7 +165,8 @@ def _add_previous(folder: RunFolder, plan: Plan, configuration: Configuration) -
         previous = _previous_map(folder, plan, configuration, case.name)
         assert previous is not None
         volume, _ = read_case(case, dataset.table)
-        write_previous(store / case.name, prepare_labels(previous, prepare(volume, plan, configuration)))
+        prepared = prepare(volume, plan.preparation, configuration.spacing_mm)
+        write_previous(store / case.name, prepare_labels(previous, prepared))
 
 
 def _previous_map(folder: RunFolder, plan: Plan, configuration: Configuration, case: str) -> LabelMap | None:

@@ -1,13 +1,14 @@
 """Stages before training: fingerprint, device, plan, prepared cases."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from hemoseg.artifacts import sha256_of, write_model, write_text
 from hemoseg.data import CaseRecord, is_current, write_case
 from hemoseg.datasets import Case, Dataset, index_dataset, make_splits, read_case
 from hemoseg.errors import SettingsError
-from hemoseg.pipeline.folder import RunFolder, Splits, digest_of
+from hemoseg.pipeline.folder import RunFolder, Splits
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import (
@@ -155,7 +156,7 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
     dataset = index_dataset(Path(fingerprint.dataset))
     _check_unchanged(folder, dataset, fingerprint)
     facts = {case.name: case for case in fingerprint.cases}
-    stores = {folder.store(item): item for item in plan.configurations}
+    stores = {folder.store(item): item for item in plan.trained_configurations}
     watch.begin("preprocess", len(dataset.cases))
     for number, case in enumerate(dataset.cases, start=1):
         _check_same_bytes(folder, case, facts[case.name])
@@ -164,7 +165,8 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
                 case=case.name,
                 source_sha256=facts[case.name].source_sha256,
                 plan_sha256=grid_digest(plan, configuration),
-                shape=(1, 1, 1),
+                format=folder.settings().store,
+                shape=(1, 1, 1, 1),
             )
             if not is_current(store / case.name, record):
                 _prepare_one(store, plan, configuration, case, dataset, record)
@@ -172,10 +174,14 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
 
 
 def grid_digest(plan: Plan, configuration: Configuration) -> str:
-    """SHA-256 of what a prepared case depends on: orientation, windows and spacing."""
-    needed = plan.model_copy(update={"configurations": (), "seed": 0})
-    text = f"{digest_of(needed, exclude=frozenset({'recipe', 'dataset_name'}))} {configuration.spacing_mm}"
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of what a prepared case depends on: the preparation and the spacing of the configuration."""
+    needed = {
+        "labels": plan.labels,
+        "preparation": plan.preparation.model_dump(mode="json"),
+        "spacing_mm": configuration.spacing_mm,
+        "seed": plan.seed if plan.preparation.pooling is not None else None,
+    }
+    return hashlib.sha256(json.dumps(needed, sort_keys=True).encode()).hexdigest()
 
 
 def _prepare_one(
@@ -187,12 +193,11 @@ def _prepare_one(
     record: CaseRecord,
 ) -> None:
     volume, labels = read_case(case, dataset.table)
-    prepared = prepare(volume, plan, configuration)
-    z, y, x = prepared.hu.shape
+    prepared = prepare(volume, plan.preparation, configuration.spacing_mm)
     write_case(
         store / case.name,
-        record.model_copy(update={"shape": (z, y, x)}),
-        prepared.hu,
+        record.model_copy(update={"shape": prepared.image.shape}),
+        prepared.image,
         prepare_labels(labels, prepared),
     )
 

@@ -53,12 +53,8 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
 
 
 def _plan_rows(plan: Plan, chosen: Configuration) -> list[tuple[str, str, str]]:
-    """(name, value, reason) of each decision: the plan's reasons read `NAME VALUE: WHY`."""
-    rows = []
-    for reason in plan.reasons:
-        decision, _, why = reason.partition(": ")
-        name, _, value = decision.partition(" ")
-        rows.append((name, value, why))
+    """(name, value, reason) of each decision."""
+    rows = [(reason.name, reason.value, f"{reason.why} ({reason.basis})") for reason in plan.reasons]
     size = " x ".join(map(str, chosen.patch_size))
     rows.append(("patch", f"{size} voxels (z, y, x), {chosen.batch_size} per step", "voxel budget of one patch"))
     rows.append(("network", " → ".join(map(str, chosen.features)), "channels double at each stage, at most 320"))

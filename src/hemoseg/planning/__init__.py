@@ -2,8 +2,9 @@
 
 from hemoseg.planning.device import DeviceTiming, StepTiming
 from hemoseg.planning.fingerprint import CaseFacts, Fingerprint, measure_case
+from hemoseg.planning.headct import candidates, folds_of
 from hemoseg.planning.methods import methods_text
-from hemoseg.planning.planner import candidates, folds_of, make_plan
+from hemoseg.planning.planner import make_plan
 
 __all__ = [
     "CaseFacts",

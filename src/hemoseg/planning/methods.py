@@ -1,6 +1,6 @@
 """The methods paragraph of a run, from the plan itself."""
 
-from hemoseg.plan import Plan
+from hemoseg.plan import Configuration, Plan
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.settings import FOLDS, Settings
 
@@ -15,9 +15,9 @@ REFERENCES = """\
 
 def methods_text(plan: Plan, fingerprint: Fingerprint, settings: Settings) -> str:
     """Markdown: what was done, with the plan's own values, its reasons and the sources."""
-    windows = ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}] HU" for w in plan.windows)
+    windows = ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}] HU" for w in plan.preparation.windows)
     patients = len({case.patient for case in fingerprint.cases})
-    blocks = [_network_text(plan, index) for index in range(len(plan.configurations))]
+    blocks = [_network_text(item) for item in plan.trained_configurations]
     recipe = plan.recipe
     return "\n".join(
         [
@@ -43,7 +43,7 @@ def methods_text(plan: Plan, fingerprint: Fingerprint, settings: Settings) -> st
             "",
             "## Why these values",
             "",
-            *[f"- {reason}" for reason in plan.reasons],
+            *[f"- {r.name} {r.value}: {r.why} ({r.basis}; {r.source})" for r in plan.reasons],
             "",
             "## References",
             "",
@@ -52,10 +52,9 @@ def methods_text(plan: Plan, fingerprint: Fingerprint, settings: Settings) -> st
     )
 
 
-def _network_text(plan: Plan, index: int) -> str:
-    item = plan.configurations[index]
+def _network_text(item: Configuration) -> str:
     size = " x ".join(map(str, item.patch_size))
-    spacing = " x ".join(f"{value:g}" for value in item.spacing_mm)
+    spacing = " x ".join("as scanned" if value is None else f"{value:g}" for value in item.spacing_mm)
     previous = f", with the {item.previous_stage} prediction as further input" if item.previous_stage else ""
     return (
         f"{item.name}: a plain U-Net (instance norm, leaky ReLU) with {len(item.features)} stages of "

@@ -45,6 +45,8 @@ def script(monkeypatch: pytest.MonkeyPatch):
             features=(3, 5, 7),
             strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
             kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+            blocks=(2, 2, 2),
+            decoder_blocks=(2, 2),
         ),
     ],
 )
@@ -140,7 +142,7 @@ def test_the_peer_gets_every_weight_and_the_windows(script, tmp_path: Path) -> N
     assert entry["architecture"]["arch_kwargs"]["features_per_stage"] == [4, 8]
     volume = head_volume()
     world.write_channels(volume, bundle, tmp_path / "input")
-    expected = apply_windows(volume.hu, bundle.plan.windows)
+    expected = apply_windows(volume.hu, bundle.plan.preparation.channels)
     for number, channel in enumerate(expected):
         written = read_scan(tmp_path / "input" / f"head_{number:04d}.nii", assume_hu=True)
         np.testing.assert_array_equal(written.hu, channel)

@@ -15,7 +15,7 @@ def stored(shape, *, lesion=(2, 9, 11), seed=0, previous=False):
     labels = np.zeros(shape, dtype=np.uint8)
     if lesion is not None:
         labels[lesion] = 1
-    return StoredCase(name=f"case{seed}", hu=hu, labels=labels, previous=labels if previous else None)
+    return StoredCase(name=f"case{seed}", image=hu[None], labels=labels, previous=labels if previous else None)
 
 
 def make(cases, **changes):
@@ -80,15 +80,15 @@ def test_applying_a_draw_by_hand():
     case = stored((2, 4, 4), lesion=(0, 0, 0))
     plan = tiny_plan()
     draw = Draw(case=0, corner=(0, 0, 0), flips=(False, False, True), shift_hu=0.0, noise_hu=0.0, noise_seed=0)
-    channels, labels = apply_draw(case, draw, (2, 4, 4), plan.windows, classes=3)
+    channels, labels = apply_draw(case, draw, (2, 4, 4), plan.preparation, classes=3)
     assert labels[0, 0, 3] == 1
-    assert channels[1, 0, 0] == pytest.approx(case.hu[0, 0, ::-1] / 60 - 2 / 3, abs=1e-5)
+    assert channels[1, 0, 0] == pytest.approx(case.image[0, 0, 0, ::-1] / 60 - 2 / 3, abs=1e-5)
 
 
 def test_outside_the_case_is_the_lowest_hu_and_background():
     case = stored((2, 4, 4), lesion=(0, 0, 0))
     draw = Draw(case=0, corner=(-1, 0, 0), flips=(False, False, False), shift_hu=0.0, noise_hu=0.0, noise_seed=0)
-    channels, labels = apply_draw(case, draw, (4, 4, 4), tiny_plan().windows, classes=3)
+    channels, labels = apply_draw(case, draw, (4, 4, 4), tiny_plan().preparation, classes=3)
     assert (channels[:, [0, 3]] == -1).all()
     assert not labels[[0, 3]].any()
 
@@ -96,6 +96,6 @@ def test_outside_the_case_is_the_lowest_hu_and_background():
 def test_a_previous_stage_adds_one_channel_per_class():
     case = stored((2, 4, 4), lesion=(0, 0, 0), previous=True)
     draw = Draw(case=0, corner=(0, 0, 0), flips=(False, False, True), shift_hu=9.0, noise_hu=0.0, noise_seed=0)
-    channels, labels = apply_draw(case, draw, (2, 4, 4), tiny_plan().windows, classes=3)
+    channels, labels = apply_draw(case, draw, (2, 4, 4), tiny_plan().preparation, classes=3)
     assert channels.shape == (4, 2, 4, 4)
     assert np.array_equal(channels[2], labels == 1)

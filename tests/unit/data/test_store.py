@@ -6,22 +6,50 @@ import pytest
 from hemoseg.data import CaseRecord, is_current, open_case, write_case, write_previous
 from hemoseg.errors import ArtifactError
 
-RECORD = CaseRecord(case="a", source_sha256="s", plan_sha256="p", shape=(2, 3, 4))
+RECORD = CaseRecord(case="a", source_sha256="s", plan_sha256="p", shape=(1, 2, 3, 4))
 
 
 def write(folder):
-    write_case(folder, RECORD, np.ones((2, 3, 4), np.float32), np.zeros((2, 3, 4), np.uint8))
+    write_case(folder, RECORD, np.ones((1, 2, 3, 4), np.float32), np.zeros((2, 3, 4), np.uint8))
 
 
 def test_what_is_written_is_read(tmp_path):
     write(tmp_path / "a")
     write_previous(tmp_path / "a", np.full((2, 3, 4), 2, np.uint8))
-    case = open_case(tmp_path / "a", with_previous=True)
+    case = open_case(tmp_path / "a", plan_sha256="p", with_previous=True)
     assert case.name == "a"
-    assert case.hu.shape == (2, 3, 4)
+    assert case.image.shape == (1, 2, 3, 4)
+    assert case.shape == (2, 3, 4)
     assert case.previous is not None
     assert int(case.previous[0, 0, 0]) == 2
-    assert open_case(tmp_path / "a").previous is None
+    assert open_case(tmp_path / "a", plan_sha256="p").previous is None
+
+
+def test_compressed_arrays_hold_the_same_and_read_in_parts(tmp_path, rng):
+    image = rng.normal(size=(2, 9, 70, 65)).astype(np.float32)
+    labels = rng.integers(0, 3, (9, 70, 65)).astype(np.uint8)
+    record = RECORD.model_copy(update={"format": "blosc2", "shape": image.shape})
+    write_case(tmp_path / "a", record, image, labels)
+    case = open_case(tmp_path / "a", plan_sha256="p")
+    assert np.array_equal(case.image[:], image)
+    assert np.array_equal(case.labels[2:4, 60:, 3:9], labels[2:4, 60:, 3:9])
+    assert is_current(tmp_path / "a", record)
+    assert not is_current(tmp_path / "a", record.model_copy(update={"format": "npy"}))
+
+
+def test_a_case_of_another_plan_is_not_opened(tmp_path):
+    write(tmp_path / "a")
+    with pytest.raises(ArtifactError, match="another plan"):
+        open_case(tmp_path / "a", plan_sha256="q")
+
+
+def test_a_damaged_compressed_array_is_refused(tmp_path):
+    record = RECORD.model_copy(update={"format": "blosc2"})
+    write_case(tmp_path / "a", record, np.ones((1, 2, 3, 4), np.float32), np.zeros((2, 3, 4), np.uint8))
+    path = tmp_path / "a" / "image.b2nd"
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(ArtifactError):
+        open_case(tmp_path / "a", plan_sha256="p")
 
 
 def test_a_case_of_another_plan_or_source_is_stale(tmp_path):
@@ -45,4 +73,4 @@ def test_damaged_arrays_are_refused(tmp_path, damage):
     else:
         np.save(path, np.ones((1, 2, 3, 5), np.float32))
     with pytest.raises(ArtifactError):
-        open_case(tmp_path / "a")
+        open_case(tmp_path / "a", plan_sha256="p")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from hemoseg.planning import CaseFacts, DeviceTiming, Fingerprint, StepTiming, candidates, make_plan, methods_text
-from hemoseg.planning.planner import ENOUGH_ITERATIONS, configuration_names, folds_of
+from hemoseg.planning.headct import ENOUGH_ITERATIONS, configuration_names, folds_of
 from hemoseg.settings import DEFAULT_ITERATIONS, Settings
 
 CPU = DeviceTiming(device="cpu", threads=2, bf16=True)
@@ -63,10 +63,10 @@ def test_a_single_slab_gets_two_dimensions():
 
 
 def test_windows_stay_within_clipped_data():
-    windows = make_plan(fingerprint(hu=(-10.0, 90.0)), Settings(iterations=1), CPU).windows
+    windows = make_plan(fingerprint(hu=(-10.0, 90.0)), Settings(iterations=1), CPU).preparation.windows
     assert min(w.low_hu for w in windows) == -10
     assert max(w.high_hu for w in windows) == 90
-    assert max(w.high_hu for w in make_plan(fingerprint(), Settings(iterations=1), CPU).windows) == 100
+    assert max(w.high_hu for w in make_plan(fingerprint(), Settings(iterations=1), CPU).preparation.windows) == 100
 
 
 def test_the_budget_buys_the_largest_network_with_enough_steps():
@@ -92,7 +92,7 @@ def test_a_budget_too_small_is_said():
     plan = make_plan(fingerprint(), settings, timed(settings, (0.5, 1.0)))
     assert plan.configurations[0].features[0] == 8
     assert plan.configurations[0].iterations == 120 < ENOUGH_ITERATIONS
-    assert any("too small" in reason for reason in plan.reasons)
+    assert any("too small" in reason.why for reason in plan.reasons)
 
 
 def test_without_a_limit_it_is_nnunets_schedule():

@@ -11,7 +11,7 @@ from plans import head_volume, tiny_configuration, tiny_plan
 def test_mask_returns_unchanged_where_nothing_is_resampled():
     volume = head_volume()
     plan = tiny_plan()
-    prepared = prepare(volume, plan, plan.configurations[0])
+    prepared = prepare(volume, plan.preparation, plan.configurations[0].spacing_mm)
     labels = (volume.hu == 65).astype(np.uint8)
     there = prepare_labels(labels, prepared)
     logits = np.concatenate([np.full((1, *there.shape), 0.5, np.float32), one_hot(there, 3)])
@@ -22,10 +22,10 @@ def test_volume_is_kept_within_two_percent_through_a_coarser_grid():
     """Shares of the lesion, as a good network would give them, come back as its volume."""
     volume = head_volume((12, 160, 144), (5.0, 0.5, 0.5))
     plan = tiny_plan(tiny_configuration(spacing_mm=(5.0, 1.0, 1.0)))
-    prepared = prepare(volume, plan, plan.configurations[0])
+    prepared = prepare(volume, plan.preparation, plan.configurations[0].spacing_mm)
     labels = (volume.hu == 65).astype(np.uint8)
-    z, y, x = prepared.hu.shape
-    share = resample(labels[prepared.box].astype(np.float32), (z, y, x))
+    z, y, x = prepared.shape
+    share = resample(labels[prepared.steps[1].box].astype(np.float32), (z, y, x))
     back = restore(np.stack([np.full_like(share, 0.5), share, np.zeros_like(share)]), prepared)
     assert back.sum() == pytest.approx(labels.sum(), rel=0.02)
 
@@ -34,15 +34,15 @@ def test_values_are_clamped_before_they_are_averaged():
     """Bone averaged with brain would pass for blood if it were clamped after."""
     volume = head_volume((12, 80, 72), (5.0, 1.0, 1.0))
     plan = tiny_plan()
-    prepared = prepare(volume, plan, plan.configurations[0])
-    assert prepared.hu.min() >= -20 - 1e-4
-    assert prepared.hu.max() <= 100 + 1e-4
+    prepared = prepare(volume, plan.preparation, plan.configurations[0].spacing_mm)
+    assert prepared.image.min() >= -20 - 1e-4
+    assert prepared.image.max() <= 100 + 1e-4
 
 
 def test_the_crop_holds_the_head_and_little_else():
     volume = head_volume()
     plan = tiny_plan()
-    prepared = prepare(volume, plan, plan.configurations[0])
+    prepared = prepare(volume, plan.preparation, plan.configurations[0].spacing_mm)
     head = np.argwhere(volume.hu > -10)
-    assert [part.start for part in prepared.box] == head.min(axis=0).tolist()
-    assert [part.stop for part in prepared.box] == (head.max(axis=0) + 1).tolist()
+    assert [part.start for part in prepared.steps[1].box] == head.min(axis=0).tolist()
+    assert [part.stop for part in prepared.steps[1].box] == (head.max(axis=0) + 1).tolist()

@@ -18,7 +18,7 @@ ITERATIONS = 12
 def cases():
     volume = head_volume()
     hu = np.clip(volume.hu, -20, 100)
-    return [StoredCase(name="a", hu=hu, labels=(volume.hu == 65).astype(np.uint8), previous=None)]
+    return [StoredCase(name="a", image=hu[None], labels=(volume.hu == 65).astype(np.uint8), previous=None)]
 
 
 def go(folder, *, watch=lambda progress: None, stop=lambda: None, sha="p", iterations=ITERATIONS):

@@ -1,0 +1,201 @@
+"""The plan: what training and prediction must agree on. Written once; never edited by code."""
+
+from math import prod
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from hemoseg.labels import LabelTable
+from hemoseg.plan.preparation import Preparation
+
+SizeZYX = tuple[PositiveInt, PositiveInt, PositiveInt]
+"""Voxels along the array axes (z, y, x)."""
+ConfigurationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""Name of a network: nnU-Net's `2d`, `3d_fullres`, `3d_lowres`, `3d_cascade_fullres`, or one that its user made."""
+Precision = Literal["fp32", "bf16"]
+"""Arithmetic of convolutions; sums, losses and weights are always float32."""
+PlannerName = Literal["headct", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", "nnunet-resenc-xl", "nnunet-v1"]
+"""Rules that can make a plan."""
+PresetName = Literal["paper", "paper-swapped"]
+"""Published systems that a plan can follow."""
+Basis = Literal["given", "rule", "measured", "judgment", "assumed"]
+"""What a value rests on: the user; a published rule; a measurement; our judgment; a gap in the paper that we filled."""
+
+
+class Configuration(BaseModel):
+    """One network: the grid it sees, its shape, how long it is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ConfigurationName
+    """Kind of network; also the folder of the run that holds it."""
+    dimensions: Literal[2, 3] = 3
+    """2 if the network sees single slices; arrays have three axes all the same, z of 1."""
+    inherits_from: ConfigurationName | None = None
+    """Configuration that nnU-Net's plans.json derives this one from; everything is spelled out here."""
+    previous_stage: ConfigurationName | None = None
+    """Configuration whose prediction is an additional input, one channel per foreground class."""
+    spacing_mm: tuple[PositiveFloat | None, PositiveFloat, PositiveFloat]
+    """Voxel spacing (z, y, x) that every case is resampled to; None along z keeps the case's own (nnU-Net's 2d)."""
+    median_shape: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """Voxels (z, y, x) of the median case at that spacing; may end in .5. 1 along z in 2d configurations."""
+    patch_size: SizeZYX
+    """Voxels (z, y, x) that the network sees at once."""
+    batch_size: PositiveInt
+    """Patches per step."""
+    encoder: Literal["plain", "residual"] = "plain"
+    """nnU-Net's plain encoder, or its residual one (ResEnc)."""
+    features: tuple[PositiveInt, ...]
+    """Channels of each stage, the finest first."""
+    strides: tuple[SizeZYX, ...]
+    """Downsampling (z, y, x) entering each stage; the first is (1, 1, 1)."""
+    kernels: tuple[SizeZYX, ...]
+    """Kernel (z, y, x) of each stage's convolutions."""
+    blocks: tuple[PositiveInt, ...]
+    """Convolutions, or residual blocks, of each stage of the encoder."""
+    decoder_blocks: tuple[PositiveInt, ...]
+    """Convolutions of each stage of the decoder, the coarsest first, as nnU-Net counts them."""
+    batch_dice: bool
+    """Whether soft Dice is pooled over the patches of a batch."""
+    mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...]
+    """Array axes (0 z, 1 y, 2 x) along which training mirrors and prediction averages."""
+    precision: Precision
+    """Arithmetic of training and prediction."""
+    engine: Literal["torch"] = "torch"
+    """What runs the network."""
+    iterations: PositiveInt
+    """Optimizer steps of one fold."""
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> "Configuration":
+        stages = len(self.features)
+        if stages < 1 or not len(self.strides) == len(self.kernels) == len(self.blocks) == stages:
+            raise ValueError("features, strides, kernels and blocks need one entry for each of one or more stages")
+        if len(self.decoder_blocks) != stages - 1:
+            raise ValueError(f"decoder_blocks has {len(self.decoder_blocks)} entries for {stages - 1} stages")
+        for axis, size in enumerate(self.patch_size):
+            factor = prod(stride[axis] for stride in self.strides)
+            if size % factor:
+                raise ValueError(f"patch_size {size} along {'zyx'[axis]} is no multiple of {factor}")
+        return self
+
+
+class Recipe(BaseModel):
+    """How every network of a plan is trained; nnU-Net's values where nothing else is said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: PositiveFloat = 0.01
+    """Initial learning rate; falls as (1 - i/n)^0.9."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Nesterov momentum."""
+    weight_decay: Annotated[float, Field(ge=0)] = 3e-5
+    """Weight decay on all parameters."""
+    clip_norm: PositiveFloat = 12.0
+    """Largest norm of the gradient."""
+    forced_foreground: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of patches of a batch that must contain foreground."""
+    shift_hu: Annotated[float, Field(ge=0)] = 4.0
+    """Patches are shifted by a constant, uniform in plus or minus this: scanners differ in calibration.
+    Where channels are stored instead of HU, this and the noise have no effect."""
+    noise_hu: Annotated[float, Field(ge=0)] = 5.0
+    """Three patches in ten get Gaussian noise with a deviation uniform in [0, this]."""
+
+
+class Reason(BaseModel):
+    """Why one value of the plan is what it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """The value's name: a field of the plan, of a configuration or of the preparation."""
+    value: str
+    """The value as text."""
+    why: str
+    """The rule, in one sentence."""
+    source: str
+    """Where the rule comes from."""
+    basis: Basis
+    """What the value rests on."""
+
+
+class NnunetNames(BaseModel):
+    """What nnU-Net's plans.json holds beside the decisions, so that it can be written as it would be there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plans_name: str
+    """Name of the plans."""
+    experiment_planner: str
+    """Class of the planner."""
+    reader: str
+    """Class that reads images."""
+    median_spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    """Median spacing of the data set after the transposition (z, y, x)."""
+    median_shape: SizeZYX
+    """Median shape of the cropped cases after the transposition (z, y, x), as nnU-Net rounds it."""
+
+
+class Plan(BaseModel):
+    """What training and prediction must agree on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[2] = 2
+    """Schema version; a reader refuses any other."""
+    planner: PlannerName = "headct"
+    """Rules that made the plan."""
+    preset: PresetName | None = None
+    """Published system that it follows."""
+    dataset_name: str
+    """Name of the data set's folder."""
+    labels: tuple[str, ...]
+    """Class names by number, the first is `background`; of a data set with regions, the names in its order."""
+    preparation: Preparation
+    """How scans are prepared."""
+    recipe: Recipe = Recipe()
+    """How networks are trained."""
+    configurations: Annotated[tuple[Configuration, ...], Field(min_length=1)]
+    """All networks that were planned."""
+    trained: Annotated[tuple[ConfigurationName, ...], Field(min_length=1)]
+    """Those that a run trains, in this order; a previous stage stands before the one that needs it."""
+    memory_gb: PositiveFloat | None
+    """Memory that the networks were planned for: nnU-Net's GPU target, or the training process's for `headct`.
+    None where nobody knows: plans.json does not say."""
+    seed: Annotated[int, Field(ge=0)]
+    """Seed of weights, splits and patches."""
+    nnunet: NnunetNames | None = None
+    """nnU-Net's own names; None for plans that are not nnU-Net's."""
+    reasons: tuple[Reason, ...] = ()
+    """Why the values were chosen."""
+    doubts: tuple[str, ...] = ()
+    """What makes the plan less sure than usual; empty if nothing does."""
+
+    @model_validator(mode="after")
+    def _trains_what_it_plans(self) -> "Plan":
+        names = [configuration.name for configuration in self.configurations]
+        if len(set(names)) != len(names):
+            raise ValueError(f"configurations {names} are not named once each")
+        unknown = [name for name in self.trained if name not in names]
+        if unknown:
+            raise ValueError(f"trained {unknown}, planned {names}")
+        return self
+
+    @property
+    def table(self) -> LabelTable:
+        """The label table."""
+        return LabelTable(self.labels)
+
+    @property
+    def trained_configurations(self) -> tuple[Configuration, ...]:
+        """The configurations that a run trains, in order."""
+        return tuple(self.configuration(name) for name in self.trained)
+
+    def configuration(self, name: str) -> Configuration:
+        """The configuration of this name; the plan must hold it."""
+        return next(item for item in self.configurations if item.name == name)
+
+    def input_channels(self, configuration: Configuration) -> int:
+        """Channels that the network of a configuration sees: the plan's, and previous-stage classes."""
+        previous = len(self.labels) - 1 if configuration.previous_stage else 0
+        return len(self.preparation.channels) + previous
