@@ -1,18 +1,95 @@
-"""Connected components of masks: what counts as one lesion."""
+"""Connected components of masks: what counts as one lesion.
+
+Masks are taken as runs: stretches of voxels along x. A head has a hundred times fewer runs than voxels, so they are
+joined in little time and memory.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from jaxtyping import Int64
 
 from hemoseg.types import IntZYX, Mask
 
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
-"""26-connectivity: voxels that share a face, an edge or a corner belong together."""
+Box = tuple[slice, slice, slice]
+"""A part of a volume along (z, y, x)."""
+Pairs = tuple[Int64[np.ndarray, " p"], Int64[np.ndarray, " p"]]
+"""Indices of runs that touch: the one that comes first in scan order, and the other."""
+
+FACES = ((0, 1, 0), (1, 0, 0))
+"""6-connectivity: for each neighboring row that comes later, its offset in slices and rows, and how far runs may lie
+beside each other and still touch."""
+CORNERS = ((0, 1, 1), (1, -1, 1), (1, 0, 1), (1, 1, 1))
+"""26-connectivity: voxels that share a face, an edge or a corner touch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """The voxels of a mask as runs in scan order, and the component that each belongs to."""
+
+    z: Int64[np.ndarray, " n"]
+    """Slice of the run."""
+    y: Int64[np.ndarray, " n"]
+    """Its row."""
+    start: Int64[np.ndarray, " n"]
+    """Its first voxel along x."""
+    stop: Int64[np.ndarray, " n"]
+    """One beyond its last voxel along x."""
+    component: Int64[np.ndarray, " n"]
+    """Number of its component, from 0 in the order of the components' first voxels."""
+
+    @property
+    def length(self) -> Int64[np.ndarray, " n"]:
+        """Voxels of each run."""
+        return self.stop - self.start
+
+    @property
+    def sizes(self) -> Int64[np.ndarray, " m"]:
+        """Voxels of each component."""
+        sizes: Int64[np.ndarray, " m"] = np.bincount(self.component, weights=self.length).astype(np.int64)
+        return sizes
+
+    def of(self, component: int) -> "Runs":
+        """The runs of one component."""
+        return self._at(np.flatnonzero(self.component == component))
+
+    def split(self) -> Iterator["Runs"]:
+        """The runs of each component, in the order of their numbers."""
+        order = np.argsort(self.component, kind="stable")
+        begin = 0
+        for end in np.cumsum(np.bincount(self.component)).tolist():
+            yield self._at(order[begin:end])
+            begin = end
+
+    @property
+    def box(self) -> Box:
+        """The bounding box of runs, of which there is at least one."""
+        return (
+            slice(int(self.z.min()), int(self.z.max()) + 1),
+            slice(int(self.y.min()), int(self.y.max()) + 1),
+            slice(int(self.start.min()), int(self.stop.max())),
+        )
+
+    def paint(self, shape: IntZYX, *, corner: IntZYX = (0, 0, 0)) -> Mask:
+        """The mask of the runs, in a volume of a shape whose first voxel is `corner`."""
+        mask = np.zeros(shape, dtype=bool)
+        first = ((self.z - corner[0]) * shape[1] + self.y - corner[1]) * shape[2] + self.start - corner[2]
+        mask.reshape(-1)[_ranges(first, self.length)] = True
+        return mask
+
+    def _at(self, index: Int64[np.ndarray, " k"]) -> "Runs":
+        return Runs(
+            z=self.z[index],
+            y=self.y[index],
+            start=self.start[index],
+            stop=self.stop[index],
+            component=self.component[index],
+        )
 
 
 def split_components(mask: Mask) -> Iterator[tuple[IntZYX, Mask]]:
-    """Each connected component as (corner, mask of its bounding box), in scan order.
+    """Each connected component (26-connectivity) as (corner, mask of its bounding box), in scan order.
 
     Args:
         mask: axes (z, y, x).
@@ -20,18 +97,97 @@ def split_components(mask: Mask) -> Iterator[tuple[IntZYX, Mask]]:
     Returns:
         The index (z, y, x) of the box's first voxel in `mask`, and the component inside the box.
     """
-    numbered, _ = ndimage.label(mask, structure=TOUCHING)
-    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
-        z, y, x = (int(part.start) for part in box)
-        yield (z, y, x), numbered[box] == number
+    for runs in find_runs(mask, CORNERS).split():
+        z, y, x = runs.box
+        corner = (z.start, y.start, x.start)
+        yield corner, runs.paint((z.stop - z.start, y.stop - y.start, x.stop - x.start), corner=corner)
 
 
 def largest_component(mask: Mask) -> Mask:
     """The largest component alone (6-connectivity); the first of equals; an empty mask stays empty."""
-    numbered, count = ndimage.label(mask)
-    if count == 0:
+    runs = find_runs(mask, FACES)
+    if not len(runs.component):
         return mask
-    sizes = np.bincount(numbered.ravel())
-    sizes[0] = 0
-    largest: Mask = numbered == int(sizes.argmax())
-    return largest
+    z, y, x = mask.shape
+    return runs.of(int(runs.sizes.argmax())).paint((z, y, x))
+
+
+def find_runs(mask: Mask, touching: tuple[tuple[int, int, int], ...]) -> Runs:
+    """The runs of a mask (z, y, x) with their components.
+
+    Args:
+        mask: axes (z, y, x).
+        touching: `FACES` or `CORNERS`.
+    """
+    slices, rows, columns = mask.shape
+    width = columns + 1  # a column that is empty ends each row
+    padded = np.zeros(slices * rows * width + 1, dtype=bool)
+    padded[1:].reshape(slices, rows, width)[:, :, :columns] = mask
+    changes = np.flatnonzero(padded[1:] != padded[:-1])
+    starts, stops = changes[::2], changes[1::2]
+    row, start = np.divmod(starts, width)
+    z, y = np.divmod(row, rows)
+    found = []
+    for slices_on, rows_on, reach in touching:
+        inside = np.flatnonzero((y + rows_on >= 0) & (y + rows_on < rows))
+        found.append(_touching(starts, stops, inside, (slices_on * rows + rows_on) * width, reach))
+    component = _join(len(starts), (np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])))
+    return Runs(z=z, y=y, start=start, stop=start + stops - starts, component=component)
+
+
+def _touching(
+    starts: Int64[np.ndarray, " n"],
+    stops: Int64[np.ndarray, " n"],
+    inside: Int64[np.ndarray, " k"],
+    shift: int,
+    reach: int,
+) -> Pairs:
+    """The pairs of runs that touch across one offset.
+
+    Runs are sorted and do not overlap, so those that touch a given one follow each other: two binary searches find
+    the first and the last.
+
+    Args:
+        starts: first voxels of runs, counted along all padded rows.
+        stops: one beyond their last voxels.
+        inside: runs that have a neighboring row at this offset.
+        shift: the offset, counted in the same way.
+        reach: how far runs may lie beside each other and still touch.
+    """
+    first = np.searchsorted(stops, starts[inside] + (shift - reach), side="right")
+    last = np.searchsorted(starts, stops[inside] + (shift + reach), side="left")
+    count = np.maximum(last - first, 0)
+    return np.repeat(inside, count), _ranges(first, count)
+
+
+def _join(count: int, pairs: Pairs) -> Int64[np.ndarray, " n"]:
+    """Component of each of `count` items of which pairs belong together, numbered by the first item of each.
+
+    Every item points to one that comes no later; in each round the last item of a chain, to which all before it
+    point, is hooked to the first of those that it has a pair with.
+    Source: Shiloach & Vishkin, J Algorithms 3:57-67 (1982), doi 10.1016/0196-6774(82)90008-6.
+    """
+    root = np.arange(count)
+    while True:
+        a, b = root[pairs[0]], root[pairs[1]]
+        apart = a != b
+        if not apart.any():
+            break
+        pairs = pairs[0][apart], pairs[1][apart]
+        low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
+        np.minimum.at(root, high, low)
+        while True:
+            further = root[root]
+            if np.array_equal(further, root):
+                break
+            root = further
+    is_first = root == np.arange(count)
+    numbers: Int64[np.ndarray, " n"] = (np.cumsum(is_first) - 1)[root]
+    return numbers
+
+
+def _ranges(first: Int64[np.ndarray, " n"], count: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
+    """The numbers first, first + 1, … of each range, one range after the other."""
+    before = np.cumsum(count) - count
+    result: Int64[np.ndarray, " k"] = np.repeat(first - before, count) + np.arange(int(count.sum()))
+    return result
