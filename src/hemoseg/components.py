@@ -42,7 +42,8 @@ class Runs:
     @property
     def length(self) -> Int64[np.ndarray, " n"]:
         """Voxels of each run."""
-        return self.stop - self.start
+        length: Int64[np.ndarray, " n"] = self.stop - self.start
+        return length
 
     @property
     def sizes(self) -> Int64[np.ndarray, " m"]:

@@ -1,6 +1,25 @@
-import numpy as np
+from itertools import product
 
-from hemoseg.components import largest_component, split_components
+import numpy as np
+import pytest
+
+from hemoseg.components import CORNERS, FACES, find_runs, largest_component, split_components
+
+
+@pytest.mark.parametrize("offset", list(product((-1, 0, 1), repeat=3)))
+def test_two_voxels_touch_at_corners_or_only_at_faces(offset):
+    mask = np.zeros((3, 3, 3), dtype=bool)
+    mask[1, 1, 1] = mask[tuple(1 + step for step in offset)] = True
+    distance = sum(map(abs, offset))
+    assert len(find_runs(mask, CORNERS).sizes) == 1
+    assert len(find_runs(mask, FACES).sizes) == (1 if distance <= 1 else 2)
+
+
+def test_rows_of_neighboring_slices_do_not_touch_around_the_end():
+    mask = np.zeros((2, 4, 5), dtype=bool)
+    mask[0, 3, 2] = mask[1, 0, 2] = True  # last row of one slice, first row of the next
+    mask[0, 0, 4] = mask[0, 1, 0] = True  # last and first column of two rows
+    assert find_runs(mask, CORNERS).sizes.tolist() == [1, 1, 1, 1]
 
 
 def test_touching_corners_are_one_component_and_gaps_are_two():
