@@ -20,7 +20,8 @@ from hemoseg.datasets import index_dataset
 from hemoseg.pipeline.conclude import evaluate_stage, select_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
-from hemoseg.pipeline.measure import fingerprint_stage, plan_stage, preprocess_stage, settings_stage
+from hemoseg.pipeline.measure import fingerprint_stage, plan_stage, settings_stage
+from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.settings import Settings
 
 MOMENTA = (0.99, 0.95)

@@ -111,7 +111,7 @@ def plan(
 
 def preprocess(run_dir: RunDir) -> None:
     """Put every case on the plan's grid -> cases/. Needs plan.json."""
-    from hemoseg.pipeline.measure import preprocess_stage
+    from hemoseg.pipeline.preprocess import preprocess_stage
 
     folder = open_run(run_dir)
     with bars() as watch, folder.lock():

@@ -1,15 +1,26 @@
 """Prepared cases on disk, and the patches that training draws from them."""
 
 from hemoseg.data.sampler import Batch, Draw, Sampler, apply_draw
-from hemoseg.data.store import CaseRecord, StoredCase, is_current, open_case, write_case, write_previous
+from hemoseg.data.store import (
+    CaseRecord,
+    Sliced,
+    StoredCase,
+    check_format,
+    is_current,
+    open_case,
+    write_case,
+    write_previous,
+)
 
 __all__ = [
     "Batch",
     "CaseRecord",
     "Draw",
     "Sampler",
+    "Sliced",
     "StoredCase",
     "apply_draw",
+    "check_format",
     "is_current",
     "open_case",
     "write_case",

@@ -10,7 +10,7 @@ from hemoseg.datasets import Dataset, index_dataset, read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels, write_mask
 from hemoseg.pipeline.folder import RunFolder, ValidationSource, digest_of
-from hemoseg.pipeline.measure import grid_digest
+from hemoseg.pipeline.preprocess import grid_digest
 from hemoseg.pipeline.watch import Watch, held_signals
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import folds_of

@@ -1,18 +1,15 @@
-"""Stages before training: fingerprint, device, plan, prepared cases."""
+"""Stages before training: fingerprint, device, plan."""
 
-import hashlib
-import json
 from pathlib import Path
 
-from hemoseg.artifacts import sha256_of, write_model, write_text
-from hemoseg.data import CaseRecord, is_current, write_case
-from hemoseg.datasets import Case, Dataset, index_dataset, make_splits, read_case
+from hemoseg.artifacts import write_model, write_text
+from hemoseg.datasets import Dataset, index_dataset, make_splits, read_case
 from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder, Splits
+from hemoseg.pipeline.preprocess import check_unchanged, source_of
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import (
-    CaseFacts,
     DeviceTiming,
     Fingerprint,
     StepTiming,
@@ -21,7 +18,6 @@ from hemoseg.planning import (
     measure_case,
     methods_text,
 )
-from hemoseg.preprocess import prepare, prepare_labels
 from hemoseg.settings import FOLDS, Settings
 
 TIMED_STEPS = 3
@@ -58,7 +54,7 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
                 dataset.table,
                 name=case.name,
                 patient=case.patient,
-                source_sha256=_source(case),
+                source_sha256=source_of(case),
             )
         )
         watch.advance(number, case.name)
@@ -134,7 +130,7 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     """Decide everything: writes `device.json`, `plan.json`, `splits.json` and `methods.md`, those that are absent."""
     fingerprint = folder.fingerprint()
     dataset = index_dataset(Path(fingerprint.dataset))
-    _check_unchanged(folder, dataset, fingerprint)
+    check_unchanged(folder, dataset, fingerprint)
     if not folder.plan_file.is_file():
         device = device_stage(folder, fingerprint, settings, watch)
         write_model(folder.plan_file, make_plan(fingerprint, settings, device))
@@ -146,62 +142,6 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     return plan
 
 
-def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
-    """Put every case on the grid of each configuration; what is there and current stays.
-
-    Raises:
-        SettingsError: the data set changed since the fingerprint.
-    """
-    fingerprint = folder.fingerprint()
-    dataset = index_dataset(Path(fingerprint.dataset))
-    _check_unchanged(folder, dataset, fingerprint)
-    facts = {case.name: case for case in fingerprint.cases}
-    stores = {folder.store(item): item for item in plan.trained_configurations}
-    watch.begin("preprocess", len(dataset.cases))
-    for number, case in enumerate(dataset.cases, start=1):
-        _check_same_bytes(folder, case, facts[case.name])
-        for store, configuration in stores.items():
-            record = CaseRecord(
-                case=case.name,
-                source_sha256=facts[case.name].source_sha256,
-                plan_sha256=grid_digest(plan, configuration),
-                format=folder.settings().store,
-                shape=(1, 1, 1, 1),
-            )
-            if not is_current(store / case.name, record):
-                _prepare_one(store, plan, configuration, case, dataset, record)
-        watch.advance(number, case.name)
-
-
-def grid_digest(plan: Plan, configuration: Configuration) -> str:
-    """SHA-256 of what a prepared case depends on: the preparation and the spacing of the configuration."""
-    needed = {
-        "labels": plan.labels,
-        "preparation": plan.preparation.model_dump(mode="json"),
-        "spacing_mm": configuration.spacing_mm,
-        "seed": plan.seed if plan.preparation.pooling is not None else None,
-    }
-    return hashlib.sha256(json.dumps(needed, sort_keys=True).encode()).hexdigest()
-
-
-def _prepare_one(
-    store: Path,
-    plan: Plan,
-    configuration: Configuration,
-    case: Case,
-    dataset: Dataset,
-    record: CaseRecord,
-) -> None:
-    volume, labels = read_case(case, dataset.table)
-    prepared = prepare(volume, plan.preparation, configuration.spacing_mm)
-    write_case(
-        store / case.name,
-        record.model_copy(update={"shape": prepared.image.shape}),
-        prepared.image,
-        prepare_labels(labels, prepared),
-    )
-
-
 def _time(draft: Plan, item: Configuration, device: str) -> StepTiming:
     from hemoseg.training import measure_step_seconds
 
@@ -211,28 +151,3 @@ def _time(draft: Plan, item: Configuration, device: str) -> StepTiming:
         precision=item.precision,
         seconds=measure_step_seconds(draft, item, device=device, steps=TIMED_STEPS),
     )
-
-
-def _source(case: Case) -> str:
-    """SHA-256 over the hashes of image and label file."""
-    return hashlib.sha256((sha256_of(case.image) + sha256_of(case.label)).encode()).hexdigest()
-
-
-def _check_same_bytes(folder: RunFolder, case: Case, facts: CaseFacts) -> None:
-    if _source(case) != facts.source_sha256:
-        raise SettingsError(
-            f"image or label of {case.name} changed since it was measured",
-            where=folder.fingerprint_file,
-            expected="the files that the fingerprint was made from",
-            remedy="use a new --run folder for a changed data set",
-        )
-
-
-def _check_unchanged(folder: RunFolder, dataset: Dataset, fingerprint: Fingerprint) -> None:
-    if dataset.digest != fingerprint.digest:
-        raise SettingsError(
-            f"the data set {dataset.root} changed since it was measured",
-            where=folder.fingerprint_file,
-            expected=f"the files with digest {fingerprint.digest[:12]}, found {dataset.digest[:12]}",
-            remedy="use a new --run folder for a changed data set",
-        )

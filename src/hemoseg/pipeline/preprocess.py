@@ -1,0 +1,154 @@
+"""The stage that puts every case on the grid of each configuration, several cases at a time."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemoseg.artifacts import sha256_of
+from hemoseg.data import CaseRecord, check_format, is_current, write_case
+from hemoseg.datasets import Case, Dataset, index_dataset, read_case
+from hemoseg.errors import SettingsError
+from hemoseg.labels import LabelTable
+from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.watch import Watch
+from hemoseg.plan import Configuration, Plan, Preparation
+from hemoseg.planning import Fingerprint
+from hemoseg.preprocess import prepare, prepare_labels
+from hemoseg.scale import Job, default_workers, make_executor
+
+ALGORITHM = 2
+"""Version of what `preprocess` computes: a change of its numbers makes stored cases stale."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where one grid of a case is stored, and which grid it is."""
+
+    store: Path
+    """Folder of all cases on this grid."""
+    spacing_mm: tuple[float | None, float, float]
+    """Spacing (z, y, x) of the grid."""
+    record: CaseRecord
+    """What the stored case has to say of itself, its shape aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One case to prepare."""
+
+    case: Case
+    """Its files."""
+    table: LabelTable
+    """The data set's classes."""
+    preparation: Preparation
+    """The plan's steps."""
+    targets: tuple[Target, ...]
+    """The grids."""
+    run: Path
+    """The run's fingerprint file, for errors."""
+
+
+def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
+    """Put every case on the grid of each configuration; what is there and current stays.
+
+    Raises:
+        SettingsError: the data set changed since the fingerprint.
+        ResourceError: a worker failed twice on a case, or ran out of time or disk; names the case.
+    """
+    fingerprint = folder.fingerprint()
+    dataset = index_dataset(Path(fingerprint.dataset))
+    check_unchanged(folder, dataset, fingerprint)
+    check_format(folder.settings().store)
+    sources = {case.name: case.source_sha256 for case in fingerprint.cases}
+    grids = {folder.store(item): item for item in plan.trained_configurations}
+    watch.begin("preprocess", len(dataset.cases))
+    done = 0
+
+    def tell(name: str, _result: None) -> None:
+        nonlocal done
+        done += 1
+        watch.advance(done, name)
+
+    jobs = []
+    for case in dataset.cases:
+        targets = tuple(
+            Target(
+                store=store,
+                spacing_mm=item.spacing_mm,
+                record=CaseRecord(
+                    case=case.name,
+                    source_sha256=sources[case.name],
+                    plan_sha256=grid_digest(plan, item),
+                    format=folder.settings().store,
+                    shape=(1, 1, 1, 1),
+                ),
+            )
+            for store, item in grids.items()
+        )
+        work = Work(
+            case=case,
+            table=dataset.table,
+            preparation=plan.preparation,
+            targets=targets,
+            run=folder.fingerprint_file,
+        )
+        jobs.append(Job(name=case.name, argument=work))
+    make_executor(default_workers(), log=folder.path / "workers.log").run(prepare_one, jobs, done=tell)
+
+
+def prepare_one(work: Work) -> None:
+    """Prepare one case on every grid where it is not current yet. Done twice, it ends the same.
+
+    Raises:
+        SettingsError: its files changed since they were measured.
+    """
+    source = work.targets[0].record.source_sha256
+    if source_of(work.case) != source:
+        raise SettingsError(
+            f"image or label of {work.case.name} changed since it was measured",
+            where=work.run,
+            expected="the files that the fingerprint was made from",
+            remedy="use a new --run folder for a changed data set",
+        )
+    missing = [target for target in work.targets if not is_current(target.store / work.case.name, target.record)]
+    if not missing:
+        return
+    volume, labels = read_case(work.case, work.table)
+    for target in missing:
+        prepared = prepare(volume, work.preparation, target.spacing_mm)
+        record = target.record.model_copy(update={"shape": prepared.image.shape})
+        write_case(target.store / work.case.name, record, prepared.image, prepare_labels(labels, prepared))
+
+
+def grid_digest(plan: Plan, configuration: Configuration) -> str:
+    """SHA-256 of what a prepared case depends on: the preparation, the spacing, and the seed where chance is in it."""
+    pooling = plan.preparation.pooling
+    needed = {
+        "algorithm": ALGORITHM,
+        "labels": plan.labels,
+        "preparation": plan.preparation.model_dump(mode="json"),
+        "spacing_mm": configuration.spacing_mm,
+        "seed": plan.seed if pooling is not None and pooling.kind == "random-area" else None,
+    }
+    return hashlib.sha256(json.dumps(needed, sort_keys=True).encode()).hexdigest()
+
+
+def source_of(case: Case) -> str:
+    """SHA-256 over the hashes of a case's image and label file."""
+    return hashlib.sha256((sha256_of(case.image) + sha256_of(case.label)).encode()).hexdigest()
+
+
+def check_unchanged(folder: RunFolder, dataset: Dataset, fingerprint: Fingerprint) -> None:
+    """Make sure that the data set is the one that was measured.
+
+    Raises:
+        SettingsError: it is not.
+    """
+    if dataset.digest != fingerprint.digest:
+        raise SettingsError(
+            f"the data set {dataset.root} changed since it was measured",
+            where=folder.fingerprint_file,
+            expected=f"the files with digest {fingerprint.digest[:12]}, found {dataset.digest[:12]}",
+            remedy="use a new --run folder for a changed data set",
+        )
