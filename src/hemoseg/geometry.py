@@ -154,6 +154,8 @@ class Volume:
     """One entry per slice along z."""
     name: str
     """Name of the scan: its file name without `.nii` or `.nii.gz`."""
+    stored_spacing_mm: FloatZYX | None = None
+    """Spacing (z, y, x) to the bit as SimpleITK, and so nnU-Net, reads it from the file; None for other sources."""
     nifti_header: bytes | None = None
     """The NIfTI header as stored, so that a mask returns with the same frame; None for other sources."""
     sha256: str | None = None

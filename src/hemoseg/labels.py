@@ -70,6 +70,8 @@ class LabelTable:
         Raises:
             LabelError: values that are not whole numbers of this table.
         """
+        if labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < len(self.names):
+            return labels.astype(np.uint8, copy=False)
         values = np.unique(labels)
         strange = [float(v) for v in values if not (0 <= v < len(self.names) and v == int(v))]
         if strange:

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemoseg.io import read_labels, read_scan, write_mask
-from nifti_files import head_hu, random_rotation
+from hemoseg.io import read_labels, read_raw, read_scan, write_mask
+from nifti_files import AFFINE_RAS, head_hu, random_rotation, save, set_field
 
 TOLERANCE_MM = 1e-3
 
@@ -82,3 +82,33 @@ def test_real_scans(data, name):
     np.testing.assert_allclose(affine[:3, 3], image.GetOrigin(), atol=TOLERANCE_MM)
     direction = np.array(image.GetDirection()).reshape(3, 3)[:, ::-1]
     np.testing.assert_allclose(np.array(volume.grid.direction).T, direction, atol=1e-6)
+
+
+@given(
+    spacing=st.tuples(*[st.floats(0.25, 8.0, width=32)] * 3),
+    unit=st.sampled_from([0, 1, 2, 3]),
+    scale=st.sampled_from([1.0, 1.01]),
+    sign=st.sampled_from([1.0, -1.0]),
+)
+@settings(deadline=None, max_examples=40)
+def test_stored_spacing_has_the_bits_that_itk_reads(tmp_path_factory, spacing, unit, scale, sign):
+    path = tmp_path_factory.getbasetemp() / "spacing.nii"
+    affine = np.diag([-spacing[0] * scale, -spacing[1] * scale, spacing[2] * scale, 1.0])
+    save(path, head_hu(), affine)
+    set_field(path, "xyzt_units", unit)
+    factor = {1: 1e-3, 3: 1e3}.get(unit, 1.0)
+    sizes = (np.float32(sign * spacing[0] * factor), np.float32(spacing[1] * factor), np.float32(spacing[2] * factor))
+    set_field(path, "pixdim", [1.0, *sizes, 0, 0, 0, 0])
+    set_field(path, "srow_x", [affine[0, 0] * factor, 0, 0, 0])
+    set_field(path, "srow_y", [0, affine[1, 1] * factor, 0, 0])
+    set_field(path, "srow_z", [0, 0, affine[2, 2] * factor, 0])
+    expected = sitk.ReadImage(path).GetSpacing()[::-1]
+    assert read_scan(path).stored_spacing_mm == read_raw(path).stored_spacing_mm == expected
+
+
+@pytest.mark.parametrize("size", [0.0, float("nan"), float("inf")])
+def test_voxel_sizes_that_are_none_are_1_as_in_itk(tmp_path, size):
+    path = save(tmp_path / "scan.nii", head_hu(), AFFINE_RAS)
+    set_field(path, "pixdim", [1.0, size, 0.5, 5.0, 0, 0, 0, 0])
+    assert sitk.ReadImage(path).GetSpacing() == (1.0, 0.5, 5.0)
+    assert read_scan(path).stored_spacing_mm == (5.0, 0.5, 1.0)

@@ -1,5 +1,6 @@
 """Where the voxels of a NIfTI file lie: sform, qform and units, turned into a grid in LPS."""
 
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from nibabel.quaternions import fillpositive, quat2mat
 
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid
-from hemoseg.types import IntZYX
+from hemoseg.types import FloatZYX, IntZYX
 
 Affine = Float64[np.ndarray, "4 4"]
 
@@ -47,6 +48,20 @@ def read_grid(fields: Any, shape: IntZYX, *, where: Path) -> tuple[Grid, tuple[s
         _check(lps, where=where)
     grid = Grid.from_affine(shape, lps)
     return grid, (*warnings, *doubts, *_shear(grid))
+
+
+def stored_spacing_mm(fields: Any) -> FloatZYX:
+    """Spacing (z, y, x) to the bit as SimpleITK reads it: the voxel sizes of the header, whatever the sform says.
+
+    A size of 0 or none that is finite counts as 1, as in nifti1_io.c.
+
+    Args:
+        fields: nibabel header.
+    """
+    _, factor = _UNITS_MM.get(int(fields["xyzt_units"]) & 7, ("", 1.0))
+    sizes = [abs(float(fields["pixdim"][axis])) for axis in (3, 2, 1)]
+    z, y, x = ((size if 0 < size < inf else 1.0) * factor for size in sizes)
+    return z, y, x
 
 
 def lps_to_nifti(grid: Grid) -> Affine:

@@ -4,17 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Real
 
 from hemoseg.errors import InputError
 from hemoseg.types import HU
 
-AIR_HU = -1024.0
+Numbers = Real[np.ndarray, "z y x"]
+"""HU of any type, axes (z, y, x): whole numbers need no conversion to be looked at."""
+
+AIR_HU = -1024
 """Lowest value a CT number can take in 12 bits; anything below is padding outside the scanned circle."""
 ABSURD_HU = (-5000.0, 70000.0)
 """No padding value in use lies below (-3024 is the lowest seen) and no metal above."""
 SMALLEST_RANGE_HU = 60.0
 """CSF (5) and clotted blood (65) alone differ by this much; z-scored data do not reach it."""
-SOFT_TISSUE_HU = (5.0, 80.0)
+SOFT_TISSUE_HU = (5, 80)
 """CSF, brain and blood."""
 SMALLEST_SOFT_SHARE = 0.01
 """Share of voxels in `SOFT_TISSUE_HU` below which no head is to be seen: a head fills 5 % or more."""
@@ -39,6 +43,18 @@ def tidy_hu(hu: HU, *, assume_hu: bool, where: Path) -> tuple[HU, tuple[str, ...
     Raises:
         InputError: values that are not finite, or that are no HU.
     """
+    doubts = check_hu(hu, assume_hu=assume_hu, where=where)
+    if float(hu.min()) < AIR_HU:
+        np.maximum(hu, np.float32(AIR_HU), out=hu)
+    return hu, doubts
+
+
+def check_hu(hu: Numbers, *, assume_hu: bool, where: Path) -> tuple[str, ...]:
+    """What is doubtful about numbers that should be HU, padding included; nothing is changed.
+
+    Raises:
+        InputError: values that are not finite, or that are no HU.
+    """
     low, high = float(hu.min()), float(hu.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise _not_finite(hu, where=where)
@@ -58,11 +74,10 @@ def tidy_hu(hu: HU, *, assume_hu: bool, where: Path) -> tuple[HU, tuple[str, ...
     if low < AIR_HU:
         count = int(np.count_nonzero(hu < AIR_HU))
         warnings.append(f"{count:,} voxels below {AIR_HU:g} HU (lowest {low:g}) are padding: set to {AIR_HU:g}")
-        np.maximum(hu, np.float32(AIR_HU), out=hu)
-    return hu, tuple(warnings)
+    return tuple(warnings)
 
 
-def _doubt(hu: HU, low: float, high: float) -> _Doubt | None:
+def _doubt(hu: Numbers, low: float, high: float) -> _Doubt | None:
     """The first reason to think that the values are no HU."""
     found = f"values from {low:g} to {high:g}"
     export = "export HU from the DICOM series, for example with dcm2niix"
@@ -82,11 +97,11 @@ def _doubt(hu: HU, low: float, high: float) -> _Doubt | None:
     return None
 
 
-def _share_within(hu: HU, limits: tuple[float, float]) -> float:
+def _share_within(hu: Numbers, limits: tuple[int, int]) -> float:
     return int(np.count_nonzero((hu >= limits[0]) & (hu <= limits[1]))) / hu.size
 
 
-def _not_finite(hu: HU, *, where: Path) -> InputError:
+def _not_finite(hu: Numbers, *, where: Path) -> InputError:
     bad = ~np.isfinite(hu)
     z, y, x = (int(index) for index in np.unravel_index(int(bad.argmax()), hu.shape))
     return InputError(

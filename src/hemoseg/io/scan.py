@@ -1,16 +1,35 @@
-"""The one entry for scans."""
+"""The entry for scans, and a shorter one for what only measures them."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Real
 
 from hemoseg.artifacts import sha256_of
 from hemoseg.errors import InputError
-from hemoseg.geometry import Volume, uniform_slices
-from hemoseg.io.hu import tidy_hu
+from hemoseg.geometry import Grid, Slice, Volume, uniform_slices
+from hemoseg.io.frame import stored_spacing_mm
+from hemoseg.io.hu import check_hu, tidy_hu
 from hemoseg.io.nifti import MAX_VOXELS, Stored, read_stored, stem
-from hemoseg.types import HU, IntZYX
+from hemoseg.types import HU, FloatZYX, IntZYX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawScan:
+    """A scan before padding is set to air: what measuring needs, without a copy in float32 where that can be."""
+
+    hu: Real[np.ndarray, "z y x"]
+    """HU as stored, axes (z, y, x): whole numbers if the file holds 8 or 16 bits without scale, else float32."""
+    grid: Grid
+    """Where the voxels lie."""
+    slices: tuple[Slice, ...]
+    """One entry per slice along z."""
+    stored_spacing_mm: FloatZYX
+    """Spacing (z, y, x) to the bit as SimpleITK reads it."""
+    warnings: tuple[str, ...]
+    """What a reader of the result should know about the source; the same that `read_scan` gives."""
 
 
 def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MAX_VOXELS) -> Volume:
@@ -37,9 +56,31 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
         grid=stored.grid,
         slices=uniform_slices(stored.grid),
         name=stem(file),
+        stored_spacing_mm=stored_spacing_mm(stored.header.fields),
         nifti_header=stored.header.raw,
         sha256=sha256_of(file),
         warnings=(*stored.warnings, *doubts),
+    )
+
+
+def read_raw(path: Path) -> RawScan:
+    """Read a head CT from a NIfTI file without touching its numbers; what `read_scan` refuses is refused.
+
+    Raises:
+        InputError: the file cannot be read, holds no single volume, or its values are no HU.
+        GeometryError: the position matrix cannot be trusted.
+    """
+    stored = read_stored(path)
+    _check_is_volume(stored.grid.shape, where=path)
+    array, header = stored.array, stored.header
+    plain = array.dtype.kind in "iu" and array.dtype.itemsize <= 2 and (header.slope, header.intercept) == (1.0, 0.0)
+    hu = array.astype(array.dtype.newbyteorder("="), copy=False) if plain else _scaled(stored)
+    return RawScan(
+        hu=hu,
+        grid=stored.grid,
+        slices=uniform_slices(stored.grid),
+        stored_spacing_mm=stored_spacing_mm(header.fields),
+        warnings=(*stored.warnings, *check_hu(hu, assume_hu=False, where=path)),
     )
 
 
