@@ -88,10 +88,13 @@ def run_demo(
             results.append(result)
             parts.append(part)
             progress.advance(task)
-    rows = [row for part in parts for row in part["rows"]]
-    console.print(_table(rows))
+    console.print(_table([row for part in parts for row in part["rows"]]))
     console.print(NEVER_TRAINED)
-    identity = asdict(loaded.identity)
+    return _write(out, asdict(loaded.identity), results, parts)
+
+
+def _write(out: Path, identity: dict[str, Any], results: list[dict[str, Any]], parts: list[dict[str, Any]]) -> Path:
+    """Write results.json and the page; the page's path."""
     write_json(
         out / "results.json",
         {
@@ -110,7 +113,7 @@ def run_demo(
             research_use_only=RESEARCH_USE_ONLY,
             never_trained=NEVER_TRAINED,
             model=identity,
-            rows=rows,
+            rows=[row for part in parts for row in part["rows"]],
             phantoms=parts,
             window=BRAIN_WINDOW,
             versions=versions(),

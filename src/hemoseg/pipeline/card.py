@@ -69,7 +69,7 @@ def model_card(
         today: date of the card.
     """
     configuration = run.plan.configuration(run.selection.configuration)
-    fingerprint, settings = run.fingerprint, run.settings
+    fingerprint = run.fingerprint
     patients = len({case.patient for case in fingerprint.cases})
     spacing = " x ".join(f"{value:g}" for value in fingerprint.spacing_mm)
     folds = ", ".join(map(str, run.selection.folds[configuration.name]))
@@ -98,11 +98,7 @@ def model_card(
             "",
             "## Figures",
             "",
-            *table_lines(run.result),
-            "",
-            f"Mean over held-out scans, 95 % bootstrap interval, standard deviation over scans; {today.isoformat()}; "
-            f"`hemoseg run DATASET --run DIR {settings.options()}`. Measured with float32 weights; float16 ones are "
-            "shipped.",
+            *_figures(run, today),
             "",
             "## What it has never seen",
             "",
@@ -110,6 +106,17 @@ def model_card(
             "",
         ]
     )
+
+
+def _figures(run: RunFiles, today: date) -> list[str]:
+    """The table, and what was measured how and when."""
+    return [
+        *table_lines(run.result),
+        "",
+        f"Mean over held-out scans, 95 % bootstrap interval, standard deviation over scans; {today.isoformat()}; "
+        f"`hemoseg run DATASET --run DIR {run.settings.options()}`. Measured with float32 weights; float16 ones are "
+        "shipped.",
+    ]
 
 
 def table_lines(result: dict[str, Any]) -> list[str]:

@@ -88,8 +88,7 @@ def train(
         return
     folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    network = build_network(plan, configuration).to(device)
-    recipe = plan.recipe
+    network, recipe = build_network(plan, configuration).to(device), plan.recipe
     optimizer = _make_optimizer(network, recipe)
     first = _resume(folder, network, optimizer, plan_sha256)
     log = _Log(folder / "train.jsonl", plan.labels[1:])
@@ -103,8 +102,7 @@ def train(
         rate = learning_rate(recipe.learning_rate, iteration, configuration.iterations)
         with memory_errors(where=folder), deterministic(device):
             loss, dice = _step(network, optimizer, sampler, iteration, rate, configuration, recipe.clip_norm, device)
-        if not math.isfinite(loss):
-            raise _diverged(folder, iteration, loss)
+        _check_finite(loss, iteration, folder)
         done = iteration + 1
         elapsed = time.monotonic() - began
         log.add(done, loss, rate, dice, elapsed)
@@ -113,13 +111,15 @@ def train(
         if signal_number is not None or time.monotonic() - saved > SAVE_EVERY_S:
             save(done)
             saved = time.monotonic()
-        if signal_number is not None:
-            raise InterruptedRunError(signal_number, where=folder, kept="the state of the training is saved")
+        _end_if_asked(signal_number, folder, kept="the state of the training is saved")
     save(configuration.iterations)
     write_weights(last, network, plan_sha256=plan_sha256)
-    signal_number = stop()
+    _end_if_asked(stop(), folder, kept="this training is complete and saved")
+
+
+def _end_if_asked(signal_number: int | None, folder: Path, *, kept: str) -> None:
     if signal_number is not None:
-        raise InterruptedRunError(signal_number, where=folder, kept="this training is complete and saved")
+        raise InterruptedRunError(signal_number, where=folder, kept=kept)
 
 
 def _make_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.SGD:
@@ -205,8 +205,10 @@ class _Log:
         return self.path.stat().st_size
 
 
-def _diverged(folder: Path, iteration: int, loss: float) -> ResourceError:
-    return ResourceError(
+def _check_finite(loss: float, iteration: int, folder: Path) -> None:
+    if math.isfinite(loss):
+        return
+    raise ResourceError(
         f"the loss is {loss} at iteration {iteration}",
         where=folder,
         expected="a finite loss; the last good state is kept",
