@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from os import getpid
+from types import ModuleType
 from typing import Any
 
 from hemoseg.errors import ResourceError
@@ -95,7 +97,8 @@ def start(crew: list[Member], task: Task) -> Member:
             with theirs, _closed_on_error(ours):
                 context = multiprocessing.get_context("spawn")
                 process = context.Process(target=work, args=(theirs, getpid()), daemon=True)
-                process.start()
+                with _without_main():
+                    process.start()
             ours.settimeout(SEND_LIMIT_S)
             member = Member(process=process, channel=ours, task=task)
             crew.append(member)
@@ -107,6 +110,22 @@ def start(crew: list[Member], task: Task) -> Member:
             remedy="use fewer workers",
         ) from error
     return member
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start a process that does not run the caller's script again.
+
+    Spawned processes load the main module under another name, in case a job's function lives there. Ours live in
+    packages, and a script or notebook that calls `hemoseg.run` without guarding its last lines would start another
+    run in each worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def ready(crew: list[Member]) -> list[Member]:

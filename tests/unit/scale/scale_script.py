@@ -3,10 +3,11 @@
 Its handlers raise, as those of the command line do.
 """
 
-import os
 import signal
 import sys
 from pathlib import Path
+
+from scale_jobs import announce
 
 from hemoseg.errors import InterruptedRunError
 from hemoseg.scale import Job, ProcessPool
@@ -14,12 +15,6 @@ from hemoseg.scale import Job, ProcessPool
 
 def _end(number: int, _frame: object) -> None:
     raise InterruptedRunError(number, where="script", kept="nothing")
-
-
-def announce(folder: Path) -> None:
-    """Tell this process's id by a file's name, then compute in C, which never gives up the interpreter lock."""
-    (folder / str(os.getpid())).touch()
-    sum(range(10**12))
 
 
 if __name__ == "__main__":

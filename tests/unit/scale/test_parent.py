@@ -56,3 +56,19 @@ def test_a_signal_to_the_parent_ends_all(run, number):
     assert parent.wait(10) == 128 + number
     assert not any(is_running(pid) for pid in workers)
     assert parent.stderr.read() == ""
+
+
+def test_a_script_without_a_guard_runs_once(tmp_path):
+    """Its last lines are not run again in each worker."""
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(SCRIPT.parent)!r})\n"
+        "from hemoseg.scale import Job, ProcessPool\n"
+        "import scale_jobs\n"
+        "print('begun')\n"
+        "jobs = [Job(name=str(n), argument=n) for n in range(3)]\n"
+        "ProcessPool(workers=2).run(scale_jobs.double, jobs, done=lambda name, result: print(name, result))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60)
+    assert sorted(done.stdout.split("\n")) == ["", "0 0", "1 2", "2 4", "begun"], done.stderr
