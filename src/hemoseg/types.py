@@ -1,7 +1,7 @@
 """Names for the tuples and arrays used throughout; see each one's axis order and unit."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Integer, UInt8
 
 IntZYX = tuple[int, int, int]
 """Counts along the array axes (z, y, x)."""
@@ -22,3 +22,7 @@ NewStack = Float32[np.ndarray, "*c nz ny nx"]
 """A volume, or channels of one, on another grid than the one it was made from."""
 Mask = Bool[np.ndarray, "z y x"]
 """One class, axes (z, y, x)."""
+Labels = Integer[np.ndarray, "z y x"]
+"""A label map on its way to a network: class numbers, and -1 where nnU-Net's non-zero mask ends."""
+NewLabels = Integer[np.ndarray, "nz ny nx"]
+"""The same on another grid than the one it was made from."""

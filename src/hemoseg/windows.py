@@ -7,7 +7,7 @@ import numpy as np
 
 from hemoseg.errors import SettingsError
 from hemoseg.plan import Channel, Window
-from hemoseg.types import HU, Channels, LabelMap
+from hemoseg.types import HU, Channels, Labels
 
 WINDOWS = {
     "paper": (59.0, 96.0),
@@ -99,7 +99,7 @@ def hu_range(windows: Sequence[Window]) -> tuple[float, float]:
     return min(window.low_hu for window in windows), max(window.high_hu for window in windows)
 
 
-def one_hot(labels: LabelMap, classes: int) -> Channels:
+def one_hot(labels: Labels, classes: int) -> Channels:
     """One channel of 0 and 1 per foreground class 1 … `classes` - 1, axes (c, z, y, x)."""
     numbers = np.arange(1, classes, dtype=np.uint8)[:, None, None, None]
     channels: Channels = (labels[None] == numbers).astype(np.float32)

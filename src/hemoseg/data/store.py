@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from hemoseg.artifacts import read_model, whole_file, whole_folder, write_model
 from hemoseg.errors import ArtifactError, ResourceError
 from hemoseg.settings import StoreFormat
-from hemoseg.types import Channels, IntZYX, LabelMap
+from hemoseg.types import Channels, IntZYX, Labels
 
 REMEDY = "run `hemoseg preprocess --run DIR` again"
 CHUNK_VOXELS = (8, 64, 64)
@@ -75,7 +75,7 @@ class StoredCase:
         return z, y, x
 
 
-def write_case(folder: Path, record: CaseRecord, image: Channels, labels: LabelMap) -> None:
+def write_case(folder: Path, record: CaseRecord, image: Channels, labels: Labels) -> None:
     """Write one prepared case; the folder appears whole or not at all."""
     save, ending = _writer(record.format), ENDINGS[record.format]
     with whole_folder(folder) as temporary:
@@ -84,7 +84,7 @@ def write_case(folder: Path, record: CaseRecord, image: Channels, labels: LabelM
         write_model(temporary / "case.json", record)
 
 
-def write_previous(folder: Path, labels: LabelMap) -> None:
+def write_previous(folder: Path, labels: Labels) -> None:
     """Add a previous stage's prediction, on the prepared grid, to a prepared case."""
     with whole_file(folder / "previous.npy") as temporary:
         np.save(temporary, labels)

@@ -5,16 +5,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemoseg.artifacts import sha256_of
 from hemoseg.data import CaseRecord, check_format, is_current, write_case
-from hemoseg.datasets import Case, Dataset, index_dataset, read_case
+from hemoseg.datasets import Case, Dataset, index_dataset, read_case, source_of
 from hemoseg.errors import SettingsError
 from hemoseg.labels import LabelTable
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan, Preparation
 from hemoseg.planning import Fingerprint
-from hemoseg.preprocess import prepare, prepare_labels
+from hemoseg.preprocess import prepare_case
 from hemoseg.scale import Job, default_workers, make_executor
 
 ALGORITHM = 2
@@ -43,6 +42,8 @@ class Work:
     """The data set's classes."""
     preparation: Preparation
     """The plan's steps."""
+    seed: int
+    """Seed of pooling by chance."""
     targets: tuple[Target, ...]
     """The grids."""
     run: Path
@@ -90,6 +91,7 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
             case=case,
             table=dataset.table,
             preparation=plan.preparation,
+            seed=plan.seed,
             targets=targets,
             run=folder.fingerprint_file,
         )
@@ -116,9 +118,10 @@ def prepare_one(work: Work) -> None:
         return
     volume, labels = read_case(work.case, work.table)
     for target in missing:
-        prepared = prepare(volume, work.preparation, target.spacing_mm)
-        record = target.record.model_copy(update={"shape": prepared.image.shape})
-        write_case(target.store / work.case.name, record, prepared.image, prepare_labels(labels, prepared))
+        prepared, there = prepare_case(volume, labels, work.preparation, target.spacing_mm, seed=work.seed)
+        properties = prepared.properties.model_dump(mode="json")
+        record = target.record.model_copy(update={"shape": prepared.image.shape, "properties": properties})
+        write_case(target.store / work.case.name, record, prepared.image, there)
 
 
 def grid_digest(plan: Plan, configuration: Configuration) -> str:
@@ -132,11 +135,6 @@ def grid_digest(plan: Plan, configuration: Configuration) -> str:
         "seed": plan.seed if pooling is not None and pooling.kind == "random-area" else None,
     }
     return hashlib.sha256(json.dumps(needed, sort_keys=True).encode()).hexdigest()
-
-
-def source_of(case: Case) -> str:
-    """SHA-256 over the hashes of a case's image and label file."""
-    return hashlib.sha256((sha256_of(case.image) + sha256_of(case.label)).encode()).hexdigest()
 
 
 def check_unchanged(folder: RunFolder, dataset: Dataset, fingerprint: Fingerprint) -> None:

@@ -5,17 +5,24 @@ from hemoseg.preprocess.prepare import (
     network_channels,
     outside_values,
     prepare,
+    prepare_case,
     prepare_labels,
     restore,
     restore_labels,
 )
 from hemoseg.preprocess.resample import resample, resample_labels
+from hemoseg.preprocess.stepped import Stepped, pre_steps
+from hemoseg.preprocess.steps import CaseProperties
 
 __all__ = [
+    "CaseProperties",
     "Prepared",
+    "Stepped",
     "network_channels",
     "outside_values",
+    "pre_steps",
     "prepare",
+    "prepare_case",
     "prepare_labels",
     "resample",
     "resample_labels",

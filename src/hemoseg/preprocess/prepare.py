@@ -1,19 +1,22 @@
 """The order of a preparation's steps, and the way back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32
 
-from hemoseg.anatomy import box_shape, head_box
-from hemoseg.geometry import Orientation, Volume
-from hemoseg.plan import Preparation
-from hemoseg.preprocess.steps import Average, Crop, Step, Turn
-from hemoseg.types import FloatZYX, IntZYX, LabelMap, NewLabelMap, NewStack
-from hemoseg.windows import apply_windows, hu_range
+from hemoseg.geometry import Volume
+from hemoseg.plan import AverageResampling, Preparation
+from hemoseg.preprocess.normalize import normalize
+from hemoseg.preprocess.resample import resample, resample_along, same_extent
+from hemoseg.preprocess.spline import separate_axis, spline_image
+from hemoseg.preprocess.stepped import Stepped, pre_steps, scan_spacing
+from hemoseg.preprocess.steps import Average, CaseProperties, SplineStep, Step, replay_labels, undo_steps
+from hemoseg.types import FloatZYX, IntZYX, Labels, NewLabelMap, NewLabels, NewStack
+from hemoseg.windows import apply_windows
 
-AS_STORED = Orientation(axes=(0, 1, 2), flips=(False, False, False))
+Stack = Float32[np.ndarray, "c z y x"]
+"""Channels of one volume, axes (c, z, y, x)."""
 TargetSpacing = tuple[float | None, float, float]
 """Spacing (z, y, x) in mm that a configuration wants; None along z keeps the scan's own."""
 
@@ -24,39 +27,46 @@ class Prepared:
 
     image: NewStack
     """Axes (c, z, y, x): HU clamped to the windows' range, one channel, where windows come last; else channels."""
-    steps: tuple[Step, ...]
-    """The moves of voxels, in the order in which they were applied."""
+    properties: CaseProperties
+    """How the scan came there."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The moves of voxels, in the order in which they were applied."""
+        return self.properties.steps
 
     @property
     def shape(self) -> IntZYX:
         """Voxels along (z, y, x)."""
-        _, z, y, x = self.image.shape
-        return z, y, x
+        return self.properties.shape
 
 
 def prepare(volume: Volume, preparation: Preparation, spacing_mm: TargetSpacing) -> Prepared:
-    """The scan as networks of a configuration see it.
+    """The scan as networks of a configuration see it. No label has a part in it."""
+    prepared, _ = _finish(volume, pre_steps(volume, None, preparation, seed=None), preparation, spacing_mm)
+    return prepared
 
-    Crops come before resampling (fewer voxels to work on), and clamping before averaging: bone of 1500 HU
-    averaged with brain would pass for a bleed.
+
+def prepare_case(
+    volume: Volume, labels: Labels, preparation: Preparation, spacing_mm: TargetSpacing, *, seed: int
+) -> tuple[Prepared, NewLabels]:
+    """A scan and its labels as training sees them.
+
+    Args:
+        volume: the scan.
+        labels: class numbers on the scan's grid.
+        preparation: the plan's preparation.
+        spacing_mm: the configuration's spacing.
+        seed: of pooling by chance; the same seed and scan give the same result.
+
+    Returns:
+        The scan, and its labels on the same grid: of the type given, or signed, with -1 for background outside the
+        non-zero mask, where the preparation crops to that.
     """
-    canonical = preparation.orientation == "canonical"
-    orientation = volume.grid.canonical_orientation() if canonical else AS_STORED
-    low, high = hu_range(preparation.windows)
-    clamped = np.clip(orientation.apply(volume.hu), np.float32(low), np.float32(high))
-    box = head_box(clamped)
-    grid = volume.grid.reoriented(orientation)
-    shape = target_shape(box_shape(box), grid.rounded_spacing_mm, spacing_mm)
-    z, y, x = clamped.shape
-    steps: tuple[Step, ...] = (
-        Turn(orientation=orientation),
-        Crop(box=box, shape=(z, y, x)),
-        Average(before=box_shape(box), after=shape),
-    )
-    image = clamped[None]
-    for step in steps[1:]:
-        image = step.image(image)
-    return Prepared(image=image, steps=steps)
+    stepped = pre_steps(volume, labels, preparation, seed=seed)
+    prepared, prepared_labels = _finish(volume, stepped, preparation, spacing_mm)
+    assert prepared_labels is not None
+    return prepared, np.ascontiguousarray(prepared_labels)
 
 
 def network_channels(image: NewStack, preparation: Preparation) -> NewStack:
@@ -73,15 +83,13 @@ def outside_values(preparation: Preparation) -> list[float]:
     return [channel.scale[0] for channel in preparation.channels]
 
 
-def prepare_labels(labels: LabelMap, prepared: Prepared) -> NewLabelMap:
+def prepare_labels(labels: Labels, prepared: Prepared) -> NewLabels:
     """A label map of the scan, taken the same way as `prepared` went."""
-    for step in prepared.steps:
-        labels = step.labels(labels)
-    return labels
+    return replay_labels(labels, prepared.steps)
 
 
-def restore(logits: Float32[np.ndarray, "c z y x"], prepared: Prepared) -> NewLabelMap:
-    """The label map on the scan's own grid: logits go back as far as voxels were resampled, then the largest wins.
+def restore(logits: Stack, prepared: Prepared) -> NewLabelMap:
+    """The label map on the scan's own grid: logits go back in one resampling, then the largest wins.
 
     Args:
         logits: one channel per class, on the prepared grid, axes (c, z, y, x).
@@ -90,30 +98,80 @@ def restore(logits: Float32[np.ndarray, "c z y x"], prepared: Prepared) -> NewLa
     Returns:
         Class numbers, axes (z, y, x) as stored; background where the preparation had cut voxels away.
     """
-    background = np.full(len(logits), -1.0, dtype=np.float32)
-    background[0] = 1.0
-    remaining = list(prepared.steps)
-    resampled = [i for i, step in enumerate(remaining) if isinstance(step, Average)]
-    while resampled and len(remaining) > resampled[0]:
-        logits = remaining.pop().undo_logits(logits, background=background)
-    winner: LabelMap = logits.argmax(axis=0).astype(np.uint8)
-    return restore_labels(winner, remaining)
+    properties = prepared.properties
+    frame, turn, last = properties.frame, properties.turn, properties.steps[-1]
+    ways = frame.back()
+    if isinstance(last, SplineStep):
+        z, y, x = (properties.source_spacing_mm[turn.axes[axis]] for axis in frame.axes)
+        rule = last.rule.logits
+        back = spline_image(logits, ways, rule, separate_axis(last.spacing_after_mm, (z, y, x), rule.separate_z))
+    else:
+        back = resample_along(logits, ways)
+    full = np.zeros(tuple(frame.source_shape[axis] for axis in frame.axes), dtype=np.uint8)
+    full[frame.kept()] = back.argmax(axis=0)
+    inverse = (frame.axes.index(0), frame.axes.index(1), frame.axes.index(2))
+    return np.ascontiguousarray(turn.undo_labels(full.transpose(inverse)))
 
 
-def restore_labels(labels: LabelMap, steps: Sequence[Step]) -> NewLabelMap:
-    """A label map of the prepared grid on the grid before `steps`."""
-    for step in reversed(steps):
-        labels = step.undo_labels(labels)
-    return labels
+def restore_labels(labels: Labels, prepared: Prepared) -> NewLabels:
+    """A label map of the prepared grid on the scan's own grid."""
+    return undo_steps(labels, prepared.steps)
 
 
-def target_shape(shape: IntZYX, spacing_mm: FloatZYX, target_mm: TargetSpacing) -> IntZYX:
-    """Voxels along (z, y, x) after resampling, nnU-Net's rule: round(n · old / new), at least 1.
-
-    Spacings come rounded to a nanometer, so that a header's rounding error decides nothing.
-    """
-    z, y, x = (
-        n if new is None else max(1, round(n * old / round(new, 6)))
-        for n, old, new in zip(shape, spacing_mm, target_mm, strict=True)
-    )
+def target_shape(shape: IntZYX, spacing_mm: FloatZYX, target_mm: FloatZYX) -> IntZYX:
+    """Voxels along (z, y, x) after resampling: nnU-Net's rule in its own order of operations, at least 1."""
+    z, y, x = (max(1, round(old / new * n)) for n, old, new in zip(shape, spacing_mm, target_mm, strict=True))
     return z, y, x
+
+
+def _finish(
+    volume: Volume, state: Stepped, preparation: Preparation, target_mm: TargetSpacing
+) -> tuple[Prepared, NewLabels | None]:
+    """Normalization and the resampling to the configuration's spacing."""
+    if preparation.windowed == "first" and preparation.normalize == "before":
+        state = _normalized(state, preparation, volume.name)
+    z, y, x = target_mm
+    state = _resampled(state, preparation, (state.spacing_mm[0] if z is None else z, y, x))
+    if preparation.windowed == "first" and preparation.normalize == "after":
+        state = _normalized(state, preparation, volume.name)
+    properties = CaseProperties(
+        source_shape=volume.grid.shape,
+        source_spacing_mm=scan_spacing(volume, preparation),
+        steps=state.steps,
+        shape=state.shape,
+        spacing_mm=state.spacing_mm,
+    )
+    return Prepared(image=np.ascontiguousarray(state.image, dtype=np.float32), properties=properties), state.labels
+
+
+def _normalized(state: Stepped, preparation: Preparation, where: str) -> Stepped:
+    """Every channel by its scheme; nnU-Net v1, which normalizes last, then zeroes masked channels outside the mask."""
+    channels = preparation.channels
+    inside = None if state.labels is None or not any(one.masked for one in channels) else state.labels >= 0
+    image = normalize(state.image, channels, inside, where=where)
+    if preparation.normalize == "after" and inside is not None:
+        for values, channel in zip(image, channels, strict=True):
+            if channel.masked:
+                values[~inside] = 0
+    return replace(state, image=image)
+
+
+def _resampled(state: Stepped, preparation: Preparation, target_mm: FloatZYX) -> Stepped:
+    """The target spacing; the step is there even if nothing changes, as it tells how to return."""
+    rule, before = preparation.resampling, state.shape
+    if isinstance(rule, AverageResampling):
+        z, y, x = (
+            max(1, round(n * old / round(new, 6)))  # a header's rounding error decides nothing
+            for n, old, new in zip(before, state.spacing_mm, target_mm, strict=True)
+        )
+        return state.moved(resample(state.image, (z, y, x)), target_mm, Average(before=before, after=(z, y, x)))
+    step = SplineStep(
+        before=before,
+        after=target_shape(before, state.spacing_mm, target_mm),
+        spacing_before_mm=state.spacing_mm,
+        spacing_after_mm=target_mm,
+        rule=rule,
+    )
+    apart = separate_axis(state.spacing_mm, target_mm, rule.image.separate_z)
+    image = spline_image(state.image, same_extent(before, step.after), rule.image, apart)
+    return state.moved(image, target_mm, step)

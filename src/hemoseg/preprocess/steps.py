@@ -1,112 +1,284 @@
-"""The ways a preparation can move voxels, each with its way back."""
+"""The ways a preparation can move voxels, as they were taken for one case: JSON, to be replayed and undone.
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+Each step knows what becomes of a label map, how to lead one back, and where its grid lies in the one before.
+What becomes of an image is `prepare.py`'s: it needs the plan, and for some steps chance.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
-from jaxtyping import Float32
+from pydantic import BaseModel, ConfigDict, Field
 
 from hemoseg.geometry import Orientation
-from hemoseg.preprocess.resample import resample, resample_labels
-from hemoseg.types import IntZYX, LabelMap, NewLabelMap, NewStack
+from hemoseg.plan import Pooling, SplineResampling
+from hemoseg.preprocess.frame import Box, Frame
+from hemoseg.preprocess.maps import AxisMap, average_matrix
+from hemoseg.preprocess.pool import block_map, pool_labels, pooled_size
+from hemoseg.preprocess.resample import resample_labels, same_extent
+from hemoseg.preprocess.shares import share_labels
+from hemoseg.preprocess.spline import separate_axis, spline_labels
+from hemoseg.types import FloatZYX, IntZYX, Labels, NewLabels
 
-Stack = Float32[np.ndarray, "c z y x"]
-"""Channels of one volume, axes (c, z, y, x)."""
-
-
-@runtime_checkable
-class Step(Protocol):
-    """One move of voxels; `undo_…` leads from the result back to the grid before it."""
-
-    def image(self, stack: Stack) -> NewStack:
-        """Intensities after the step."""
-
-    def labels(self, labels: LabelMap) -> NewLabelMap:
-        """A label map after the step."""
-
-    def undo_logits(self, logits: Stack, *, background: Float32[np.ndarray, " c"]) -> NewStack:
-        """Logits before the step; `background` is taken where the step had cut voxels away."""
-
-    def undo_labels(self, labels: LabelMap) -> NewLabelMap:
-        """A label map before the step; 0 where the step had cut voxels away."""
+CropReason = Literal["head", "slab", "nonzero"]
+"""What a box was put around."""
+FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Turn(BaseModel):
     """Another order and direction of the axes."""
 
-    orientation: Orientation
-    """From the axes before to those after."""
+    model_config = FROZEN
 
-    def image(self, stack: Stack) -> NewStack:
-        """Intensities on the new axes."""
-        return np.stack([self.orientation.apply(one) for one in stack])
+    kind: Literal["turn"] = "turn"
+    """Which step."""
+    axes: IntZYX
+    """For each axis of the result, the axis that it is taken from."""
+    flips: tuple[bool, bool, bool] = (False, False, False)
+    """For each axis of the result, whether it runs backward."""
 
-    def labels(self, labels: LabelMap) -> NewLabelMap:
-        """Labels on the new axes."""
-        return np.ascontiguousarray(self.orientation.apply(labels))
+    @property
+    def orientation(self) -> Orientation:
+        """The same as an orientation."""
+        return Orientation(axes=self.axes, flips=self.flips)
 
-    def undo_logits(self, logits: Stack, *, background: Float32[np.ndarray, " c"]) -> NewStack:  # noqa: ARG002
-        """Logits on the old axes."""
-        return np.stack([self.orientation.undo(one) for one in logits])
+    def labels(self, labels: Labels) -> NewLabels:
+        """A label map after the step."""
+        return self.orientation.apply(labels)
 
-    def undo_labels(self, labels: LabelMap) -> NewLabelMap:
-        """Labels on the old axes."""
-        return np.ascontiguousarray(self.orientation.undo(labels))
+    def undo_labels(self, labels: Labels) -> NewLabels:
+        """A label map before the step."""
+        return self.orientation.undo(labels)
+
+    def through(self, frame: Frame) -> Frame:
+        """The frame after the step; only steps without flips lie along their source."""
+        return frame.transposed(self.axes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
+class Crop(BaseModel):
     """A box of the volume."""
 
-    box: tuple[slice, slice, slice]
-    """The box, axes (z, y, x)."""
-    shape: IntZYX
+    model_config = FROZEN
+
+    kind: Literal["crop"] = "crop"
+    """Which step."""
+    to: CropReason
+    """What the box was put around."""
+    first: IntZYX
+    """First voxel of the box."""
+    stop: IntZYX
+    """First voxel beyond the box."""
+    before: IntZYX
     """Shape of the volume that it is cut from."""
 
-    def image(self, stack: Stack) -> NewStack:
-        """Intensities in the box."""
-        return np.ascontiguousarray(stack[(slice(None), *self.box)])
+    @classmethod
+    def around(cls, box: Box, shape: IntZYX, *, to: CropReason) -> "Crop":
+        """The crop to a box of a volume."""
+        (z0, y0, x0), (z1, y1, x1) = ([part.start for part in box], [part.stop for part in box])
+        return cls(to=to, first=(z0, y0, x0), stop=(z1, y1, x1), before=shape)
 
-    def labels(self, labels: LabelMap) -> NewLabelMap:
-        """Labels in the box."""
-        return np.ascontiguousarray(labels[self.box])
+    @property
+    def box(self) -> Box:
+        """The box."""
+        z, y, x = (slice(first, stop) for first, stop in zip(self.first, self.stop, strict=True))
+        return z, y, x
 
-    def undo_logits(self, logits: Stack, *, background: Float32[np.ndarray, " c"]) -> NewStack:
-        """Logits of the whole volume."""
-        full = np.empty((len(logits), *self.shape), dtype=np.float32)
-        full[:] = background[:, None, None, None]
-        full[(slice(None), *self.box)] = logits
-        return full
+    def labels(self, labels: Labels) -> NewLabels:
+        """A label map after the step."""
+        return labels[self.box]
 
-    def undo_labels(self, labels: LabelMap) -> NewLabelMap:
-        """Labels of the whole volume."""
-        full = np.zeros(self.shape, dtype=np.uint8)
+    def undo_labels(self, labels: Labels) -> NewLabels:
+        """A label map before the step; background beyond the box."""
+        full = np.zeros(self.before, dtype=labels.dtype)
         full[self.box] = labels
         return full
 
+    def through(self, frame: Frame) -> Frame:
+        """The frame after the step."""
+        return frame.cropped(self.box)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Average:
-    """Another number of voxels over the same extent: averages going coarser, linear going finer."""
 
+class Pool(BaseModel):
+    """In-plane pooling."""
+
+    model_config = FROZEN
+
+    kind: Literal["pool"] = "pool"
+    """Which step."""
+    pooling: Pooling
+    """Kind and factor."""
     before: IntZYX
-    """Voxels (z, y, x) before."""
-    after: IntZYX
-    """Voxels (z, y, x) after."""
+    """Shape before."""
 
-    def image(self, stack: Stack) -> NewStack:
-        """Intensities on the new grid."""
-        return resample(stack, self.after)
+    def labels(self, labels: Labels) -> NewLabels:
+        """A label map after the step: the majority, volumes kept."""
+        return pool_labels(labels, self.pooling.factor)
 
-    def labels(self, labels: LabelMap) -> NewLabelMap:
-        """Labels on the new grid."""
+    def undo_labels(self, labels: Labels) -> NewLabels:
+        """A label map before the step: linear shares, volumes kept."""
+        z, y, x = self.before
+        factor = self.pooling.factor
+        ways = [AxisMap.same_extent(z, z)]
+        ways += [AxisMap(size=pooled_size(n, factor), new_size=n, low=0.0, ratio=1 / factor) for n in (y, x)]
+        return share_labels(labels, ways, [average_matrix(way).toarray() for way in ways], keep_volume=True)
+
+    def through(self, frame: Frame) -> Frame:
+        """The frame after the step."""
+        z, y, x = self.before
+        factor = self.pooling.factor
+        shape = (z, block_map(y, factor).new_size, block_map(x, factor).new_size)
+        return frame.scaled(shape, (1.0, float(factor), float(factor)))
+
+
+class SliceSpacing(BaseModel):
+    """Another number of slices over the same extent."""
+
+    model_config = FROZEN
+
+    kind: Literal["slice-spacing"] = "slice-spacing"
+    """Which step."""
+    before: IntZYX
+    """Shape before."""
+    slices: int
+    """Slices after."""
+
+    @property
+    def after(self) -> IntZYX:
+        """Shape after."""
+        return self.slices, self.before[1], self.before[2]
+
+    def labels(self, labels: Labels) -> NewLabels:
+        """A label map after the step: the nearest slice where there are more, shares where there are fewer."""
+        if self.slices >= self.before[0]:
+            nearest: NewLabels = labels[AxisMap.same_extent(self.before[0], self.slices).nearest()]
+            return nearest
         return resample_labels(labels, self.after)
 
-    def undo_logits(self, logits: Stack, *, background: Float32[np.ndarray, " c"]) -> NewStack:  # noqa: ARG002
-        """Logits on the old grid."""
-        return resample(logits, self.before)
+    def undo_labels(self, labels: Labels) -> NewLabels:
+        """A label map before the step: what most of a slice's own slices say."""
+        if self.slices < self.before[0]:
+            return resample_labels(labels, self.before)
+        ways = same_extent(self.after, self.before)
+        return share_labels(labels, ways, [average_matrix(way).toarray() for way in ways], keep_volume=False)
 
-    def undo_labels(self, labels: LabelMap) -> NewLabelMap:
-        """Labels on the old grid."""
+    def through(self, frame: Frame) -> Frame:
+        """The frame after the step."""
+        return frame.scaled(self.after, (self.before[0] / self.slices, 1.0, 1.0))
+
+
+class Average(BaseModel):
+    """Another number of voxels over the same extent: averages going coarser, linear going finer."""
+
+    model_config = FROZEN
+
+    kind: Literal["average"] = "average"
+    """Which step."""
+    before: IntZYX
+    """Shape before."""
+    after: IntZYX
+    """Shape after."""
+
+    def labels(self, labels: Labels) -> NewLabels:
+        """A label map after the step."""
+        return resample_labels(labels, self.after)
+
+    def undo_labels(self, labels: Labels) -> NewLabels:
+        """A label map before the step."""
         return resample_labels(labels, self.before)
+
+    def through(self, frame: Frame) -> Frame:
+        """The frame after the step."""
+        return frame.scaled(self.after, _ratios(self.before, self.after))
+
+
+class SplineStep(BaseModel):
+    """nnU-Net's way to another number of voxels."""
+
+    model_config = FROZEN
+
+    kind: Literal["spline"] = "spline"
+    """Which step."""
+    before: IntZYX
+    """Shape before."""
+    after: IntZYX
+    """Shape after."""
+    spacing_before_mm: FloatZYX
+    """Spacing before."""
+    spacing_after_mm: FloatZYX
+    """Spacing after."""
+    rule: SplineResampling
+    """Orders of the splines."""
+
+    def labels(self, labels: Labels) -> NewLabels:
+        """A label map after the step, exactly nnU-Net's."""
+        apart = separate_axis(self.spacing_before_mm, self.spacing_after_mm, self.rule.labels.separate_z)
+        return spline_labels(labels, same_extent(self.before, self.after), self.rule.labels, apart)
+
+    def undo_labels(self, labels: Labels) -> NewLabels:
+        """A label map before the step: shares of what each voxel covers, the largest wins."""
+        ways = same_extent(self.after, self.before)
+        if self.before == self.after:
+            return labels
+        return share_labels(labels, ways, [average_matrix(way).toarray() for way in ways], keep_volume=False)
+
+    def through(self, frame: Frame) -> Frame:
+        """The frame after the step."""
+        return frame.scaled(self.after, _ratios(self.before, self.after))
+
+
+Step = Annotated[Turn | Crop | Pool | SliceSpacing | Average | SplineStep, Field(discriminator="kind")]
+"""One move of voxels."""
+
+
+class CaseProperties(BaseModel):
+    """How one case came to its prepared grid: what its arrays mean, and what leads back."""
+
+    model_config = FROZEN
+
+    version: Literal[1] = 1
+    """Schema version."""
+    source_shape: IntZYX
+    """Voxels of the scan along its own axes (z, y, x)."""
+    source_spacing_mm: FloatZYX
+    """Spacing of the scan along the same axes, as the preparation took it."""
+    steps: tuple[Step, ...]
+    """The moves of voxels in order; the first turns the axes, the last resamples to the configuration's spacing."""
+    shape: IntZYX
+    """Voxels of the prepared grid."""
+    spacing_mm: FloatZYX
+    """Spacing of the prepared grid."""
+
+    @property
+    def turn(self) -> Turn:
+        """The first step: from the scan's own axes to those of the preparation."""
+        first = self.steps[0]
+        assert isinstance(first, Turn)
+        return first
+
+    @property
+    def frame(self) -> Frame:
+        """Where the prepared grid lies in the scan after its first turn."""
+        z, y, x = (self.source_shape[axis] for axis in self.turn.axes)
+        frame = Frame.of((z, y, x))
+        for step in self.steps[1:]:
+            frame = step.through(frame)
+        return frame
+
+
+def replay_labels(labels: Labels, steps: Sequence[Step]) -> NewLabels:
+    """A label map taken through the steps."""
+    for step in steps:
+        labels = step.labels(labels)
+    return np.ascontiguousarray(labels)
+
+
+def undo_steps(labels: Labels, steps: Sequence[Step]) -> NewLabels:
+    """A label map led back through the steps."""
+    for step in reversed(steps):
+        labels = step.undo_labels(labels)
+    return np.ascontiguousarray(labels)
+
+
+def _ratios(before: IntZYX, after: IntZYX) -> FloatZYX:
+    z, y, x = (old / new for old, new in zip(before, after, strict=True))
+    return z, y, x
