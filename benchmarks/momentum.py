@@ -18,9 +18,10 @@ from hemoseg.artifacts import write_model
 from hemoseg.cli.progress import Bars, bars
 from hemoseg.datasets import index_dataset
 from hemoseg.pipeline.conclude import evaluate_stage, select_stage
+from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
-from hemoseg.pipeline.measure import fingerprint_stage, plan_stage, settings_stage
+from hemoseg.pipeline.measure import plan_stage, settings_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.settings import Settings
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hemoseg.planning import CaseFacts, DeviceTiming, Fingerprint, make_plan
+from fingerprints import case_facts, make_fingerprint
+from hemoseg.planning import DeviceTiming, make_plan
 from hemoseg.settings import Settings
 
 COHORTS = {
@@ -20,22 +21,8 @@ COHORTS = {
 @pytest.mark.parametrize("name", COHORTS)
 def test_plan_is_unchanged(name, golden):
     spacing, head, (low, high), config = COHORTS[name]
-    case = CaseFacts(
-        name="a",
-        patient="a",
-        source_sha256="0",
-        shape=head,
-        spacing_mm=spacing,
-        head_shape=head,
-        hu_min=low,
-        hu_max=high,
-        class_ml={},
-        class_mean_hu={},
-        warnings=(),
-    )
-    fingerprint = Fingerprint(
-        dataset="d", dataset_name=name, digest="0", labels=("background", "hemorrhage"), cases=(case,)
-    )
+    case = case_facts(spacing_mm=spacing, head=head, hu=(low, high), ml=0)
+    fingerprint = make_fingerprint([case], dataset_name=name)
     device = DeviceTiming(device="cpu", threads=2, bf16=False)
     plan = make_plan(fingerprint, Settings(iterations=1000, config=config), device)
     golden(f"plan-{name}", plan.model_dump(mode="json"))

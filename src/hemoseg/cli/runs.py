@@ -72,8 +72,8 @@ def run(
 def fingerprint(dataset: Dataset, run_dir: RunDir) -> None:
     """Measure a data set: spacings, head sizes, HU, lesion volumes -> fingerprint.json."""
     from hemoseg.datasets import index_dataset
+    from hemoseg.pipeline.fingerprint import fingerprint_stage
     from hemoseg.pipeline.folder import RunFolder
-    from hemoseg.pipeline.measure import fingerprint_stage
 
     folder = RunFolder(run_dir)
     with bars() as watch, folder.lock():

@@ -2,7 +2,7 @@
 
 from hemoseg.datasets.check import Finding, check_dataset
 from hemoseg.datasets.index import Case, Dataset, index_dataset
-from hemoseg.datasets.read import read_case
+from hemoseg.datasets.read import read_case, read_raw_case, source_of
 from hemoseg.datasets.splits import Split, make_splits
 
 __all__ = [
@@ -14,4 +14,6 @@ __all__ = [
     "index_dataset",
     "make_splits",
     "read_case",
+    "read_raw_case",
+    "source_of",
 ]

@@ -52,6 +52,10 @@ class Dataset:
     """The folder."""
     name: str
     """Its name."""
+    channel_names: tuple[str, ...]
+    """Names of the image channels, by number."""
+    file_ending: str
+    """Ending of the image and label files."""
     table: LabelTable
     """Class names by number."""
     cases: tuple[Case, ...]
@@ -89,7 +93,15 @@ def index_dataset(root: Path) -> Dataset:
     cases = tuple(
         Case(name=name, image=images[name + CHANNEL], label=labels[name], patient=patients[name]) for name in names
     )
-    return Dataset(root=root, name=root.resolve().name, table=table, cases=cases, digest=_digest(text, cases))
+    return Dataset(
+        root=root,
+        name=root.resolve().name,
+        channel_names=tuple(str(name) for name in description["channel_names"].values()),
+        file_ending=ending,
+        table=table,
+        cases=cases,
+        digest=_digest(text, cases),
+    )
 
 
 def _parse(text: bytes, *, where: Path) -> dict[str, Any]:

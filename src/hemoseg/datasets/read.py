@@ -1,9 +1,12 @@
 """One case as arrays, with image and label known to lie on the same grid."""
 
+import hashlib
+
+from hemoseg.artifacts import sha256_of
 from hemoseg.datasets.index import Case
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid, Volume
-from hemoseg.io import read_labels, read_scan
+from hemoseg.io import RawScan, read_labels, read_raw, read_scan
 from hemoseg.labels import LabelTable
 from hemoseg.types import LabelMap
 
@@ -20,9 +23,30 @@ def read_case(case: Case, table: LabelTable) -> tuple[Volume, LabelMap]:
         LabelError: label values outside the table.
     """
     volume = read_scan(case.image)
+    return volume, _read_reference(case, table, volume.grid)
+
+
+def read_raw_case(case: Case, table: LabelTable) -> tuple[RawScan, LabelMap]:
+    """The same without touching the scan's numbers, for what only measures them.
+
+    Raises:
+        InputError: a file cannot be read, or the scan is not in HU.
+        GeometryError: image and label differ in shape or place.
+        LabelError: label values outside the table.
+    """
+    scan = read_raw(case.image)
+    return scan, _read_reference(case, table, scan.grid)
+
+
+def source_of(case: Case) -> str:
+    """SHA-256 over the hashes of a case's image and label file."""
+    return hashlib.sha256((sha256_of(case.image) + sha256_of(case.label)).encode()).hexdigest()
+
+
+def _read_reference(case: Case, table: LabelTable, image: Grid) -> LabelMap:
     labels, grid = read_labels(case.label)
-    _check_same_place(grid, volume.grid, case)
-    return volume, table.check(labels, where=str(case.label))
+    _check_same_place(grid, image, case)
+    return table.check(labels, where=str(case.label))
 
 
 def _check_same_place(label: Grid, image: Grid, case: Case) -> None:

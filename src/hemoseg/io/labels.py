@@ -32,7 +32,7 @@ def read_labels(path: Path) -> tuple[Shaped[np.ndarray, "z y x"], Grid]:
     header = stored.header
     array = stored.array
     if array.dtype.kind in "iu" and (header.slope, header.intercept) == (1.0, 0.0):
-        return array.astype(array.dtype.newbyteorder("=")), stored.grid
+        return array.astype(array.dtype.newbyteorder("="), copy=False), stored.grid
     with np.errstate(all="ignore"):  # what overflows becomes infinite, and is refused as such
         values = array.astype(np.float64) * header.slope + header.intercept
         rounded = np.rint(values)

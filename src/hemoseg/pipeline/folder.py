@@ -71,6 +71,11 @@ class RunFolder:
         return self.path / "fingerprint.json"
 
     @property
+    def facts(self) -> Path:
+        """What was measured of each case."""
+        return self.path / "facts"
+
+    @property
     def plan_file(self) -> Path:
         """What training and prediction agree on."""
         return self.path / "plan.json"

@@ -1,12 +1,12 @@
-"""Stages before training: fingerprint, device, plan."""
+"""Stages that decide: settings, device, plan."""
 
 from pathlib import Path
 
 from hemoseg.artifacts import write_model, write_text
-from hemoseg.datasets import Dataset, index_dataset, make_splits, read_case
+from hemoseg.datasets import index_dataset, make_splits
 from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder, Splits
-from hemoseg.pipeline.preprocess import check_unchanged, source_of
+from hemoseg.pipeline.preprocess import check_unchanged
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import (
@@ -15,7 +15,6 @@ from hemoseg.planning import (
     StepTiming,
     candidates,
     make_plan,
-    measure_case,
     methods_text,
 )
 from hemoseg.settings import FOLDS, Settings
@@ -24,49 +23,6 @@ TIMED_STEPS = 3
 """Steps timed per candidate; their median counts."""
 HOPELESS = 20
 """A candidate so slow that it would get fewer than this many steps ends the timing."""
-
-
-def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fingerprint:
-    """Measure every case and write `fingerprint.json`; read back if it is there.
-
-    Raises:
-        SettingsError: the folder belongs to another data set.
-    """
-    if folder.fingerprint_file.is_file():
-        found = folder.fingerprint()
-        if found.digest != dataset.digest:
-            raise SettingsError(
-                f"the run was begun on {found.dataset} ({found.digest[:12]}), "
-                f"this is {dataset.root} ({dataset.digest[:12]})",
-                where=folder.fingerprint_file,
-                expected="the same data set with the same files",
-                remedy="use a new --run folder for another or changed data set",
-            )
-        return found
-    watch.begin("fingerprint", len(dataset.cases))
-    facts = []
-    for number, case in enumerate(dataset.cases, start=1):
-        volume, labels = read_case(case, dataset.table)
-        facts.append(
-            measure_case(
-                volume,
-                labels,
-                dataset.table,
-                name=case.name,
-                patient=case.patient,
-                source_sha256=source_of(case),
-            )
-        )
-        watch.advance(number, case.name)
-    fingerprint = Fingerprint(
-        dataset=str(dataset.root.resolve()),
-        dataset_name=dataset.name,
-        digest=dataset.digest,
-        labels=dataset.table.names,
-        cases=tuple(facts),
-    )
-    write_model(folder.fingerprint_file, fingerprint)
-    return fingerprint
 
 
 def settings_stage(folder: RunFolder, settings: Settings) -> None:

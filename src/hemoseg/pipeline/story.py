@@ -4,9 +4,10 @@ from pathlib import Path
 
 from hemoseg.datasets import index_dataset
 from hemoseg.pipeline.conclude import bundle_stage, evaluate_stage, select_stage
+from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
-from hemoseg.pipeline.measure import check_device, fingerprint_stage, plan_stage, settings_stage
+from hemoseg.pipeline.measure import check_device, plan_stage, settings_stage
 from hemoseg.pipeline.page import report_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.pipeline.watch import Silent, Watch

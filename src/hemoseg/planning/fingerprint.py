@@ -1,51 +1,37 @@
 """What the planner knows of a data set."""
 
+from collections.abc import Sequence
 from statistics import median
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from hemoseg.anatomy import box_shape, head_box
-from hemoseg.geometry import Volume
-from hemoseg.labels import LabelTable
-from hemoseg.segmentation import measure_ml
-from hemoseg.types import FloatZYX, IntZYX, LabelMap
-
-CLIP_LOW_HU, CLIP_HIGH_HU = -20.0, 100.0
-"""Range in which the head is looked for: what brain windows keep, so that clipped data look the same."""
+from hemoseg.plan import Intensity
+from hemoseg.planning.case_facts import CaseFacts
+from hemoseg.planning.intensity import Histogram, mixture_intensity, pooled_intensity
+from hemoseg.types import FloatZYX
 
 CLIPPED_ABOVE_HU = -500.0
 """Lowest HU above which a case holds no air."""
+NO_FOREGROUND = "no case has a labeled voxel: foreground intensities are not known"
 
 
-class CaseFacts(BaseModel):
-    """What was measured of one case; axes (z, y, x) run to superior, posterior, left."""
+class LesionSizes(BaseModel):
+    """How large the lesions of a class are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    """Name of the case."""
-    patient: str
-    """Whom it belongs to."""
-    source_sha256: str
-    """SHA-256 of image and label file, joined and hashed."""
-    shape: tuple[int, int, int]
-    """Voxels."""
-    spacing_mm: tuple[float, float, float]
-    """Distance between voxel centers."""
-    head_shape: tuple[int, int, int]
-    """Voxels of the head's bounding box."""
-    hu_min: float
-    """Smallest HU."""
-    hu_max: float
-    """Largest HU."""
-    class_ml: dict[str, float]
-    """Milliliters of each foreground class."""
-    class_mean_hu: dict[str, float]
-    """Mean HU of each foreground class that is present."""
-    warnings: tuple[str, ...]
-    """Doubts of the reader."""
+    cases: int
+    """Cases that have any."""
+    count: int
+    """Lesions in all cases."""
+    per_case: float
+    """Median number in a case that has any."""
+    percentiles_ml: tuple[float, float, float, float, float]
+    """Smallest, 25th, 50th, 75th percentile and largest."""
+    largest_share: float
+    """Median over these cases of the share of the class's volume that the largest lesion holds."""
 
 
 class Fingerprint(BaseModel):
@@ -53,7 +39,7 @@ class Fingerprint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     """Schema version."""
     dataset: str
     """The data set's folder."""
@@ -61,10 +47,20 @@ class Fingerprint(BaseModel):
     """Its name."""
     digest: str
     """Digest of the data set's index: names and sizes of its files."""
+    channel_names: tuple[str, ...]
+    """Names of the image channels in dataset.json."""
+    file_ending: str
+    """Ending of the image files."""
     labels: tuple[str, ...]
     """Class names by number."""
     cases: tuple[CaseFacts, ...]
     """One entry per case."""
+    intensity: tuple[Intensity | None, ...]
+    """Foreground intensities of each channel, each case with foreground weighing the same; None if there is none."""
+    intensity_v1: tuple[Intensity | None, ...]
+    """The same as nnU-Net v1 has them: every tenth foreground voxel of all cases pooled."""
+    warnings: tuple[str, ...] = ()
+    """Doubts about the data set as a whole."""
 
     @property
     def spacing_mm(self) -> FloatZYX:
@@ -79,6 +75,18 @@ class Fingerprint(BaseModel):
         return z, y, x
 
     @property
+    def slice_interval_mm(self) -> FloatZYX:
+        """Smallest, median (over cases of their medians) and largest thickness that a slice stands for."""
+        low, middle, high = zip(*(case.slice_interval_mm for case in self.cases), strict=True)
+        return min(low), median(middle), max(high)
+
+    @property
+    def brain_mode_hu(self) -> float | None:
+        """Median of the cases' most frequent HU of brain; None if no case shows one."""
+        modes = [case.brain_mode_hu for case in self.cases if case.brain_mode_hu is not None]
+        return median(modes) if modes else None
+
+    @property
     def clipped_hu(self) -> tuple[float, float] | None:
         """The range of HU that the clipped cases share; None if no case was clipped.
 
@@ -89,26 +97,47 @@ class Fingerprint(BaseModel):
             return None
         return max(case.hu_min for case in clipped), min(case.hu_max for case in clipped)
 
+    @property
+    def lesion_sizes(self) -> dict[str, LesionSizes]:
+        """How large the lesions of each class are; classes that no case has are left out."""
+        found = {name: [c.lesions_ml[name] for c in self.cases if c.lesions_ml[name]] for name in self.labels[1:]}
+        return {name: _sizes(cases) for name, cases in found.items() if cases}
 
-def measure_case(
-    volume: Volume, labels: LabelMap, table: LabelTable, *, name: str, patient: str, source_sha256: str
-) -> CaseFacts:
-    """Measure one case. Pure."""
-    orientation = volume.grid.canonical_orientation()
-    grid = volume.grid.reoriented(orientation)
-    clamped = np.clip(orientation.apply(volume.hu), np.float32(CLIP_LOW_HU), np.float32(CLIP_HIGH_HU))
-    masks = {name: labels == number for name, number in table.foreground.items()}
-    shape: IntZYX = grid.shape
-    return CaseFacts(
-        name=name,
-        patient=patient,
-        source_sha256=source_sha256,
-        shape=shape,
-        spacing_mm=grid.rounded_spacing_mm,
-        head_shape=box_shape(head_box(clamped)),
-        hu_min=float(volume.hu.min()),
-        hu_max=float(volume.hu.max()),
-        class_ml={name: round(measure_ml(mask, volume), 4) for name, mask in masks.items()},
-        class_mean_hu={name: round(float(volume.hu[m].mean()), 2) for name, m in masks.items() if m.any()},
-        warnings=volume.warnings,
+
+def make_fingerprint(
+    cases: Sequence[tuple[CaseFacts, Sequence[Histogram]]],
+    *,
+    dataset: str,
+    dataset_name: str,
+    digest: str,
+    channel_names: tuple[str, ...],
+    file_ending: str,
+    labels: tuple[str, ...],
+) -> Fingerprint:
+    """The fingerprint of cases, each with its facts and a histogram of foreground voxels per channel. Pure."""
+    channels = [[histograms[index] for _, histograms in cases] for index in range(len(channel_names))]
+    intensity = tuple(mixture_intensity(channel) for channel in channels)
+    return Fingerprint(
+        dataset=dataset,
+        dataset_name=dataset_name,
+        digest=digest,
+        channel_names=channel_names,
+        file_ending=file_ending,
+        labels=labels,
+        cases=tuple(facts for facts, _ in cases),
+        intensity=intensity,
+        intensity_v1=tuple(pooled_intensity(channel) for channel in channels),
+        warnings=(NO_FOREGROUND,) if None in intensity else (),
+    )
+
+
+def _sizes(cases: list[tuple[float, ...]]) -> LesionSizes:
+    sizes = np.concatenate(cases)
+    low, quarter, half, three_quarters, high = np.percentile(sizes, (0, 25, 50, 75, 100)).tolist()
+    return LesionSizes(
+        cases=len(cases),
+        count=len(sizes),
+        per_case=float(median(len(lesions) for lesions in cases)),
+        percentiles_ml=(low, quarter, half, three_quarters, high),
+        largest_share=float(median(max(lesions) / sum(lesions) for lesions in cases)),
     )

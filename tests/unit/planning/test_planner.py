@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from hemoseg.planning import CaseFacts, DeviceTiming, Fingerprint, StepTiming, candidates, make_plan, methods_text
+from fingerprints import case_facts, make_fingerprint
+from hemoseg.planning import DeviceTiming, StepTiming, candidates, make_plan, methods_text
 from hemoseg.planning.headct import ENOUGH_ITERATIONS, configuration_names, folds_of
 from hemoseg.settings import DEFAULT_ITERATIONS, Settings
 
@@ -13,20 +14,8 @@ CPU = DeviceTiming(device="cpu", threads=2, bf16=True)
 
 
 def fingerprint(spacing=(5.0, 0.94, 0.94), head=(30, 200, 176), hu=(-1024.0, 3071.0), labels=("hemorrhage", "edema")):
-    case = CaseFacts(
-        name="a",
-        patient="a",
-        source_sha256="0",
-        shape=(32, 256, 256),
-        spacing_mm=spacing,
-        head_shape=head,
-        hu_min=hu[0],
-        hu_max=hu[1],
-        class_ml={"hemorrhage": 10.0},
-        class_mean_hu={"hemorrhage": 55.0},
-        warnings=(),
-    )
-    return Fingerprint(dataset="d", dataset_name="D", digest="0", labels=("background", *labels), cases=(case,) * 3)
+    case = case_facts(spacing_mm=spacing, head=head, hu=hu)
+    return make_fingerprint((case,) * 3, labels=("background", *labels))
 
 
 def timed(settings, seconds):

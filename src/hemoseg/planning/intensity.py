@@ -1,0 +1,160 @@
+"""Foreground intensities of a data set: exactly what nnU-Net estimates by sampling.
+
+nnU-Net v2 draws the same number of foreground voxels N from each case, with replacement, pools them and takes mean,
+median, standard deviation and the 0.5th and 99.5th percentile (numpy's, linear). For N to infinity the pooled sample
+is the mixture of the cases' distributions in which each case with foreground weighs the same,
+
+    F(v) = 1/K · Σ_k (voxels of case k that are at most v) / (voxels of case k),
+
+and each statistic goes to that of F: the mean to Σ p v, the deviation to √(Σ p (v - mean)²) with p the share of v,
+minimum and maximum to those of all voxels. The percentile q of M samples interpolates between the samples of rank
+⌊(M - 1) q⌋ and ⌈(M - 1) q⌉. Where no value v has F(v) = q, both ranks end in the same jump of F with a probability
+that goes to 1, and the percentile goes to the generalized inverse
+
+    F⁻¹(q) = min {v : F(v) ≥ q}.
+
+Where F(v) = q holds for some v, F is flat from v to the next value w, and by chance as many samples lie below the
+gap as not: the sampled percentile is v or w, each with probability 1/2, or between them. We take the middle,
+(v + w) / 2, its expectation. So the median of {1, 2} is 1.5, as for any finite sample, and a mirrored distribution has
+mirrored percentiles. Percentiles of one case are those that Hyndman & Fan call definition 2.
+
+Source: Isensee et al., Nat Methods 18:203-211 (2021), doi 10.1038/s41592-020-01008-z; nnunetv2 2.8.1, which draws
+1e8 / (number of cases) voxels per case. Hyndman & Fan, Am Stat 50:361-365 (1996), doi 10.2307/2684934.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, fsum, sqrt
+
+import numpy as np
+from jaxtyping import Float64, Int64, Real
+
+from hemoseg.plan import Intensity
+
+LOW, MEDIAN, HIGH = 0.005, 0.5, 0.995
+"""Shares of voxels below the three percentiles."""
+TIE = 1e-12
+"""F(v) this near to a share counts as equal. Sums of shares are right to some 1e-15, while for a case of n voxels
+F(v) is a multiple of 1 / n, and n is below 1e9."""
+EVERY = 10
+"""nnU-Net v1 takes every tenth foreground voxel."""
+DENSE = 2**17
+"""Whole numbers in a range below this are counted in a table, others sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """The foreground voxels of one case and channel: how often each value occurs."""
+
+    values: Float64[np.ndarray, " n"]
+    """Values that occur, ascending."""
+    counts: Int64[np.ndarray, " n"]
+    """Voxels of each value, at least 1."""
+    tenths: Int64[np.ndarray, " n"]
+    """Of these, voxels whose number in scan order among all foreground voxels is a multiple of ten."""
+
+    @classmethod
+    def of(cls, voxels: Real[np.ndarray, " m"]) -> "Histogram":
+        """The histogram of voxels given in scan order."""
+        if voxels.dtype.kind in "iu" and len(voxels) and int(voxels.max()) - int(voxels.min()) < DENSE:
+            low, span = int(voxels.min()), int(voxels.max()) - int(voxels.min()) + 1
+            shifted = voxels.astype(np.int64) - low
+            table = np.bincount(shifted, minlength=span)
+            found = np.flatnonzero(table)
+            tenths = np.bincount(shifted[::EVERY], minlength=span)
+            return cls(values=(found + low).astype(np.float64), counts=table[found], tenths=tenths[found])
+        values, place = np.unique(voxels.astype(np.float64), return_inverse=True)
+        place = place.reshape(-1)
+        counts, tenths = (np.bincount(part, minlength=len(values)) for part in (place, place[::EVERY]))
+        return cls(values=values, counts=counts, tenths=tenths)
+
+    @classmethod
+    def from_table(cls, table: Float64[np.ndarray, "3 n"]) -> "Histogram":
+        """The histogram of a table as `table` gives it."""
+        return cls(values=table[0], counts=table[1].astype(np.int64), tenths=table[2].astype(np.int64))
+
+    @property
+    def table(self) -> Float64[np.ndarray, "3 n"]:
+        """Values, counts and tenths as rows; float64 holds counts up to 2^53 exactly."""
+        return np.stack([self.values, self.counts.astype(np.float64), self.tenths.astype(np.float64)])
+
+    @property
+    def total(self) -> int:
+        """Voxels."""
+        return int(self.counts.sum())
+
+
+def mixture_intensity(cases: Sequence[Histogram]) -> Intensity | None:
+    """Statistics of the mixture in which each case with foreground weighs the same; None if no case has any.
+
+    Args:
+        cases: one histogram per case.
+    """
+    filled = [case for case in cases if case.total]
+    if not filled:
+        return None
+    totals = [case.total for case in filled]
+    means = [fsum(case.values * case.counts) / n for case, n in zip(filled, totals, strict=True)]
+    mean = fsum(means) / len(filled)
+    squares = [fsum((c.values - mean) ** 2 * c.counts) / n for c, n in zip(filled, totals, strict=True)]
+    values = np.unique(np.concatenate([case.values for case in filled]))
+    running = [np.concatenate([[0], np.cumsum(case.counts)]) for case in filled]
+
+    def share(value: float) -> float:
+        """F(value)."""
+        below = [int(np.searchsorted(case.values, value, side="right")) for case in filled]
+        return fsum(sums[i] / n for sums, i, n in zip(running, below, totals, strict=True)) / len(filled)
+
+    def percentile(q: float) -> float:
+        first = bisect_left(values, q - TIE, key=share)
+        value = float(values[first])
+        if share(value) <= q + TIE:
+            return (value + float(values[first + 1])) / 2
+        return value
+
+    return Intensity(
+        mean=mean,
+        median=percentile(MEDIAN),
+        std=sqrt(fsum(squares) / len(filled)),
+        min=float(values[0]),
+        max=float(values[-1]),
+        percentile_00_5=percentile(LOW),
+        percentile_99_5=percentile(HIGH),
+    )
+
+
+def pooled_intensity(cases: Sequence[Histogram]) -> Intensity | None:
+    """Statistics of every tenth foreground voxel of all cases together, as in nnU-Net v1; None if there is none.
+
+    Large lesions count for more here. Percentiles are numpy's, interpolated linearly.
+    Source: nnunet 1.7.1, whose voxels are numbered case by case in scan order of the cropped image.
+
+    Args:
+        cases: one histogram per case.
+    """
+    values = np.concatenate([case.values for case in cases]) if cases else np.empty(0)
+    counts = np.concatenate([case.tenths for case in cases]) if cases else np.empty(0, dtype=np.int64)
+    taken = np.flatnonzero(counts)
+    if not len(taken):
+        return None
+    order = taken[np.argsort(values[taken], kind="stable")]
+    values, counts = values[order], counts[order]
+    ends = np.cumsum(counts)
+    total = int(ends[-1])
+    mean = fsum(values * counts) / total
+
+    def percentile(q: float) -> float:
+        rank = (total - 1) * q
+        low, high = (values[np.searchsorted(ends, index, side="right")] for index in (floor(rank), ceil(rank)))
+        return float(low + (high - low) * (rank - floor(rank)))
+
+    return Intensity(
+        mean=mean,
+        median=percentile(MEDIAN),
+        std=sqrt(fsum((values - mean) ** 2 * counts) / total),
+        min=float(values[0]),
+        max=float(values[-1]),
+        percentile_00_5=percentile(LOW),
+        percentile_99_5=percentile(HIGH),
+    )
