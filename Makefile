@@ -3,6 +3,7 @@
 #                  [DATA=PATH] also on real scans  [SYSTEM=1] install Debian packages that tests need (apt-get)
 # make check       format, lint, types, import layers, documentation: under a minute
 # make peers       .venv-peers with nnunetv2, for benchmarks/
+# make goldens     ask nnunetv2 again for the plans that tests/golden holds
 # make clean       remove what set-up and checks left; runs/ stays
 
 SHELL := /bin/bash
@@ -12,7 +13,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help demo test check dev system peers clean
+.PHONY: help demo test check dev system peers goldens clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -38,6 +39,9 @@ system:
 	$(if $(SYSTEM),.ci/system-packages chromium)
 
 peers: .venv-peers/.stamp
+
+goldens: dev peers
+	$(BIN)/python tools/make_goldens.py
 
 clean:
 	rm -rf .venv .venv-peers .coverage .hypothesis .*_cache demo

@@ -1,0 +1,17 @@
+"""nnU-Net's own files: dataset.json, dataset_fingerprint.json and plans.json, read and written."""
+
+from hemoseg.interop.nnunet_files import facts_from_json, parse_dataset_json, read_dataset_json, read_facts
+from hemoseg.interop.nnunet_read import read_plans, read_plans_file
+from hemoseg.interop.nnunet_write import write_plans
+from hemoseg.interop.plan_files import plan_from_files
+
+__all__ = [
+    "facts_from_json",
+    "parse_dataset_json",
+    "plan_from_files",
+    "read_dataset_json",
+    "read_facts",
+    "read_plans",
+    "read_plans_file",
+    "write_plans",
+]

@@ -1,0 +1,159 @@
+"""plans.json of nnU-Net v2, written from a plan."""
+
+from typing import Any
+
+from hemoseg.errors import SettingsError
+from hemoseg.plan import Configuration, NnunetNames, Normalization, Plan, Spline, SplineResampling
+
+SCHEMES: dict[Normalization, str] = {
+    "ct": "CTNormalization",
+    "none": "NoNormalization",
+    "zscore": "ZScoreNormalization",
+    "rescale": "RescaleTo01Normalization",
+    "rgb": "RGBTo01Normalization",
+}
+"""nnU-Net's classes of normalization."""
+SHARED_DATA = ("2d", "3d_fullres")
+"""Configurations of residual planners that use the default planner's preprocessed data."""
+PLAIN_CLASS = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
+RESIDUAL_CLASS = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
+RESAMPLING_FUNCTION = "resample_data_or_seg_to_shape"
+
+
+def write_plans(plan: Plan) -> dict[str, Any]:
+    """The content of plans.json, as nnU-Net's planner writes it for the same decisions.
+
+    Raises:
+        SettingsError: the plan holds steps that nnU-Net v2 does not know.
+    """
+    names = _expressible(plan)
+    forward = plan.preparation.transpose
+    written = {item.name: _written(plan, item, names) for item in plan.configurations}
+    for item in plan.configurations:
+        if item.inherits_from is not None:
+            written[item.name] = _difference(item, written[item.name], written[item.inherits_from])
+    return {
+        "dataset_name": plan.dataset_name,
+        "plans_name": names.plans_name,
+        "original_median_spacing_after_transp": list(names.median_spacing_mm),
+        "original_median_shape_after_transp": list(names.median_shape),
+        "image_reader_writer": names.reader,
+        "transpose_forward": list(forward),
+        "transpose_backward": [forward.index(axis) for axis in range(3)],
+        "configurations": written,
+        "experiment_planner_used": names.experiment_planner,
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {
+            str(index): channel.intensity.model_dump()
+            for index, channel in enumerate(plan.preparation.channels)
+            if channel.intensity is not None
+        },
+    }
+
+
+def _expressible(plan: Plan) -> NnunetNames:
+    """nnU-Net's names of a plan that plans.json can hold."""
+    preparation = plan.preparation
+    steps = {
+        "planner nnunet-v1": plan.planner == "nnunet-v1" or preparation.normalize != "before",
+        f"planner {plan.planner}": plan.nnunet is None,
+        "canonical axes": preparation.orientation != "as-stored",
+        "windows": any(channel.window is not None for channel in preparation.channels),
+        "head crop": preparation.head_crop,
+        "pooling": preparation.pooling is not None,
+        "slice spacing": preparation.slice_spacing_mm is not None,
+        "slab": preparation.slab is not None,
+        "no crop to what is not 0": not preparation.nonzero_crop,
+        "resampling by averages": not isinstance(preparation.resampling, SplineResampling),
+        "channels out of order": [c.source for c in preparation.channels] != list(range(len(preparation.channels))),
+    }
+    unknown = [name for name, is_there in steps.items() if is_there]
+    if unknown or plan.nnunet is None:
+        raise SettingsError(
+            f"the plan has what plans.json cannot hold: {', '.join(unknown)}",
+            where=f"plan of {plan.dataset_name}",
+            expected="a plan of nnU-Net v2 without further steps",
+            remedy="plan with --planner nnunet or nnunet-resenc-m, -l, -xl",
+        )
+    return plan.nnunet
+
+
+def _written(plan: Plan, item: Configuration, names: NnunetNames) -> dict[str, Any]:
+    """A configuration, all spelled out."""
+    first = 3 - item.dimensions
+    next_stages = [other.name for other in plan.configurations if other.previous_stage == item.name]
+    channels, resampling = plan.preparation.channels, plan.preparation.resampling
+    if not isinstance(resampling, SplineResampling):
+        raise TypeError("plans that are written have spline resampling")
+    content: dict[str, Any] = {
+        "data_identifier": _data_identifier(item.name, names),
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": item.batch_size,
+        "patch_size": list(item.patch_size[first:]),
+        "median_image_size_in_voxels": [
+            round(size) if next_stages and size.is_integer() else size for size in item.median_shape[first:]
+        ],
+        "spacing": list(item.spacing_mm[first:]),
+        "normalization_schemes": [SCHEMES[channel.normalization] for channel in channels],
+        "use_mask_for_norm": [channel.masked for channel in channels],
+        "resampling_fn_data": RESAMPLING_FUNCTION,
+        "resampling_fn_seg": RESAMPLING_FUNCTION,
+        "resampling_fn_data_kwargs": _spline(resampling.image, is_seg=False),
+        "resampling_fn_seg_kwargs": _spline(resampling.labels, is_seg=True),
+        "resampling_fn_probabilities": RESAMPLING_FUNCTION,
+        "resampling_fn_probabilities_kwargs": _spline(resampling.logits, is_seg=False),
+        "architecture": _architecture(item),
+        "batch_dice": item.batch_dice,
+    }
+    if item.previous_stage is not None:
+        content["previous_stage"] = item.previous_stage
+    if next_stages:
+        content["next_stage"] = next_stages[0] if len(next_stages) == 1 else next_stages
+    return content
+
+
+def _difference(item: Configuration, content: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
+    """A configuration by what it does not inherit; its data are its parent's while the grid is."""
+    own = {key: value for key, value in content.items() if key != "data_identifier" and value != parent.get(key)}
+    if "spacing" in own:
+        own = {"data_identifier": content["data_identifier"], **own}
+    return {"inherits_from": item.inherits_from, **own}
+
+
+def _data_identifier(name: str, names: NnunetNames) -> str:
+    shares = "ResEnc" in names.experiment_planner and name in SHARED_DATA
+    return f"{'nnUNetPlans' if shares else names.plans_name}_{name}"
+
+
+def _spline(spline: Spline, *, is_seg: bool) -> dict[str, Any]:
+    return {
+        "is_seg": is_seg,
+        "order": spline.order,
+        "order_z": spline.z_order,
+        "force_separate_z": spline.separate_z,
+    }
+
+
+def _architecture(item: Configuration) -> dict[str, Any]:
+    axes, first = item.dimensions, 3 - item.dimensions
+    residual = item.encoder == "residual"
+    return {
+        "network_class_name": RESIDUAL_CLASS if residual else PLAIN_CLASS,
+        "arch_kwargs": {
+            "n_stages": len(item.features),
+            "features_per_stage": list(item.features),
+            "conv_op": f"torch.nn.modules.conv.Conv{axes}d",
+            "kernel_sizes": [list(kernel[first:]) for kernel in item.kernels],
+            "strides": [list(stride[first:]) for stride in item.strides],
+            "n_blocks_per_stage" if residual else "n_conv_per_stage": list(item.blocks),
+            "n_conv_per_stage_decoder": list(item.decoder_blocks),
+            "conv_bias": True,
+            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{axes}d",
+            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
