@@ -17,8 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-TIME_LIMIT_S = 30
-"""A plan takes at most this long; some of nnU-Net's loops do not end."""
+TIME_LIMIT_S = 120
+"""A plan takes at most this long; nnU-Net itself can need many seconds."""
 
 
 class TooLongError(Exception):

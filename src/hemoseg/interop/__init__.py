@@ -1,6 +1,7 @@
 """nnU-Net's own files: dataset.json, dataset_fingerprint.json and plans.json, read and written."""
 
 from hemoseg.interop.nnunet_files import facts_from_json, parse_dataset_json, read_dataset_json, read_facts
+from hemoseg.interop.nnunet_fingerprint import write_dataset_json, write_fingerprint_json
 from hemoseg.interop.nnunet_read import read_plans, read_plans_file
 from hemoseg.interop.nnunet_write import write_plans
 from hemoseg.interop.plan_files import plan_from_files
@@ -13,5 +14,7 @@ __all__ = [
     "read_facts",
     "read_plans",
     "read_plans_file",
+    "write_dataset_json",
+    "write_fingerprint_json",
     "write_plans",
 ]
