@@ -22,7 +22,7 @@ _HOME = {
     "load_model": "hemoseg.inference.predictor",
     "make_phantom": "hemoseg.phantom",
     "read_scan": "hemoseg.io",
-    "run": "hemoseg.pipeline",
+    "run": "hemoseg.pipeline.story",
     "write_result": "hemoseg.report",
 }
 

@@ -57,7 +57,7 @@ def run(
     The same command on the same folder resumes where it stopped. Without --budget and --iterations it trains
     nnU-Net's 250,000 steps per fold: days on a CPU.
     """
-    from hemoseg.pipeline import run as run_story
+    from hemoseg.pipeline.story import run as run_story
 
     settings = _settings(budget, iterations, folds, config, seed, device)
     with bars() as watch:

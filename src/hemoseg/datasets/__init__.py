@@ -1,19 +1,28 @@
-"""Labeled scans in an nnU-Net v2 raw folder: index, checks, splits."""
+"""Labeled scans in an nnU-Net v2 raw folder: index, checks, measures, splits."""
 
 from hemoseg.datasets.check import Finding, check_dataset
+from hemoseg.datasets.facts import CaseFacts, measure_case
+from hemoseg.datasets.histogram import Histogram
 from hemoseg.datasets.index import Case, Dataset, index_dataset
+from hemoseg.datasets.measure import Measuring, measure_one, read_record
 from hemoseg.datasets.read import read_case, read_raw_case, source_of
 from hemoseg.datasets.splits import Split, make_splits
 
 __all__ = [
     "Case",
+    "CaseFacts",
     "Dataset",
     "Finding",
+    "Histogram",
+    "Measuring",
     "Split",
     "check_dataset",
     "index_dataset",
     "make_splits",
+    "measure_case",
+    "measure_one",
     "read_case",
     "read_raw_case",
+    "read_record",
     "source_of",
 ]

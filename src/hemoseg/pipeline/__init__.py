@@ -1,6 +1,8 @@
-"""The story: from a folder of labeled scans to a validated model."""
+"""The story, from a folder of labeled scans to a validated model, and its stages.
 
-from hemoseg.pipeline.story import run
+`hemoseg.pipeline.story` has the whole; it is not imported here, so that one stage alone starts fast.
+"""
+
 from hemoseg.pipeline.watch import Silent, Watch
 
-__all__ = ["Silent", "Watch", "run"]
+__all__ = ["Silent", "Watch"]

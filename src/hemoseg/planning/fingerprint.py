@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from hemoseg.datasets import CaseFacts, Histogram
 from hemoseg.plan import Intensity
-from hemoseg.planning.case_facts import CaseFacts
-from hemoseg.planning.intensity import Histogram, mixture_intensity, pooled_intensity
+from hemoseg.planning.intensity import mixture_intensity, pooled_intensity
 from hemoseg.types import FloatZYX
 
 CLIPPED_ABOVE_HU = -500.0

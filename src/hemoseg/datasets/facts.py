@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from hemoseg.anatomy import box_shape, head_box
 from hemoseg.components import CORNERS, Box, find_runs
+from hemoseg.datasets.histogram import Histogram
 from hemoseg.io import RawScan
 from hemoseg.labels import LabelTable
-from hemoseg.planning.intensity import Histogram
 from hemoseg.types import FloatZYX, IntZYX, LabelMap, Mask
 
 Numbers = Real[np.ndarray, "z y x"]
