@@ -7,12 +7,16 @@ from hemoseg.datasets import index_dataset, make_splits
 from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder, Splits
 from hemoseg.pipeline.preprocess import check_unchanged
+from hemoseg.pipeline.stepped import stepped_stage
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import (
+    ENOUGH_ITERATIONS,
     DeviceTiming,
     Fingerprint,
+    SteppedFacts,
     StepTiming,
+    affordable_steps,
     candidates,
     make_plan,
     methods_text,
@@ -21,8 +25,6 @@ from hemoseg.settings import FOLDS, Settings
 
 TIMED_STEPS = 3
 """Steps timed per candidate; their median counts."""
-HOPELESS = 20
-"""A candidate so slow that it would get fewer than this many steps ends the timing."""
 
 
 def settings_stage(folder: RunFolder, settings: Settings) -> None:
@@ -55,31 +57,40 @@ def check_device(settings: Settings) -> None:
     torch_engine.check_device(settings.device)
 
 
-def device_stage(folder: RunFolder, fingerprint: Fingerprint, settings: Settings, watch: Watch) -> DeviceTiming:
-    """Time the candidate networks and write `device.json`; read back if it is there, never measured again.
-
-    With fixed iterations nothing is timed: the file then holds facts of the machine alone.
-    """
+def device_stage(
+    folder: RunFolder, fingerprint: Fingerprint, settings: Settings, watch: Watch, stepped: SteppedFacts | None = None
+) -> DeviceTiming:
+    """Time the candidate networks and write `device.json`; read back if it is there, never measured again."""
     if folder.device_file.is_file():
         return folder.device()
+    timing = measure_device(fingerprint, settings, watch, stepped)
+    write_model(folder.device_file, timing)
+    return timing
+
+
+def measure_device(
+    fingerprint: Fingerprint, settings: Settings, watch: Watch, stepped: SteppedFacts | None = None
+) -> DeviceTiming:
+    """Facts of the machine; with a budget, also the time of a step of each candidate network.
+
+    With fixed iterations nothing is timed, so that no clock decides.
+    """
     from hemoseg.training import compute_threads, supports_bf16
 
     bf16 = supports_bf16(settings.device)
     facts = DeviceTiming(device=settings.device, threads=compute_threads(), bf16=bf16)
-    steps: list[StepTiming] = []
-    if settings.budget_s is not None:
-        rungs = candidates(fingerprint, settings, precision="bf16" if bf16 else "fp32")
-        draft = make_plan(fingerprint, settings.model_copy(update={"budget_s": None, "iterations": 1}), facts)
-        watch.begin("device", len(rungs))
-        for number, rung in enumerate(rungs, start=1):
-            timed = [_time(draft, item, settings.device) for item in rung]
-            steps += timed
-            watch.advance(number, ", ".join(f"{t.seconds:.2f} s a step" for t in timed))
-            if sum(t.seconds for t in timed) * HOPELESS > settings.budget_s:
-                break
-    timing = facts.model_copy(update={"steps": tuple(steps)})
-    write_model(folder.device_file, timing)
-    return timing
+    if settings.budget_s is None:
+        return facts
+    rungs = candidates(fingerprint, settings, precision="bf16" if bf16 else "fp32", stepped=stepped)
+    draft = make_plan(fingerprint, settings.model_copy(update={"budget_s": None, "iterations": 1}), facts, stepped)
+    watch.begin("device", len(rungs))
+    for number, rung in enumerate(rungs, start=1):
+        timed = [_time(draft, item, settings.device) for item in rung]
+        facts = facts.model_copy(update={"steps": (*facts.steps, *timed)})
+        watch.advance(number, ", ".join(f"{t.seconds:.2f} s a step" for t in timed))
+        if (affordable_steps(rung, settings, facts) or 0) < ENOUGH_ITERATIONS:
+            break  # larger ones would get fewer steps still
+    return facts
 
 
 def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
@@ -88,8 +99,9 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     dataset = index_dataset(Path(fingerprint.dataset))
     check_unchanged(folder, dataset, fingerprint)
     if not folder.plan_file.is_file():
-        device = device_stage(folder, fingerprint, settings, watch)
-        write_model(folder.plan_file, make_plan(fingerprint, settings, device))
+        stepped = stepped_stage(folder, settings, watch)
+        device = device_stage(folder, fingerprint, settings, watch, stepped)
+        write_model(folder.plan_file, make_plan(fingerprint, settings, device, stepped))
     plan = folder.plan()
     if not folder.splits_file.is_file():
         write_model(folder.splits_file, Splits.of(make_splits(dataset.cases, folds=FOLDS, seed=settings.seed)))
@@ -98,12 +110,18 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     return plan
 
 
+def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
+    """What `plan_stage` would decide; neither `plan.json` nor `device.json` is written.
+
+    Only a pass over the data that the plan needs keeps its records.
+    """
+    fingerprint = folder.fingerprint()
+    stepped = stepped_stage(folder, settings, watch)
+    device = folder.device() if folder.device_file.is_file() else measure_device(fingerprint, settings, watch, stepped)
+    return make_plan(fingerprint, settings, device, stepped)
+
+
 def _time(draft: Plan, item: Configuration, device: str) -> StepTiming:
     from hemoseg.training import measure_step_seconds
 
-    return StepTiming(
-        configuration=item.name,
-        features=item.features,
-        precision=item.precision,
-        seconds=measure_step_seconds(draft, item, device=device, steps=TIMED_STEPS),
-    )
+    return StepTiming.of(item, measure_step_seconds(draft, item, device=device, steps=TIMED_STEPS))

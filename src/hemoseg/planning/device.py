@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
-from hemoseg.plan import Configuration, ConfigurationName, Precision
+from hemoseg.plan import Configuration, ConfigurationName, Precision, SizeZYX
 
 
 class StepTiming(BaseModel):
@@ -16,10 +16,26 @@ class StepTiming(BaseModel):
     """Kind of network."""
     features: tuple[PositiveInt, ...]
     """Channels of each stage."""
+    patch_size: SizeZYX
+    """Voxels of a patch."""
+    batch_size: PositiveInt
+    """Patches of the step."""
     precision: Precision
     """Arithmetic."""
     seconds: PositiveFloat
     """Median wall seconds of a step."""
+
+    @classmethod
+    def of(cls, configuration: Configuration, seconds: float) -> "StepTiming":
+        """The time of a configuration's step."""
+        return cls(
+            configuration=configuration.name,
+            features=configuration.features,
+            patch_size=configuration.patch_size,
+            batch_size=configuration.batch_size,
+            precision=configuration.precision,
+            seconds=seconds,
+        )
 
 
 class DeviceTiming(BaseModel):
@@ -27,7 +43,7 @@ class DeviceTiming(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     """Schema version."""
     device: Literal["cpu", "cuda"]
     """Where networks are trained."""
@@ -39,6 +55,5 @@ class DeviceTiming(BaseModel):
     """Timings; none where the user fixed the iterations, so that no clock decides."""
 
     def seconds(self, configuration: Configuration) -> float | None:
-        """Seconds of one step of a configuration in its precision; None if it was not measured."""
-        key = (configuration.name, configuration.features, configuration.precision)
-        return next((s.seconds for s in self.steps if (s.configuration, s.features, s.precision) == key), None)
+        """Seconds of one step of a configuration; None if it was not measured."""
+        return next((s.seconds for s in self.steps if s == StepTiming.of(configuration, s.seconds)), None)

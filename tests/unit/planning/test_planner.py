@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.planning import DeviceTiming, StepTiming, candidates, make_plan, methods_text
-from hemoseg.planning.headct import ENOUGH_ITERATIONS, configuration_names, folds_of
+from hemoseg.planning.headct import folds_of
+from hemoseg.planning.ladder import ENOUGH_ITERATIONS, configuration_names
 from hemoseg.settings import DEFAULT_ITERATIONS, Settings
 
 CPU = DeviceTiming(device="cpu", threads=2, bf16=True)
@@ -21,11 +22,7 @@ def fingerprint(spacing=(5.0, 0.94, 0.94), head=(30, 200, 176), hu=(-1024.0, 307
 def timed(settings, seconds):
     """A device on which the rungs take these seconds per step."""
     rungs = candidates(fingerprint(), settings, precision="bf16")
-    steps = tuple(
-        StepTiming(configuration=c.name, features=c.features, precision="bf16", seconds=s)
-        for rung, s in zip(rungs, seconds, strict=False)
-        for c in rung
-    )
+    steps = tuple(StepTiming.of(c, s) for rung, s in zip(rungs, seconds, strict=False) for c in rung)
     return CPU.model_copy(update={"steps": steps})
 
 
