@@ -187,9 +187,9 @@ class _Work:
     def _first_patch(self, name: NetworkName, spacing: Axes, median: Axes) -> tuple[float, float, float]:
         """A patch of equal millimeters with the volume of 256^3 voxels, or 2048^2 in 2d, cut to the median case."""
         flat = name == "2d"
-        per_mm = 1 / spacing[flat:]
         volume, root = (VOXELS_2D, 1 / 2) if flat else (VOXELS_3D, 1 / 3)
         with np.errstate(all="ignore"):
+            per_mm = 1 / spacing[flat:]
             edges = per_mm * (volume / np.prod(per_mm)) ** root
         if not all(isfinite(edge) for edge in edges):
             raise self._no_plan(name, f"spacing {spacing.tolist()} mm", "spacings that can be divided by one another")
