@@ -17,6 +17,8 @@ from hemoseg.plan import Precision
 
 SAMPLE_S = 0.05
 """Seconds between two looks at the memory of a process tree."""
+QUIET = 0.1
+"""Largest share of the CPUs that others may take."""
 GEMM_SIZE = 4096
 """Edge of the matrices that are multiplied: too large for the caches, as convolutions of a scan are."""
 GEMM_ROUNDS = 5
@@ -76,6 +78,11 @@ def median_cost(costs: Sequence[Cost]) -> Cost:
         peak_mb=median(cost.peak_mb for cost in costs),
         others_cpu_s=median(cost.others_cpu_s for cost in costs),
     )
+
+
+def is_disturbed(cost: Cost, threads: int) -> bool:
+    """Whether other programs took more of the machine than the sampling of memory, which is part of "others", does."""
+    return cost.others_cpu_s > QUIET * threads * cost.wall_s
 
 
 def measure_gemm_gflops(precision: Precision, threads: int) -> float:

@@ -29,7 +29,7 @@ from statistics import median
 
 from floor import network_gflop, scan_passes
 from isal import igzip
-from measure import Cost, measure_command, measure_gemm_gflops, median_cost
+from measure import Cost, is_disturbed, measure_command, measure_gemm_gflops, median_cost
 from nnunet_world import ENDING, predict_command, write_channels, write_world
 from rich.console import Console
 from rich.table import Table
@@ -48,8 +48,6 @@ OURS = Path(sys.executable).with_name("hemoseg")
 ROUNDS = 3
 LEAST_DICE = 0.90
 SMALL_ML = 1.0
-QUIET = 0.1
-"""Largest share of the CPUs that others may take."""
 FRAME_WITHIN_MM = 0.01
 
 
@@ -165,11 +163,6 @@ def floor_seconds(jobs: list[Job], bundle: Bundle, threads: int, console: Consol
             f"floor {passes * gflop / rate:.2f} s network + {inflating:.3f} s reading = {floors[-1]:.2f} s"
         )
     return floors
-
-
-def is_disturbed(cost: Cost, threads: int) -> bool:
-    """Whether other programs took more of the machine than the sampling of memory, which is part of "others", does."""
-    return cost.others_cpu_s > QUIET * threads * cost.wall_s
 
 
 def cost_table(jobs: list[Job], costs: list[dict[str, Cost]]) -> Table:

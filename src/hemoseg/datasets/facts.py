@@ -103,7 +103,7 @@ def measure_case(
         source_sha256=source_sha256,
         shape=grid.shape,
         spacing_mm=grid.rounded_spacing_mm,
-        slice_interval_mm=(float(weights.min()), float(np.median(weights)), float(weights.max())),
+        slice_interval_mm=(_rounded(weights.min()), _rounded(np.median(weights)), _rounded(weights.max())),
         stored_shape=(z, y, x),
         stored_spacing_mm=scan.stored_spacing_mm,
         nonzero_shape=box_shape(nonzero),
@@ -170,6 +170,11 @@ def _lesions_ml(mask: Mask, scan: RawScan, first_slice: int) -> list[float]:
         np.bincount(runs.component, weights=runs.length * weights[runs.z]) * area_mm2 / 1000
     ).tolist()
     return volumes
+
+
+def _rounded(length_mm: np.floating) -> float:
+    """A length to a nanometer, without the rounding error of a header."""
+    return round(float(length_mm), 6)
 
 
 def _range(part: slice) -> tuple[int, int]:

@@ -87,6 +87,11 @@ class Fingerprint(BaseModel):
         return median(modes) if modes else None
 
     @property
+    def nonzero_share(self) -> float:
+        """Median share of the voxels that nnU-Net's crop leaves."""
+        return median(case.nonzero_share for case in self.cases)
+
+    @property
     def clipped_hu(self) -> tuple[float, float] | None:
         """The range of HU that the clipped cases share; None if no case was clipped.
 

@@ -24,9 +24,11 @@ Source: Isensee et al., Nat Methods 18:203-211 (2021), doi 10.1038/s41592-020-01
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil, floor, fsum, sqrt
 
 import numpy as np
+from jaxtyping import Float64
 
 from hemoseg.datasets import Histogram
 from hemoseg.plan import Intensity
@@ -38,42 +40,60 @@ TIE = 1e-12
 F(v) is a multiple of 1 / n, and n is below 1e9."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """The distribution of foreground voxels in which each case with foreground weighs the same."""
+
+    cases: tuple[Histogram, ...]
+    """The cases with foreground; at least one."""
+
+    @property
+    def values(self) -> Float64[np.ndarray, " n"]:
+        """The values that occur in any case, ascending."""
+        return np.unique(np.concatenate([case.values for case in self.cases]))
+
+    @property
+    def mean(self) -> float:
+        """The mean of the cases' means."""
+        return fsum(fsum(case.values * case.counts) / case.total for case in self.cases) / len(self.cases)
+
+    def moment(self, order: int) -> float:
+        """The mean of (v - mean)^order."""
+        mean = self.mean
+        return fsum(fsum((c.values - mean) ** order * c.counts) / c.total for c in self.cases) / len(self.cases)
+
+    def share(self, value: float) -> float:
+        """F(value): the share of voxels that are at most this value."""
+        return fsum(_at_most(case, value) / case.total for case in self.cases) / len(self.cases)
+
+    def percentile(self, q: float) -> float:
+        """The value below which a share q in (0, 1) of the voxels lies, as the top of this file defines it."""
+        values = self.values
+        first = bisect_left(values, q - TIE, key=self.share)
+        value = float(values[first])
+        if self.share(value) <= q + TIE:
+            return (value + float(values[first + 1])) / 2
+        return value
+
+
 def mixture_intensity(cases: Sequence[Histogram]) -> Intensity | None:
     """Statistics of the mixture in which each case with foreground weighs the same; None if no case has any.
 
     Args:
         cases: one histogram per case.
     """
-    filled = [case for case in cases if case.total]
+    filled = tuple(case for case in cases if case.total)
     if not filled:
         return None
-    totals = [case.total for case in filled]
-    means = [fsum(case.values * case.counts) / n for case, n in zip(filled, totals, strict=True)]
-    mean = fsum(means) / len(filled)
-    squares = [fsum((c.values - mean) ** 2 * c.counts) / n for c, n in zip(filled, totals, strict=True)]
-    values = np.unique(np.concatenate([case.values for case in filled]))
-    running = [np.concatenate([[0], np.cumsum(case.counts)]) for case in filled]
-
-    def share(value: float) -> float:
-        """F(value)."""
-        below = [int(np.searchsorted(case.values, value, side="right")) for case in filled]
-        return fsum(sums[i] / n for sums, i, n in zip(running, below, totals, strict=True)) / len(filled)
-
-    def percentile(q: float) -> float:
-        first = bisect_left(values, q - TIE, key=share)
-        value = float(values[first])
-        if share(value) <= q + TIE:
-            return (value + float(values[first + 1])) / 2
-        return value
-
+    mixture = Mixture(cases=filled)
     return Intensity(
-        mean=mean,
-        median=percentile(MEDIAN),
-        std=sqrt(fsum(squares) / len(filled)),
-        min=float(values[0]),
-        max=float(values[-1]),
-        percentile_00_5=percentile(LOW),
-        percentile_99_5=percentile(HIGH),
+        mean=mixture.mean,
+        median=mixture.percentile(MEDIAN),
+        std=sqrt(mixture.moment(2)),
+        min=float(mixture.values[0]),
+        max=float(mixture.values[-1]),
+        percentile_00_5=mixture.percentile(LOW),
+        percentile_99_5=mixture.percentile(HIGH),
     )
 
 
@@ -111,3 +131,8 @@ def pooled_intensity(cases: Sequence[Histogram]) -> Intensity | None:
         percentile_00_5=percentile(LOW),
         percentile_99_5=percentile(HIGH),
     )
+
+
+def _at_most(case: Histogram, value: float) -> int:
+    """Voxels of a case that are at most this value."""
+    return int(case.counts[: np.searchsorted(case.values, value, side="right")].sum())
