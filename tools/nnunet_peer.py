@@ -20,6 +20,9 @@ from pathlib import Path
 TIME_LIMIT_S = 120
 """A plan takes at most this long; nnU-Net itself can need many seconds."""
 
+NETWORKS_KEPT = 200
+"""Networks that are kept at a time."""
+
 
 class TooLongError(Exception):
     """A planner did not come to an end."""
@@ -53,6 +56,8 @@ def _load(folder: Path) -> dict:
     def estimate(patch_size, inputs, outputs, class_name, kwargs, imports):
         key = json.dumps([class_name, kwargs["conv_op"], kwargs["strides"], kwargs["features_per_stage"]])
         if key not in networks:
+            if len(networks) >= NETWORKS_KEPT:
+                networks.clear()
             with torch.device("meta"):
                 networks[key] = get_network_from_plans(class_name, kwargs, imports, inputs, outputs, allow_init=False)
         networks[key].decoder.num_classes = outputs

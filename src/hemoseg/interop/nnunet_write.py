@@ -28,10 +28,11 @@ def write_plans(plan: Plan) -> dict[str, Any]:
     """
     names = _expressible(plan)
     forward = plan.preparation.transpose
-    written = {item.name: _written(plan, item, names) for item in plan.configurations}
-    for item in plan.configurations:
-        if item.inherits_from is not None:
-            written[item.name] = _difference(item, written[item.name], written[item.inherits_from])
+    full = {item.name: _written(plan, item, names) for item in plan.configurations}
+    written = {
+        item.name: _difference(item, full) if item.inherits_from in full else full[item.name]
+        for item in plan.configurations
+    }
     return {
         "dataset_name": plan.dataset_name,
         "plans_name": names.plans_name,
@@ -55,8 +56,8 @@ def _expressible(plan: Plan) -> NnunetNames:
     """nnU-Net's names of a plan that plans.json can hold."""
     preparation = plan.preparation
     steps = {
-        "planner nnunet-v1": plan.planner == "nnunet-v1" or preparation.normalize != "before",
-        f"planner {plan.planner}": plan.nnunet is None,
+        f"planner {plan.planner}": plan.nnunet is None or plan.planner == "nnunet-v1",
+        "normalization after resampling": preparation.normalize != "before",
         "canonical axes": preparation.orientation != "as-stored",
         "windows": any(channel.window is not None for channel in preparation.channels),
         "head crop": preparation.head_crop,
@@ -112,8 +113,9 @@ def _written(plan: Plan, item: Configuration, names: NnunetNames) -> dict[str, A
     return content
 
 
-def _difference(item: Configuration, content: dict[str, Any], parent: dict[str, Any]) -> dict[str, Any]:
+def _difference(item: Configuration, full: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A configuration by what it does not inherit; its data are its parent's while the grid is."""
+    content, parent = full[item.name], full[str(item.inherits_from)]
     own = {key: value for key, value in content.items() if key != "data_identifier" and value != parent.get(key)}
     if "spacing" in own:
         own = {"data_identifier": content["data_identifier"], **own}

@@ -1,0 +1,208 @@
+"""plans.json: older formats, what users add to it, and what is refused."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from hemoseg.errors import InputError
+from hemoseg.interop import read_plans, write_plans
+
+GOLDENS = json.loads((Path(__file__).parents[2] / "golden" / "nnunet-planners.json").read_text())
+DATASET = {
+    "channel_names": {"0": "CT"},
+    "labels": {"background": 0, "hemorrhage": 1},
+    "numTraining": 100,
+    "file_ending": ".nii.gz",
+}
+OLD_NAMES = {
+    "n_conv_per_stage": "n_conv_per_stage_encoder",
+    "n_blocks_per_stage": "n_conv_per_stage_encoder",
+    "n_conv_per_stage_decoder": "n_conv_per_stage_decoder",
+    "strides": "pool_op_kernel_sizes",
+    "kernel_sizes": "conv_kernel_sizes",
+}
+
+
+def golden(name, planner="nnunet"):
+    found = next(item for item in GOLDENS if (item["name"], item["planner"]) == (name, planner))
+    return copy.deepcopy(found["plans"])
+
+
+@pytest.fixture
+def plans():
+    """2d, 3d_lowres, 3d_fullres and the cascade of head CT."""
+    return golden("head-1mm")
+
+
+def older(content):
+    """Plans as nnU-Net wrote them before version 2.3."""
+    content = copy.deepcopy(content)
+    content["foreground_intensity_properties_by_modality"] = content.pop("foreground_intensity_properties_per_channel")
+    for name, item in content["configurations"].items():
+        if "architecture" not in item:
+            continue
+        network = item.pop("architecture")
+        for key, value in network["arch_kwargs"].items():
+            if key in OLD_NAMES:
+                item[OLD_NAMES[key]] = value
+        item["UNet_class_name"] = network["network_class_name"].rsplit(".", 1)[1]
+        item["UNet_base_num_features"] = 32
+        item["unet_max_num_features"] = 512 if name == "2d" else 320
+        item["num_pool_per_axis"] = [3] * len(item["patch_size"])
+    return content
+
+
+@pytest.mark.parametrize("planner", ["nnunet", "nnunet-resenc-m"])
+def test_plans_from_before_2_3_are_read_and_written_anew(planner):
+    plans = golden("head-1mm", planner)
+    assert write_plans(read_plans(older(plans), DATASET)) == plans
+
+
+def test_older_class_paths_are_read(plans):
+    item = plans["configurations"]["3d_fullres"]["architecture"]
+    item["network_class_name"] = "dynamic_network_architectures.architectures.residual_unet.ResidualEncoderUNet"
+    item["arch_kwargs"]["n_blocks_per_stage"] = item["arch_kwargs"].pop("n_conv_per_stage")
+    assert read_plans(plans, DATASET).configuration("3d_fullres").encoder == "residual"
+
+
+def test_a_configuration_of_the_users_own(plans):
+    """nnU-Net's documentation has users add such: a larger batch, and a coarser grid with data of its own."""
+    plans["configurations"]["3d_fullres_bs40"] = {"inherits_from": "3d_fullres", "batch_size": 40}
+    plans["configurations"]["3d_fullres_2mm"] = {
+        "inherits_from": "3d_fullres_bs40",
+        "data_identifier": "nnUNetPlans_3d_fullres_2mm",
+        "spacing": [2.0, 1.0, 1.0],
+    }
+    plan = read_plans(plans, DATASET)
+    large, coarse = plan.configuration("3d_fullres_bs40"), plan.configuration("3d_fullres_2mm")
+    assert (large.batch_size, large.patch_size) == (40, plan.configuration("3d_fullres").patch_size)
+    assert (coarse.batch_size, coarse.spacing_mm) == (40, (2.0, 1.0, 1.0))
+    assert write_plans(plan) == plans
+
+
+def test_a_child_of_the_cascade_has_its_previous_stage(plans):
+    plans["configurations"]["larger"] = {"inherits_from": "3d_cascade_fullres", "batch_size": 8}
+    assert read_plans(plans, DATASET).configuration("larger").previous_stage == "3d_lowres"
+
+
+def test_what_is_trained(plans):
+    assert read_plans(plans, DATASET).trained == ("3d_fullres",)
+    for name in ("3d_cascade_fullres", "3d_fullres", "3d_lowres"):
+        del plans["configurations"][name]
+    assert read_plans(plans, DATASET).trained == ("2d",)
+    plans["configurations"] = {"mine": plans["configurations"]["2d"]}
+    assert read_plans(plans, DATASET).trained == ("mine",)
+
+
+def test_planners_of_others_count_by_their_encoder(plans):
+    assert read_plans(plans | {"experiment_planner_used": "MyPlanner"}, DATASET).planner == "nnunet"
+    residual = golden("head-1mm", "nnunet-resenc-m")
+    plan = read_plans(residual | {"experiment_planner_used": "ResEncUNetPlanner"}, DATASET)
+    assert (plan.planner, plan.nnunet.experiment_planner) == ("nnunet-resenc-m", "ResEncUNetPlanner")
+
+
+def test_the_argument_is_not_changed(plans):
+    before = copy.deepcopy(plans)
+    read_plans(plans, DATASET)
+    assert plans == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("plans_name", None, "plans_name"),
+        ("transpose_forward", [0, 0, 1], "does not undo"),
+        ("transpose_backward", [2, 1, 0], "does not undo"),
+        ("transpose_forward", [0, 1, 3], "does not undo"),
+        ("original_median_spacing_after_transp", [1.0, -0.45, 0.45], "after_transp.1"),
+        ("original_median_shape_after_transp", [160, 512], "after_transp"),
+        ("label_manager", "MyLabelManager", "label_manager"),
+        ("configurations", {}, "configurations"),
+        ("configurations", {"2d": 3}, "configurations.2d"),
+        ("foreground_intensity_properties_per_channel", {}, "normalization ct needs foreground intensities"),
+        ("configurations.2d.patch_size", [512], "patch_size"),
+        ("configurations.2d.patch_size", [512, 510], "510 along x is no multiple of 128"),
+        ("configurations.2d.patch_size", [1, 512, 512], "must have 3 axes"),
+        ("configurations.2d.spacing", [0.45, -0.45], "spacing.1"),
+        ("configurations.2d.spacing", [0.45, 0.45, 0.45], "must have 2 axes"),
+        ("configurations.2d.spacing", [0.45, float("nan")], "spacing.1"),
+        ("configurations.2d.spacing", [0.45, float("inf")], "spacing.1"),
+        ("configurations.2d.batch_size", 0, "batch_size"),
+        ("configurations.2d.batch_size", 2.5, "batch_size"),
+        ("configurations.2d.batch_dice", "yes", "batch_dice"),
+        ("configurations.2d.preprocessor_name", "MyPreprocessor", "preprocessor_name.*DefaultPreprocessor"),
+        ("configurations.2d.resampling_fn_data", "resample_torch_fornnunet", "resampling_fn_data"),
+        ("configurations.2d.resampling_fn_data_kwargs.order", 2, "order"),
+        ("configurations.2d.resampling_fn_data_kwargs.order", 1, "resampling_fn_data_kwargs of 3d_cascade_fullres"),
+        ("configurations.2d.normalization_schemes", ["MyNormalization"], "normalization"),
+        ("configurations.2d.normalization_schemes", [], "normalization_schemes"),
+        ("configurations.2d.use_mask_for_norm", [True], "use_mask_for_norm of"),
+        ("configurations.2d.use_mask_for_norm", [False, False], "differ in length"),
+        ("configurations.2d.mine", 1, "mine: Extra inputs"),
+        ("configurations.2d.architecture.network_class_name", "a.MyNet", "network_class_name"),
+        ("configurations.2d.architecture.network_class_name", "a.ResidualEncoderUNet", "lacks its blocks"),
+        ("configurations.2d.architecture.arch_kwargs.n_stages", 7, "n_stages 7 of 2d for 8 features_per_stage"),
+        ("configurations.2d.architecture.arch_kwargs.strides", [[1, 1]], "one entry for each"),
+        ("configurations.2d.architecture.arch_kwargs.strides", 2, "strides"),
+        ("configurations.2d.architecture.arch_kwargs.n_conv_per_stage_decoder", [2], "decoder_blocks"),
+        ("configurations.2d.architecture.arch_kwargs.conv_op", "torch.nn.modules.conv.Conv3d", "conv_op and norm_op"),
+        ("configurations.2d.architecture.arch_kwargs.conv_bias", False, "conv_bias"),
+        ("configurations.2d.architecture.arch_kwargs.nonlin", "torch.nn.ReLU", "nonlin"),
+        ("configurations.2d.architecture.arch_kwargs.dropout_op", "torch.nn.Dropout2d", "dropout_op"),
+        ("configurations.2d.architecture.arch_kwargs.norm_op_kwargs.eps", 1e-3, "eps"),
+        ("configurations.2d.architecture", {}, "network_class_name: Field required"),
+        ("configurations.3d_cascade_fullres.inherits_from", "none", "inherits from none: what is not there"),
+        ("configurations.3d_cascade_fullres.inherits_from", "3d_cascade_fullres", "itself"),
+        ("configurations.3d_cascade_fullres.previous_stage", "none", "previous_stage none"),
+        ("configurations.3d_fullres.previous_stage", 3, "previous_stage"),
+        ("configurations.bad name", {"inherits_from": "2d"}, "name"),
+    ],
+)
+def test_plans_that_are_refused(plans, path, value, message):
+    parent, keys = plans, path.split(".")
+    for key in keys[:-1]:
+        parent = parent[key]
+    parent[keys[-1]] = value
+    with pytest.raises(InputError, match=rf"(?s)plans.json.*{message}.*expected: .*try: "):
+        read_plans(plans, DATASET)
+
+
+def test_every_key_of_a_configuration_is_needed(plans):
+    needed = set(plans["configurations"]["3d_lowres"]) - {"next_stage"}
+    for key in needed:
+        broken = copy.deepcopy(plans)
+        del broken["configurations"]["3d_lowres"][key]
+        with pytest.raises(InputError, match=rf"(?s)configurations.3d_lowres: .*{key}"):
+            read_plans(broken, DATASET)
+
+
+def test_old_plans_lack_nothing(plans):
+    old = older(plans)
+    del old["configurations"]["2d"]["conv_kernel_sizes"]
+    with pytest.raises(InputError, match="neither architecture nor conv_kernel_sizes"):
+        read_plans(old, DATASET)
+    old = older(plans)
+    old["configurations"]["2d"]["UNet_base_num_features"] = None
+    with pytest.raises(InputError, match="entries of its network that cannot be used"):
+        read_plans(old, DATASET)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channel_names": {"0": "CT", "1": "CT"}}, "1 normalization_schemes for 2 channels"),
+        ({"labels": {"a": 1}}, "background"),
+    ],
+)
+def test_a_dataset_json_of_other_data_is_refused(plans, change, message):
+    with pytest.raises(InputError, match=message):
+        read_plans(plans, DATASET | change)
+
+
+def test_contradictory_inheritance_goes_round(plans):
+    plans["configurations"]["a"] = {"inherits_from": "b"}
+    plans["configurations"]["b"] = {"inherits_from": "a"}
+    with pytest.raises(InputError, match="itself"):
+        read_plans(plans, DATASET)
