@@ -13,7 +13,8 @@ from rich.console import Console
 
 from hemoseg.cli.about import models, version
 from hemoseg.cli.assess import check, evaluate, report
-from hemoseg.cli.runs import fingerprint, plan, preprocess, run, select, train, validate
+from hemoseg.cli.plan import plan
+from hemoseg.cli.runs import fingerprint, preprocess, run, select, train, validate
 from hemoseg.cli.scans import demo, segment
 from hemoseg.errors import HemosegError, InterruptedRunError, ResourceError
 

@@ -1,45 +1,39 @@
 """`run` and its stages, each resumable and each alone."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hemoseg.cli.progress import RESEARCH_ONLY, bars, parse_duration, parse_folds
+from hemoseg.cli.options import (
+    Budget,
+    Config,
+    ConfigOption,
+    Dataset,
+    Folds,
+    Iterations,
+    MemoryGb,
+    Planner,
+    PlannerOption,
+    Pool,
+    PresetOption,
+    RunDir,
+    Seed,
+    SlabOption,
+    SlabRange,
+    SlabRangeOption,
+    SliceSpacing,
+    Store,
+    StoreOption,
+    Windows,
+    make_settings,
+    make_steps,
+)
+from hemoseg.cli.progress import RESEARCH_ONLY, bars
 from hemoseg.cli.scans import Device
 
 if TYPE_CHECKING:
     from hemoseg.pipeline.folder import RunFolder
-    from hemoseg.settings import Settings
-
-
-class Config(StrEnum):
-    """Kinds of network."""
-
-    auto = "auto"
-    two_d = "2d"
-    fullres = "3d_fullres"
-    lowres = "3d_lowres"
-    cascade = "cascade"
-
-
-Dataset = Annotated[Path, typer.Argument(help="Data set in nnU-Net v2 raw layout: dataset.json, imagesTr/, labelsTr/.")]
-RunDir = Annotated[Path, typer.Option("--run", help="Run folder: all that a run writes. Made if need be.")]
-Budget = Annotated[
-    str | None,
-    typer.Option(help="Training time over all folds and configurations together, like 90s, 45m or 2h."),
-]
-Iterations = Annotated[
-    int | None,
-    typer.Option(min=1, help="Optimizer steps per fold and configuration; then no clock decides anything."),
-]
-Folds = Annotated[str, typer.Option(help="Folds of the 5-fold cross-validation to train: `0`, `0,1` or `all`.")]
-ConfigOption = Annotated[
-    Config,
-    typer.Option(help="Kind of network; auto decides from the data. cascade trains 3d_lowres on all folds first."),
-]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of splits, weights and patches.")]
 
 
 def run(
@@ -51,6 +45,15 @@ def run(
     config: ConfigOption = Config.auto,
     seed: Seed = 0,
     device: Annotated[Device, typer.Option(help="Where networks are trained.")] = Device.cpu,
+    planner: PlannerOption = Planner.headct,
+    preset: PresetOption = None,
+    memory_gb: MemoryGb = None,
+    window: Windows = None,
+    pool: Pool = None,
+    slice_spacing: SliceSpacing = None,
+    slab: SlabOption = None,
+    slab_range: SlabRangeOption = SlabRange.head,
+    store: StoreOption = Store.npy,
 ) -> None:
     """From labeled scans to a validated model, planned from the data and the time you give.
 
@@ -59,7 +62,19 @@ def run(
     """
     from hemoseg.pipeline.story import run as run_story
 
-    settings = _settings(budget, iterations, folds, config, seed, device)
+    settings = make_settings(
+        budget=budget,
+        iterations=iterations,
+        folds=folds,
+        config=config.value,
+        seed=seed,
+        device=device.value,
+        planner=planner,
+        preset=preset,
+        memory_gb=memory_gb,
+        steps=make_steps(window, pool, slice_spacing, slab, slab_range),
+        store=store.value,
+    )
     with bars() as watch:
         watch.say(RESEARCH_ONLY)
         page = run_story(dataset, run_dir, settings, watch=watch)
@@ -80,33 +95,6 @@ def fingerprint(dataset: Dataset, run_dir: RunDir) -> None:
         found = fingerprint_stage(folder, index_dataset(dataset), watch)
     spacing = " x ".join(f"{value:g}" for value in found.spacing_mm)
     typer.echo(f"{len(found.cases)} cases, median spacing {spacing} mm (z, y, x) -> {folder.fingerprint_file}")
-
-
-def plan(
-    run_dir: RunDir,
-    budget: Budget = None,
-    iterations: Iterations = None,
-    folds: Folds = "all",
-    config: ConfigOption = Config.auto,
-    seed: Seed = 0,
-    device: Annotated[Device, typer.Option(help="Where networks will be trained.")] = Device.cpu,
-) -> None:
-    """Decide networks, patches, steps and splits -> device.json, plan.json, splits.json, methods.md.
-
-    Needs fingerprint.json.
-    """
-    from hemoseg.pipeline.measure import check_device, plan_stage, settings_stage
-
-    settings = _settings(budget, iterations, folds, config, seed, device)
-    folder = open_run(run_dir)
-    check_device(settings)
-    with bars() as watch, folder.lock():
-        folder.fingerprint()
-        settings_stage(folder, settings)
-        made = plan_stage(folder, settings, watch)
-    for reason in made.reasons:
-        typer.echo(f"- {reason.name} {reason.value}: {reason.why}")
-    typer.echo(f"-> {folder.plan_file}")
 
 
 def preprocess(run_dir: RunDir) -> None:
@@ -165,23 +153,6 @@ def open_run(run_dir: Path) -> "RunFolder":
             remedy="begin one with `hemoseg fingerprint DATASET --run DIR` or `hemoseg run DATASET --run DIR`",
         )
     return RunFolder(run_dir)
-
-
-def _settings(
-    budget: str | None, iterations: int | None, folds: str, config: Config, seed: int, device: Device
-) -> "Settings":
-    from hemoseg.settings import Settings
-
-    if budget is not None and iterations is not None:
-        raise typer.BadParameter("--budget and --iterations exclude each other")
-    return Settings(
-        folds=parse_folds(folds),
-        config=config.value,
-        seed=seed,
-        budget_s=None if budget is None else parse_duration(budget),
-        iterations=iterations,
-        device=device.value,
-    )
 
 
 def _print_result(run_dir: Path) -> None:

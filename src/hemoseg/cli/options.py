@@ -1,0 +1,237 @@
+"""Options of `run` and `plan`, and the settings that they make."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hemoseg.cli.progress import parse_duration, parse_folds
+
+if TYPE_CHECKING:
+    from hemoseg.settings import Settings
+
+PLANNING = "Planning"
+STEPS = "Steps of the preparation"
+
+
+class Config(StrEnum):
+    """Kinds of network."""
+
+    auto = "auto"
+    two_d = "2d"
+    fullres = "3d_fullres"
+    lowres = "3d_lowres"
+    cascade = "cascade"
+
+
+class Planner(StrEnum):
+    """Rules that can make a plan."""
+
+    headct = "headct"
+    nnunet = "nnunet"
+    resenc_m = "nnunet-resenc-m"
+    resenc_l = "nnunet-resenc-l"
+    resenc_xl = "nnunet-resenc-xl"
+    v1 = "nnunet-v1"
+
+
+class Preset(StrEnum):
+    """Published systems that a plan can follow."""
+
+    paper = "paper"
+    swapped = "paper-swapped"
+
+
+class SlabRange(StrEnum):
+    """Slices that a slab is counted from."""
+
+    head = "head"
+    label = "label"
+
+
+class Store(StrEnum):
+    """How prepared cases lie on disk."""
+
+    npy = "npy"
+    blosc2 = "blosc2"
+
+
+Dataset = Annotated[Path, typer.Argument(help="Data set in nnU-Net v2 raw layout: dataset.json, imagesTr/, labelsTr/.")]
+RunDir = Annotated[Path, typer.Option("--run", help="Run folder: all that a run writes. Made if need be.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Training time over all folds and configurations together, like 90s, 45m or 2h."),
+]
+Iterations = Annotated[
+    int | None,
+    typer.Option(min=1, help="Optimizer steps per fold and configuration; then no clock decides anything."),
+]
+Folds = Annotated[str, typer.Option(help="Folds of the 5-fold cross-validation to train: `0`, `0,1` or `all`.")]
+ConfigOption = Annotated[
+    Config,
+    typer.Option(help="Kind of network; auto decides from the data. cascade trains 3d_lowres on all folds first."),
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of splits, weights and patches.")]
+PlannerOption = Annotated[
+    Planner,
+    typer.Option(
+        help="headct plans for head CT and the time given; the others are nnU-Net's exact rules.",
+        rich_help_panel=PLANNING,
+    ),
+]
+PresetOption = Annotated[
+    Preset | None,
+    typer.Option(
+        help="A published system: the INSTANCE 2022 report's as printed, or with width and center of its "
+        "window exchanged. It has its own planner and steps.",
+        rich_help_panel=PLANNING,
+    ),
+]
+MemoryGb = Annotated[
+    float | None,
+    typer.Option(
+        "--memory-gb",
+        min=0.0,
+        help="Memory to plan networks for: that of the training process for headct, "
+        "nnU-Net's GPU target for the others.",
+        rich_help_panel=PLANNING,
+    ),
+]
+Windows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--window",
+        help="Input channel: a named window (paper, paper-swapped, brain, subdural, stroke, blood, "
+        "bone, soft, wide) or WIDTH/CENTER in HU. Give it once per channel.",
+        rich_help_panel=STEPS,
+    ),
+]
+Pool = Annotated[
+    str | None,
+    typer.Option(
+        "--pool",
+        metavar="KIND:FACTOR",
+        help="In-plane downsampling by pooling: maximum, average, summed-area or "
+        "random-area, and a whole factor, like average:2.",
+        rich_help_panel=STEPS,
+    ),
+]
+SliceSpacing = Annotated[
+    float | None,
+    typer.Option(
+        "--slice-spacing",
+        metavar="MM",
+        min=0.0,
+        help="Spacing of slices before the planner's own resampling.",
+        rich_help_panel=STEPS,
+    ),
+]
+SlabOption = Annotated[
+    int | None,
+    typer.Option(
+        "--slab", metavar="N", min=0, help="Keep the head's slices and N beyond each end.", rich_help_panel=STEPS
+    ),
+]
+SlabRangeOption = Annotated[
+    SlabRange,
+    typer.Option(
+        "--slab-range",
+        help="In training, count the slab from the head's slices or from the labeled ones; it is "
+        "the head's at inference always.",
+        rich_help_panel=STEPS,
+    ),
+]
+StoreOption = Annotated[
+    Store, typer.Option(help="How prepared cases lie on disk: plain arrays, or compressed.", rich_help_panel=STEPS)
+]
+
+
+def parse_pooling(text: str) -> dict[str, Any]:
+    """`KIND:FACTOR` as the fields of a `Pooling`.
+
+    Raises:
+        typer.BadParameter: another form, an unknown kind, or a factor below 2.
+
+    Example:
+        >>> parse_pooling("average:2")
+        {'kind': 'average', 'factor': 2}
+    """
+    from typing import get_args
+
+    from hemoseg.plan import PoolingKind
+
+    kind, _, factor = text.partition(":")
+    if kind not in get_args(PoolingKind) or not factor.isdecimal() or int(factor) < 2:
+        raise typer.BadParameter(
+            f"--pool {text}: give KIND:FACTOR, one of {', '.join(get_args(PoolingKind))} and a whole factor from 2 up"
+        )
+    return {"kind": kind, "factor": int(factor)}
+
+
+def make_steps(
+    windows: list[str] | None,
+    pool: str | None,
+    slice_spacing_mm: float | None,
+    slab: int | None,
+    slab_range: SlabRange,
+) -> dict[str, Any]:
+    """The fields of `Steps` that options ask for.
+
+    Raises:
+        typer.BadParameter: an option without the one that it needs, or a value that cannot be.
+        SettingsError: an unknown window.
+    """
+    from hemoseg.windows import window_named
+
+    if slab is None and slab_range is not SlabRange.head:
+        raise typer.BadParameter("--slab-range needs --slab N")
+    if slice_spacing_mm == 0.0:
+        raise typer.BadParameter("--slice-spacing must be above 0 mm")
+    for name in windows or ():
+        window_named(name)
+    if len(set(windows or ())) != len(windows or ()):
+        raise typer.BadParameter("--window names one window twice")
+    return {
+        "windows": tuple(windows or ()),
+        "pooling": None if pool is None else parse_pooling(pool),
+        "slice_spacing_mm": slice_spacing_mm,
+        "slab": None if slab is None else {"extend": slab, "train_range": slab_range.value},
+    }
+
+
+def make_settings(
+    *,
+    budget: str | None,
+    iterations: int | None,
+    folds: str,
+    preset: Preset | None,
+    planner: Planner,
+    steps: dict[str, Any],
+    memory_gb: float | None,
+    **others: Any,
+) -> "Settings":
+    """The settings that options give; `others` are fields of `Settings` as they are.
+
+    Raises:
+        typer.BadParameter: options that exclude each other.
+    """
+    from hemoseg.settings import Settings, Steps
+
+    if budget is not None and iterations is not None:
+        raise typer.BadParameter("--budget and --iterations exclude each other")
+    if memory_gb == 0.0:
+        raise typer.BadParameter("--memory-gb must be above 0")
+    asked = Steps.model_validate(steps)
+    if preset is not None and not (asked.is_empty and planner is Planner.headct):
+        raise typer.BadParameter("--preset has its own planner and steps: leave out --planner and the steps")
+    return Settings(
+        planner=planner.value,
+        preset=None if preset is None else preset.value,
+        memory_gb=memory_gb,
+        steps=asked,
+        folds=parse_folds(folds),
+        budget_s=None if budget is None else parse_duration(budget),
+        iterations=iterations,
+        **others,
+    )

@@ -1,0 +1,150 @@
+"""`plan`: decide networks, patches, steps and splits, from a run folder or from nnU-Net's files alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hemoseg.cli.options import (
+    Budget,
+    Config,
+    ConfigOption,
+    Folds,
+    Iterations,
+    MemoryGb,
+    Planner,
+    PlannerOption,
+    Pool,
+    PresetOption,
+    Seed,
+    SlabOption,
+    SlabRange,
+    SlabRangeOption,
+    SliceSpacing,
+    Store,
+    StoreOption,
+    Windows,
+    make_settings,
+    make_steps,
+)
+from hemoseg.cli.progress import bars
+from hemoseg.cli.runs import open_run
+from hemoseg.cli.scans import Device
+
+if TYPE_CHECKING:
+    from hemoseg.plan import Plan
+    from hemoseg.settings import Settings
+
+FILES = "From nnU-Net's files, without images"
+
+
+def plan(
+    run_dir: Annotated[
+        Path | None, typer.Option("--run", help="Run folder with fingerprint.json, to which the plan is written.")
+    ] = None,
+    budget: Budget = None,
+    iterations: Iterations = None,
+    folds: Folds = "all",
+    config: ConfigOption = Config.auto,
+    seed: Seed = 0,
+    device: Annotated[Device, typer.Option(help="Where networks will be trained.")] = Device.cpu,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each value was chosen.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and print; write nothing.")] = False,
+    planner: PlannerOption = Planner.headct,
+    preset: PresetOption = None,
+    memory_gb: MemoryGb = None,
+    window: Windows = None,
+    pool: Pool = None,
+    slice_spacing: SliceSpacing = None,
+    slab: SlabOption = None,
+    slab_range: SlabRangeOption = SlabRange.head,
+    store: StoreOption = Store.npy,
+    from_fingerprint: Annotated[
+        Path | None, typer.Option(help="nnU-Net's dataset_fingerprint.json.", rich_help_panel=FILES)
+    ] = None,
+    dataset_json: Annotated[
+        Path | None, typer.Option(help="The data set's dataset.json.", rich_help_panel=FILES)
+    ] = None,
+    dataset_name: Annotated[
+        str | None,
+        typer.Option(help="Name of the data set; that of dataset.json's folder if absent.", rich_help_panel=FILES),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The plans.json to write.", rich_help_panel=FILES)] = None,
+) -> None:
+    """Decide networks, patches, steps and splits -> device.json, plan.json, splits.json, methods.md.
+
+    Needs fingerprint.json in the run folder; nnU-Net's planners also write nnunet/ with files that nnU-Net reads. With
+    --from-fingerprint, --dataset-json and --out it plans from nnU-Net's own files and writes nnU-Net's plans.json.
+    """
+    steps = make_steps(window, pool, slice_spacing, slab, slab_range)
+    settings = make_settings(
+        budget=budget,
+        iterations=iterations,
+        folds=folds,
+        config=config.value,
+        seed=seed,
+        device=device.value,
+        planner=planner,
+        preset=preset,
+        memory_gb=memory_gb,
+        steps=steps,
+        store=store.value,
+    )
+    files = (from_fingerprint, dataset_json, out)
+    if run_dir is not None:
+        if any(file is not None for file in (*files, dataset_name)):
+            raise typer.BadParameter("--run and --from-fingerprint are two ways to plan: give one")
+        made = _plan_run(run_dir, settings, dry_run=dry_run)
+        target = None if dry_run else run_dir / "plan.json"
+    elif from_fingerprint is None or dataset_json is None or (out is None and not dry_run):
+        raise typer.BadParameter("give --run DIR, or --from-fingerprint FILE --dataset-json FILE --out FILE")
+    else:
+        made = _plan_files(from_fingerprint, dataset_json, dataset_name, None if dry_run else out, settings)
+        target = None if dry_run else out
+    _tell(made, explain=explain)
+    typer.echo("nothing was written: --dry-run" if target is None else f"-> {target}")
+
+
+def _plan_run(run_dir: Path, settings: "Settings", *, dry_run: bool) -> "Plan":
+    from hemoseg.pipeline.measure import check_device, draft_plan, plan_stage, settings_stage
+
+    folder = open_run(run_dir)
+    check_device(settings)
+    with bars() as watch:
+        if dry_run:
+            return draft_plan(folder, settings, watch)
+        with folder.lock():
+            folder.fingerprint()
+            settings_stage(folder, settings)
+            return plan_stage(folder, settings, watch)
+
+
+def _plan_files(
+    fingerprint: Path, dataset_json: Path, dataset_name: str | None, out: Path | None, settings: "Settings"
+) -> "Plan":
+    from hemoseg.errors import SettingsError
+    from hemoseg.interop import plan_from_files
+
+    if settings.preset is not None or not settings.steps.is_empty:
+        raise SettingsError(
+            "a preset or steps of the preparation",
+            where="--from-fingerprint",
+            expected="nnU-Net's own planning: steps before it need the images",
+            remedy="plan in a run folder: `hemoseg plan --run DIR`",
+        )
+    return plan_from_files(
+        fingerprint,
+        dataset_json,
+        planner=settings.planner,
+        memory_gb=settings.memory_gb,
+        dataset_name=dataset_name,
+        out=out,
+    )
+
+
+def _tell(made: "Plan", *, explain: bool) -> None:
+    from rich.console import Console
+
+    from hemoseg.planning import explain_plan, summarize_plan
+
+    Console(highlight=False).print(explain_plan(made) if explain else summarize_plan(made), markup=False)
