@@ -87,8 +87,17 @@ def run_rounds(sides: dict[str, list[str]], dataset: Path, out: Path) -> dict[st
     return {side: median_cost(found) for side, found in costs.items()}
 
 
-def differences(ours: Fingerprint, mixture: Mixture, peer: dict[str, Any]) -> Iterator[str]:
-    """What of the peer's `dataset_fingerprint.json` does not agree with ours, in words."""
+def differences(
+    ours: Fingerprint, mixture: Mixture, peer: dict[str, Any], *, samples: float = SAMPLES
+) -> Iterator[str]:
+    """What of the peer's `dataset_fingerprint.json` does not agree with ours, in words.
+
+    Args:
+        ours: our fingerprint of the same data set.
+        mixture: its foreground voxels.
+        peer: content of the peer's file.
+        samples: voxels that the peer drew.
+    """
     exact = {
         "spacings": [list(case.stored_spacing_mm) for case in ours.cases],
         "shapes_after_crop": [list(case.nonzero_shape) for case in ours.cases],
@@ -98,18 +107,18 @@ def differences(ours: Fingerprint, mixture: Mixture, peer: dict[str, Any]) -> It
         if peer[name] != value:
             yield f"{name}: ours {value}, peer {peer[name]}"
     statistics = peer["foreground_intensity_properties_per_channel"]["0"]
-    for name, (low, high) in bounds(mixture).items():
+    for name, (low, high) in bounds(mixture, samples=samples).items():
         if not low <= statistics[name] <= high:
             yield f"{name}: peer {statistics[name]}, expected {low} to {high}"
 
 
-def bounds(mixture: Mixture) -> dict[str, tuple[float, float]]:
-    """{statistic: the range in which a sample of the peer's size has it}."""
+def bounds(mixture: Mixture, *, samples: float = SAMPLES) -> dict[str, tuple[float, float]]:
+    """{statistic: the range in which a sample of the peer's size has it}; the top of this file argues it."""
     mean, m2, m4 = mixture.mean, mixture.moment(2), mixture.moment(4)
     spread = sqrt(m2)
-    mean_error = ERRORS * sqrt(m2 / SAMPLES) + ROUNDING * abs(mean)
-    spread_error = ERRORS * sqrt((m4 - m2**2) / (4 * m2 * SAMPLES)) + ROUNDING * spread if m2 else 0.0
-    rare = MISSED / SAMPLES
+    mean_error = ERRORS * sqrt(m2 / samples) + ROUNDING * abs(mean)
+    spread_error = ERRORS * sqrt((m4 - m2**2) / (4 * m2 * samples)) + ROUNDING * spread if m2 else 0.0
+    rare = MISSED / samples
     low, high = float(mixture.values[0]), float(mixture.values[-1])
     found = {
         "mean": (mean - mean_error, mean + mean_error),
@@ -118,7 +127,7 @@ def bounds(mixture: Mixture) -> dict[str, tuple[float, float]]:
         "max": (mixture.percentile(1 - rare), high),
     }
     for name, q in PERCENTILES:
-        error = ERRORS * sqrt(q * (1 - q) / SAMPLES)
+        error = ERRORS * sqrt(q * (1 - q) / samples)
         found[name] = (mixture.percentile(q - error), mixture.percentile(q + error))
     return found
 
