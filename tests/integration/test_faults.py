@@ -78,7 +78,7 @@ def run_killing(arguments, *, kills):
     if process.poll() is None:
         process.kill()
         pytest.fail(f"still running after {LIMIT_S} s")
-    return process.returncode, process.stderr.read(), len(killed)
+    return process.returncode, process.communicate()[1], len(killed)
 
 
 def contents(run, files):
@@ -146,7 +146,7 @@ def test_a_full_disk_ends_the_stage_and_leaves_nothing_half_written(stage, tmp_p
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=False, capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(disk)], check=False, capture_output=True, text=True
     )
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")

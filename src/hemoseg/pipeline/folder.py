@@ -165,9 +165,18 @@ class RunFolder:
                     expected="one process per run folder",
                     remedy="wait for it, stop it, or choose another --run folder",
                 ) from error
-            if self.settings_file.is_file() or self.fingerprint_file.is_file():
-                sweep(self.path)
-            yield
+            self._sweep()
+            try:
+                yield
+            except BaseException:
+                self._sweep()  # workers that were ended while they wrote
+                raise
+
+    def _sweep(self) -> None:
+        """Remove what was left half-written, if the folder is a run's."""
+        marks = (self.settings_file, self.fingerprint_file, self.facts)
+        if any(mark.exists() for mark in marks):
+            sweep(self.path)
 
 
 def digest_of(plan: Plan) -> str:
