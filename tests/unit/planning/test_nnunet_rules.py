@@ -154,9 +154,15 @@ def test_channel_names_decide_normalization(name, relative, scheme, masked):
 
 @pytest.mark.parametrize(
     ("name", "scheme", "masked"),
-    [("CT", "ct", False), ("ct", "ct", True), ("cT", "zscore", True), ("CTA", "zscore", False)],
+    [
+        ("CT", "ct", False),
+        ("ct", "ct", True),
+        ("cT", "zscore", True),
+        ("CTA", "zscore", False),
+        ("noNorm", "none", True),
+    ],
 )
-def test_v1_knows_ct_alone_and_asks_for_ct_in_the_name(name, scheme, masked):
+def test_v1_takes_names_to_the_letter_and_masks_unless_they_hold_ct(name, scheme, masked):
     (channel,) = make_channels(facts(HEAD, channel_names=(name,), relative_size=0.4), v1=True)
     assert (channel.normalization, channel.masked) == (scheme, masked)
 

@@ -12,6 +12,8 @@ SCHEMES: dict[str, Normalization] = {
     "rgb_to_0_1": "rgb",
 }
 """v2's scheme for a channel's name, in any case; any other name is z-scored."""
+SCHEMES_V1: dict[str, Normalization] = {"CT": "ct", "ct": "ct", "noNorm": "none"}
+"""v1's scheme for a channel's name, to the letter; any other name is z-scored."""
 MASKED_BELOW = 0.75
 """Channels are normalized inside the mask if the crop left less than this part of the median case."""
 
@@ -25,7 +27,7 @@ def make_channels(facts: DatasetFacts, *, v1: bool) -> tuple[Channel, ...]:
     cropped = facts.relative_size < MASKED_BELOW
     channels = []
     for index, (name, intensity) in enumerate(zip(facts.channel_names, facts.intensities, strict=True)):
-        scheme = _scheme_v1(name) if v1 else SCHEMES.get(name.casefold(), "zscore")
+        scheme = SCHEMES_V1.get(name, "zscore") if v1 else SCHEMES.get(name.casefold(), "zscore")
         masked = cropped and ("CT" not in name if v1 else scheme == "zscore")
         if scheme == "ct" and intensity is None:
             raise InputError(
@@ -36,7 +38,3 @@ def make_channels(facts: DatasetFacts, *, v1: bool) -> tuple[Channel, ...]:
             )
         channels.append(Channel(name=name, source=index, normalization=scheme, masked=masked, intensity=intensity))
     return tuple(channels)
-
-
-def _scheme_v1(name: str) -> Normalization:
-    return "ct" if name in ("CT", "ct") else "zscore"
