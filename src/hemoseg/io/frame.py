@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from nibabel.quaternions import fillpositive, quat2mat
 
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid
@@ -33,7 +32,7 @@ def read_grid(fields: Any, shape: IntZYX, *, where: Path) -> tuple[Grid, tuple[s
     The sform is used if its code is above 0, else the qform if its code is, else the voxel sizes alone.
 
     Args:
-        fields: nibabel header.
+        fields: the header by names of its fields.
         shape: voxels along (z, y, x).
         where: the file, for error texts.
 
@@ -56,7 +55,7 @@ def stored_spacing_mm(fields: Any) -> FloatZYX:
     A size of 0 or none that is finite counts as 1, as in nifti1_io.c.
 
     Args:
-        fields: nibabel header.
+        fields: the header by names of its fields.
     """
     _, factor = _UNITS_MM.get(int(fields["xyzt_units"]) & 7, ("", 1.0))
     sizes = [abs(float(fields["pixdim"][axis])) for axis in (3, 2, 1)]
@@ -105,12 +104,30 @@ def _qform(fields: Any) -> Affine | None:
     length = float(np.linalg.norm(vector))
     if not (length < 1.001 and np.all(np.isfinite(spacing)) and np.all(spacing > 0)):
         return None
-    rotation = quat2mat(fillpositive(vector / max(1.0, length)))  # type: ignore[no-untyped-call]
+    rotation = _rotation(vector / max(1.0, length))
     handedness = -1.0 if float(fields["pixdim"][0]) < 0 else 1.0
     matrix = np.eye(4)
-    matrix[:3, :3] = np.asarray(rotation, dtype=np.float64) * (spacing * [1.0, 1.0, handedness])
+    matrix[:3, :3] = rotation * (spacing * [1.0, 1.0, handedness])
     matrix[:3, 3] = [fields["qoffset_x"], fields["qoffset_y"], fields["qoffset_z"]]
     return matrix
+
+
+def _rotation(vector: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "3 3"]:
+    """The matrix of the rotation whose unit quaternion has this vector part, and a scalar part that is not negative.
+
+    In the longest floats, as nibabel does: near half a turn the scalar part is a difference of nearly equal numbers.
+    """
+    x, y, z = vector.astype(np.longdouble)
+    rest = 1.0 - (x * x + y * y + z * z)
+    w = np.sqrt(rest) if rest > 3 * np.finfo(np.float64).eps else np.longdouble(0)
+    scale = 2.0 / (w * w + x * x + y * y + z * z)
+    xs, ys, zs = x * scale, y * scale, z * scale
+    rows = [
+        [1.0 - (y * ys + z * zs), x * ys - w * zs, x * zs + w * ys],
+        [x * ys + w * zs, 1.0 - (x * xs + z * zs), y * zs - w * xs],
+        [x * zs - w * ys, y * zs + w * xs, 1.0 - (x * xs + y * ys)],
+    ]
+    return np.array(rows).astype(np.float64)
 
 
 def _compare(sform: Affine, qform: Affine, shape: IntZYX) -> tuple[str, ...]:

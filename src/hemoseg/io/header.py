@@ -11,19 +11,64 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.nifti1 import Nifti1Header
-from nibabel.nifti2 import Nifti2Header
 
 from hemoseg.errors import InputError
 from hemoseg.types import IntZYX
 
-LONGEST_HEADER = Nifti2Header.sizeof_hdr
-"""Bytes of the longest header; reading this many from the start of a file is enough."""
+NIFTI1_BYTES, NIFTI2_BYTES = 348, 540
+"""Bytes of a header, which its first field repeats."""
+LONGEST_HEADER = NIFTI2_BYTES
+"""Reading this many bytes from the start of a file is enough."""
 LARGEST_OFFSET = 2**26
 """Voxels start within the first 64 MB: header extensions hold texts and DICOM headers, not images."""
 
-_MAGIC = {Nifti1Header: b"n+1\0", Nifti2Header: b"n+2\0\r\n\x1a\n"}
+_MAGIC = {NIFTI1_BYTES: b"n+1\0", NIFTI2_BYTES: b"n+2\0\r\n\x1a\n"}
+_MAGIC_AT = {NIFTI1_BYTES: 344, NIFTI2_BYTES: 4}
 _PAIR_MAGIC = (b"ni1\0", b"ni2\0\r\n\x1a\n")
+_LAYOUTS = {
+    NIFTI1_BYTES: {
+        "dim": ("i2", 8, 40),
+        "datatype": ("i2", 1, 70),
+        "pixdim": ("f4", 8, 76),
+        "vox_offset": ("f4", 1, 108),
+        "scl_slope": ("f4", 1, 112),
+        "scl_inter": ("f4", 1, 116),
+        "xyzt_units": ("u1", 1, 123),
+        "qform_code": ("i2", 1, 252),
+        "sform_code": ("i2", 1, 254),
+        "quatern_b": ("f4", 1, 256),
+        "quatern_c": ("f4", 1, 260),
+        "quatern_d": ("f4", 1, 264),
+        "qoffset_x": ("f4", 1, 268),
+        "qoffset_y": ("f4", 1, 272),
+        "qoffset_z": ("f4", 1, 276),
+        "srow_x": ("f4", 4, 280),
+        "srow_y": ("f4", 4, 296),
+        "srow_z": ("f4", 4, 312),
+    },
+    NIFTI2_BYTES: {
+        "datatype": ("i2", 1, 12),
+        "dim": ("i8", 8, 16),
+        "pixdim": ("f8", 8, 104),
+        "vox_offset": ("i8", 1, 168),
+        "scl_slope": ("f8", 1, 176),
+        "scl_inter": ("f8", 1, 184),
+        "qform_code": ("i4", 1, 344),
+        "sform_code": ("i4", 1, 348),
+        "quatern_b": ("f8", 1, 352),
+        "quatern_c": ("f8", 1, 360),
+        "quatern_d": ("f8", 1, 368),
+        "qoffset_x": ("f8", 1, 376),
+        "qoffset_y": ("f8", 1, 384),
+        "qoffset_z": ("f8", 1, 392),
+        "srow_x": ("f8", 4, 400),
+        "srow_y": ("f8", 4, 432),
+        "srow_z": ("f8", 4, 464),
+        "xyzt_units": ("i4", 1, 500),
+    },
+}
+"""{bytes of the header: {field: type, count, offset}} of the fields that are read here. nibabel has them too, but
+takes longer to import than a scan takes to read."""
 _DTYPES = {
     2: "u1",
     4: "i2",
@@ -54,7 +99,7 @@ class Header:
     raw: bytes
     """The header as stored: 348 bytes (NIfTI-1) or 540 (NIfTI-2)."""
     fields: Any
-    """The same as a nibabel header, unchecked by nibabel, for its named fields."""
+    """The same by the names of its fields, those that are read here."""
     shape: IntZYX
     """Voxels along (z, y, x), which is (k, j, i)."""
     dtype: np.dtype[Any]
@@ -72,18 +117,19 @@ class Header:
         return prod(self.shape) * self.dtype.itemsize
 
 
-def header_fields(raw: bytes) -> Any:
-    """The nibabel header of 348 or 540 bytes whose first field says which; nothing is checked.
+def header_fields(raw: bytes) -> tuple[Any, str]:
+    """The named fields of a header of 348 or 540 bytes, whose first field says which, and its byte order.
 
     Raises:
         ValueError: the bytes are no NIfTI header.
     """
-    kinds: tuple[Any, ...] = (Nifti1Header, Nifti2Header)
-    for kind in kinds:
+    for size, layout in _LAYOUTS.items():
         for mark in "<>":
-            size = int(kind.sizeof_hdr)
             if len(raw) >= size and raw[:4] == struct.pack(f"{mark}i", size):
-                return kind(raw[:size], endianness=mark, check=False)
+                formats = [(mark + kind, (count,) if count > 1 else ()) for kind, count, _ in layout.values()]
+                offsets = [offset for _, _, offset in layout.values()]
+                kind = np.dtype({"names": [*layout], "formats": formats, "offsets": offsets, "itemsize": size})
+                return np.frombuffer(raw[:size], dtype=kind)[0], mark
     raise ValueError("neither 348 nor 540 in the first field")
 
 
@@ -99,11 +145,11 @@ def parse_header(start: bytes, *, where: Path, max_voxels: int) -> Header:
         InputError: no NIfTI header, or one that asks for something this package does not read.
     """
     try:
-        fields = header_fields(start)
+        fields, byte_order = header_fields(start)
     except ValueError as error:
         raise _refuse(f"{len(start)} bytes that begin with {start[:4]!r}", where=where) from error
-    size = fields.sizeof_hdr
-    _check_magic(start[:size], fields, where=where)
+    size = fields.dtype.itemsize
+    _check_magic(start[:size], where=where)
     slope, intercept = _scaling(fields, where=where)
     shape = _shape(fields, where=where)
     if prod(shape) > max_voxels:
@@ -117,18 +163,19 @@ def parse_header(start: bytes, *, where: Path, max_voxels: int) -> Header:
         raw=start[:size],
         fields=fields,
         shape=shape,
-        dtype=_dtype(fields, where=where),
+        dtype=_dtype(fields, byte_order, where=where),
         offset=_offset(fields, where=where),
         slope=slope,
         intercept=intercept,
     )
 
 
-def _check_magic(raw: bytes, fields: Any, *, where: Path) -> None:
-    magic = raw[344:348] if fields.sizeof_hdr == Nifti1Header.sizeof_hdr else raw[4:12]
+def _check_magic(raw: bytes, *, where: Path) -> None:
+    expected = _MAGIC[len(raw)]
+    magic = raw[_MAGIC_AT[len(raw)] :][: len(expected)]
     if magic in _PAIR_MAGIC:
         raise _refuse("the header of a .hdr/.img pair", where=where)
-    if magic != _MAGIC[type(fields)]:
+    if magic != expected:
         raise _refuse(f"magic bytes {magic!r}", where=where)
 
 
@@ -153,7 +200,7 @@ def _shape(fields: Any, *, where: Path) -> IntZYX:
     return sizes[2], sizes[1], sizes[0]
 
 
-def _dtype(fields: Any, *, where: Path) -> np.dtype[Any]:
+def _dtype(fields: Any, byte_order: str, *, where: Path) -> np.dtype[Any]:
     code = int(fields["datatype"])
     if code not in _DTYPES:
         raise InputError(
@@ -162,11 +209,11 @@ def _dtype(fields: Any, *, where: Path) -> np.dtype[Any]:
             expected="whole or real numbers, one per voxel",
             remedy="convert the scan from its DICOM series, for example with dcm2niix",
         )
-    return np.dtype(_DTYPES[code]).newbyteorder(fields.endianness)
+    return np.dtype(_DTYPES[code]).newbyteorder("<" if byte_order == "<" else ">")
 
 
 def _offset(fields: Any, *, where: Path) -> int:
-    smallest = fields.sizeof_hdr + 4
+    smallest = fields.dtype.itemsize + 4
     stored = float(fields["vox_offset"])
     if stored == 0:  # some writers leave it out; the voxels then follow the header
         return int(smallest)

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 from isal import igzip
 from jaxtyping import Shaped
-from nibabel.nifti1 import Nifti1Header
 
 from hemoseg.artifacts import whole_file
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid, Volume
 from hemoseg.io.frame import is_orthogonal, lps_to_nifti
-from hemoseg.io.header import header_fields
+from hemoseg.io.header import NIFTI1_BYTES, header_fields
 from hemoseg.types import LabelMap
 
 FRAME_FIELDS = (
@@ -82,8 +81,14 @@ def _header_of(volume: Volume) -> Any:
     """A new header with the frame of the volume and nothing else, little-endian."""
     if volume.nifti_header is None:
         return _header_from_grid(volume.grid)
-    source = header_fields(volume.nifti_header)
-    header = type(source)(endianness="<")
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    kinds: dict[bool, Any] = {True: Nifti1Header, False: Nifti2Header}
+    kind = kinds[len(volume.nifti_header) == NIFTI1_BYTES]
+    _, byte_order = header_fields(volume.nifti_header)
+    source = kind(volume.nifti_header, endianness=byte_order, check=False)
+    header = kind(endianness="<")
     for name in FRAME_FIELDS:
         header[name] = source[name]
     return header
@@ -91,6 +96,8 @@ def _header_of(volume: Volume) -> Any:
 
 def _header_from_grid(grid: Grid) -> Any:
     """sform and, where the axes stand at right angles, qform: both with code 1 (scanner)."""
+    from nibabel.nifti1 import Nifti1Header
+
     header: Any = Nifti1Header(endianness="<")  # type: ignore[no-untyped-call]
     header.set_data_shape(grid.shape[::-1])
     header.set_xyzt_units("mm")
