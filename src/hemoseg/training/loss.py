@@ -26,38 +26,44 @@ def supervision_weights(outputs: int) -> tuple[float, ...]:
     return tuple(value / sum(raw) for value in raw)
 
 
-def soft_dice(probabilities: Float32[Tensor, "b c z y x"], labels: Int64[Tensor, "b z y x"]) -> Float32[Tensor, " k"]:
-    """Soft Dice of each foreground class over the whole batch: (2 Σpg + ε) / (Σp + Σg + ε).
+def soft_dice(
+    probabilities: Float32[Tensor, "b c z y x"], labels: Int64[Tensor, "b z y x"], *, pooled: bool
+) -> Float32[Tensor, " k"]:
+    """Soft Dice of each foreground class: (2 Σpg + ε) / (Σp + Σg + ε).
 
-    Pooled over the batch (nnU-Net's `batch_dice`): with small batches most patches lack most classes,
-    and a Dice per patch would only teach silence there.
+    Pooled, sums go over the whole batch (nnU-Net's `batch_dice`): with small batches most patches lack most
+    classes, and a Dice per patch would only teach silence there. Else it is the mean of one Dice per patch.
     """
     scores = []
     for number in range(1, probabilities.shape[1]):
         p = probabilities[:, number]
         g = (labels == number).to(p.dtype)
-        scores.append((2 * (p * g).sum() + SMOOTH) / (p.sum() + g.sum() + SMOOTH))
+        if pooled:
+            scores.append((2 * (p * g).sum() + SMOOTH) / (p.sum() + g.sum() + SMOOTH))
+        else:
+            both, p_sum, g_sum = ((p * g).sum((1, 2, 3)), p.sum((1, 2, 3)), g.sum((1, 2, 3)))
+            scores.append(((2 * both + SMOOTH) / (p_sum + g_sum + SMOOTH)).mean())
     return torch.stack(scores)
 
 
 def dice_ce(
-    logits: Float[Tensor, "b c z y x"], labels: Int64[Tensor, "b z y x"]
+    logits: Float[Tensor, "b c z y x"], labels: Int64[Tensor, "b z y x"], *, pooled: bool
 ) -> tuple[Float32[Tensor, ""], Float32[Tensor, " k"]]:
     """Cross-entropy minus mean soft Dice, and the soft Dice per foreground class; sums in float32."""
     logits = logits.float()
-    dice = soft_dice(logits.softmax(dim=1), labels)
+    dice = soft_dice(logits.softmax(dim=1), labels, pooled=pooled)
     return functional.cross_entropy(logits, labels) - dice.mean(), dice
 
 
 def deep_loss(
-    outputs: Sequence[Float[Tensor, "b c _ _ _"]], labels: Int64[Tensor, "b z y x"]
+    outputs: Sequence[Float[Tensor, "b c _ _ _"]], labels: Int64[Tensor, "b z y x"], *, pooled: bool
 ) -> tuple[Float32[Tensor, ""], Float32[Tensor, " k"]]:
     """The weighted loss over all decoder outputs, and the finest output's soft Dice per class."""
     total = torch.zeros(())
     finest = torch.zeros(0)
     for level, (weight, logits) in enumerate(zip(supervision_weights(len(outputs)), outputs, strict=True)):
         if weight:
-            loss, dice = dice_ce(logits, shrink_labels(labels, logits.shape[2:]))
+            loss, dice = dice_ce(logits, shrink_labels(labels, logits.shape[2:]), pooled=pooled)
             total = total + weight * loss
             finest = dice.detach() if level == 0 else finest
     return total, finest

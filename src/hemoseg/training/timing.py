@@ -27,7 +27,7 @@ def measure_step_seconds(plan: Plan, configuration: Configuration, *, device: st
         began = time.monotonic()
         with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
             outputs = network(inputs)
-        loss, _ = deep_loss(outputs, labels)
+        loss, _ = deep_loss(outputs, labels, pooled=configuration.batch_dice)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)

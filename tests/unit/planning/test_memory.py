@@ -52,7 +52,7 @@ def live_bytes(plan, item):
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         with torch.autocast("cpu", torch.bfloat16, enabled=item.precision == "bf16"):
             outputs = network(inputs)
-        loss = deep_loss(outputs, labels)
+        loss = deep_loss(outputs, labels, pooled=True)
     kept |= {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in (inputs, labels, *outputs)}
     assert loss
     return sum(storage.nbytes() for storage in kept.values())
