@@ -67,7 +67,7 @@ def size_doubts(needed_mb: float, memory_gb: float | None, *, device: str, is_lo
     if memory_gb is not None and needed_mb > CLOSE_TO_LIMIT * 1000 * memory_gb:
         place = "beyond" if needed_mb > 1000 * memory_gb else "close to"
         doubts.append(
-            f"a training step is estimated to need {needed_mb / 1000:.2f} GB, {place} {memory_gb:g} GB; "
+            f"a training step on a CPU is estimated to need {needed_mb / 1000:.2f} GB, {place} {memory_gb:g} GB; "
             "estimates are good to 20 %"
         )
     if device != "cpu":

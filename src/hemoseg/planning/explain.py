@@ -1,6 +1,7 @@
 """A plan in words: every value with its reason, what is doubted, and what training will cost."""
 
 from io import StringIO
+from textwrap import fill
 
 from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
@@ -15,6 +16,8 @@ from hemoseg.planning.reasons import size_text, spacing_text
 MINUTE_S = 60
 WIDTH = 80
 """Columns of the text."""
+NAME_WIDTH = 25
+"""Columns for names and values: the longest name of a reason needs 24."""
 
 
 def explain_plan(plan: Plan, device: DeviceTiming | None = None) -> str:
@@ -24,7 +27,7 @@ def explain_plan(plan: Plan, device: DeviceTiming | None = None) -> str:
         plan: the plan.
         device: timings of the machine; without those of the plan's networks no time is told.
     """
-    return _text(Group(_heading(plan), _reasons(plan), _costs(plan, device), *_doubts(plan)))
+    return _text(Group(_heading(plan), _reasons(plan), *_sources(plan), _costs(plan, device), *_doubts(plan)))
 
 
 def summarize_plan(plan: Plan, device: DeviceTiming | None = None) -> str:
@@ -34,25 +37,43 @@ def summarize_plan(plan: Plan, device: DeviceTiming | None = None) -> str:
 
 def _heading(plan: Plan) -> Text:
     rules = plan.planner if plan.preset is None else f"{plan.planner}, preset {plan.preset}"
-    return Text(f"{plan.dataset_name}: {len(plan.labels) - 1} classes, planned by {rules}")
+    return Text(f"{plan.dataset_name} ({', '.join(plan.labels[1:])}), planned by {rules}")
 
 
 def _reasons(plan: Plan) -> Table:
     """Name and value, why and by which source, basis."""
-    table = Table("value", "why (source)", "basis", box=SIMPLE, width=WIDTH, show_lines=False, padding=(0, 1))
-    table.columns[0].ratio, table.columns[1].ratio = 2, 4
+    table = Table("value", "why \\[source]", "basis", box=SIMPLE, width=WIDTH)
+    table.columns[0].width, table.columns[0].overflow = NAME_WIDTH, "fold"
+    table.columns[1].ratio = 1
     table.columns[2].no_wrap = True
+    numbers = {source: number for number, source in enumerate(_distinct(plan), start=1)}
     for reason in plan.reasons:
-        table.add_row(Text(f"{reason.name}:\n{reason.value}"), Text(f"{reason.why} ({reason.source})"), reason.basis)
+        why = Text(f"{reason.why} [{numbers[reason.source]}]")
+        table.add_row(Text(f"{reason.name}\n  {reason.value}", overflow="fold"), why, reason.basis)
         table.add_section()
     return table
 
 
+def _sources(plan: Plan) -> list[Text]:
+    """The sources by number."""
+    return [Text("Sources:"), *(_item(f"[{n}]", source) for n, source in enumerate(_distinct(plan), start=1))]
+
+
+def _distinct(plan: Plan) -> list[str]:
+    """Sources in the order of their first mention."""
+    return list(dict.fromkeys(reason.source for reason in plan.reasons))
+
+
+def _item(mark: str, text: str) -> Text:
+    """An item of a list, wrapped behind its mark."""
+    return Text(fill(f"{mark} {text}", WIDTH, subsequent_indent=" " * (len(mark) + 1), break_on_hyphens=False))
+
+
 def _costs(plan: Plan, device: DeviceTiming | None) -> Table:
     """One row per network."""
-    table = Table(
-        "network", "voxels (z, y, x)", "batch", "features", "steps", "memory", "time", box=SIMPLE, width=WIDTH
-    )
+    axes = ", ".join("zyx"[axis] for axis in plan.preparation.transpose)
+    columns = ("network", f"voxels ({axes})", "batch", "features", "steps", "memory", "time")
+    table = Table(*columns, box=SIMPLE, width=WIDTH)
     for item in plan.configurations:
         trained = item.name in plan.trained
         memory = f"{plan_memory(plan, item).total_mb / 1000:.1f} GB" if _has_output(item) else "–"
@@ -65,14 +86,14 @@ def _costs(plan: Plan, device: DeviceTiming | None) -> Table:
             memory,
             _time(item, device) if trained else "–",
         )
-    table.caption = "memory: estimated peak of a training process; time: of one fold"
+    table.caption = "memory: estimated peak of a training process on a CPU; time: of one fold"
     return table
 
 
 def _doubts(plan: Plan) -> list[RenderableType]:
     if not plan.doubts:
         return [Text("No doubts.")]
-    return [Text("Doubts:"), *(Text(f"- {doubt}") for doubt in plan.doubts)]
+    return [Text("Doubts:"), *(_item("-", doubt) for doubt in plan.doubts)]
 
 
 def _time(item: Configuration, device: DeviceTiming | None) -> str:

@@ -13,16 +13,16 @@ FLOAT32, INT64 = 4, 8
 """Bytes of a number."""
 PROCESS_MB = 330.0
 """A Python process with torch and this package, before any network; measured."""
-LIBRARY_MB = 170.0
+LIBRARY_MB = 140.0
 """What the first step adds apart from tensors, such as compiled kernels. This and the three values below were fitted
-to the measured peaks of 14 plans from 0.7 to 6.3 GB, torch 2.13 on two AVX-512 cores; `benchmarks/memory.py` checks
+to the measured peaks of 19 plans from 0.5 to 8.3 GB, torch 2.13 on two AVX-512 cores; `benchmarks/memory.py` checks
 them on others."""
-KEPT_PER_WEIGHT = 3.3
+KEPT_PER_WEIGHT = 3.1
 """float32 numbers per weight: itself, its gradient, its momentum, and a share for copies in bf16 and in the kernels'
 own layout; fitted."""
-FRAGMENTED = 1.26
+FRAGMENTED = 1.45
 """Memory held for each byte that is alive: freed memory is kept, and not every gap can be filled; fitted."""
-WORK_TENSORS = 2.6
+WORK_TENSORS = 1.9
 """Copies of input and output of the largest convolution that are in flight in its backward pass; fitted."""
 
 

@@ -1,63 +1,214 @@
-"""The methods paragraph of a run, from the plan itself."""
+"""The methods of a run in prose that a paper could use, from the plan itself."""
 
-from hemoseg.plan import Configuration, Plan
+from math import ceil
+
+from hemoseg.plan import Configuration, Plan, Pooling, Preparation, SplineResampling
 from hemoseg.planning.fingerprint import Fingerprint
+from hemoseg.planning.reasons import size_text
 from hemoseg.settings import FOLDS, Settings
 
-REFERENCES = """\
-1. Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH. nnU-Net: a self-configuring method for deep
-   learning-based biomedical image segmentation. Nat Methods 18:203-211 (2021). doi:10.1038/s41592-020-01008-z
-2. Liangwei. A nnUNet-based method for 3-dimensional intracranial hemorrhage segmentation. INSTANCE 2022
-   challenge report (team superembrace).
-3. He K, Zhang X, Ren S, Sun J. Delving deep into rectifiers. ICCV 2015. doi:10.1109/ICCV.2015.123
-"""
+REFERENCES = {
+    "nnunet": "Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH. nnU-Net: a self-configuring method for deep "
+    "learning-based biomedical image segmentation. Nat Methods 18:203-211 (2021). doi:10.1038/s41592-020-01008-z",
+    "residual": "Isensee F, Wald T, Ulrich C, et al. nnU-Net revisited: a call for rigorous validation in 3D medical "
+    "image segmentation. MICCAI 2024. arXiv:2404.09556",
+    "paper": "Liangwei. A nnUNet-based method for 3-dimensional intracranial hemorrhage segmentation. INSTANCE 2022 "
+    "challenge report (team superembrace).",
+    "he": "He K, Zhang X, Ren S, Sun J. Delving deep into rectifiers. ICCV 2015. doi:10.1109/ICCV.2015.123",
+    "stochastic": "Zeiler MD, Fergus R. Stochastic pooling for regularization of deep convolutional neural networks. "
+    "ICLR 2013. arXiv:1301.3557",
+}
+"""All sources that a text may cite; those that it does cite are listed in the order of their first mention."""
+AXES = "zyx"
+POOLED = {
+    "maximum": "the largest value of each block",
+    "average": "the mean of each block",
+    "summed-area": "the sum of each block",
+    "random-area": "one value of each block, drawn in training with a probability proportional to it and averaged with "
+    "these weights in prediction",
+}
+"""What a way of pooling keeps."""
+NORMALIZED = {
+    "none": "left as it was",
+    "ct": "clipped to the 0.5th and 99.5th percentile of the foreground and scaled by its mean and deviation",
+    "zscore": "scaled to mean 0 and deviation 1, each scan by itself",
+    "rescale": "scaled to [0, 1]",
+    "rgb": "divided by 255",
+}
+"""What a normalization does to a channel."""
+
+
+class _Text:
+    """A text that numbers its sources as they are cited, and marks values that a preset's paper does not print."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.cited: list[str] = []
+        self.assumed = {reason.name for reason in plan.reasons if reason.basis == "assumed"}
+
+    def cite(self, key: str) -> str:
+        """The source's number in brackets."""
+        if key not in self.cited:
+            self.cited.append(key)
+        return f"[{self.cited.index(key) + 1}]"
+
+    def mark(self, *names: str) -> str:
+        """` (assumed)` behind a value whose reason says so."""
+        return " (assumed)" if self.assumed & set(names) else ""
+
+    def references(self) -> list[str]:
+        """The sources cited, numbered."""
+        return [f"{number}. {REFERENCES[key]}" for number, key in enumerate(self.cited, start=1)]
 
 
 def methods_text(plan: Plan, fingerprint: Fingerprint, settings: Settings) -> str:
-    """Markdown: what was done, with the plan's own values, its reasons and the sources."""
-    windows = ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}] HU" for w in plan.preparation.windows)
+    """Markdown: what was done, with the plan's own values, its reasons, doubts and sources."""
+    text = _Text(plan)
+    assumed = [reason for reason in plan.reasons if reason.basis == "assumed"]
+    blocks = [
+        f"# Methods: {plan.dataset_name}",
+        _data(plan, fingerprint) + _origin(plan, text) + " ".join(_preparation(plan.preparation, text)),
+        *[_network(item, plan.preparation, text) for item in plan.trained_configurations],
+        _training(plan, text),
+        _validation(plan, settings, text),
+    ]
+    if assumed:
+        listed = [f"- {r.name} {r.value}: {r.why}" for r in assumed]
+        blocks += ["## Assumed", "The report does not print these values; what stands here is an assumption."]
+        blocks += ["\n".join(listed)]
+    reasons = [f"- {r.name} {r.value}: {r.why} ({r.basis}; {r.source})" for r in plan.reasons]
+    blocks += ["## Why these values", "\n".join(reasons)]
+    if plan.doubts:
+        blocks += ["## Doubts", "\n".join(f"- {doubt}" for doubt in plan.doubts)]
+    return "\n\n".join([*blocks, "## References", "\n".join(text.references())]) + "\n"
+
+
+def _data(plan: Plan, fingerprint: Fingerprint) -> str:
     patients = len({case.patient for case in fingerprint.cases})
-    blocks = [_network_text(item) for item in plan.trained_configurations]
-    recipe = plan.recipe
-    return "\n".join(
-        [
-            f"# Methods: {plan.dataset_name}",
-            "",
-            f"{len(fingerprint.cases)} scans of {patients} patients with the classes "
-            f"{', '.join(plan.labels[1:])} were reoriented so that arrays run to superior, posterior and left, "
-            "cropped to the bounding box of the head, clamped to the range of the windows and resampled axis by "
-            "axis: by averages over the covered interval where the target is coarser, by linear interpolation "
-            f"where it is finer. Input channels are the windows {windows}, each scaled to [-1, 1] [2]. ",
-            "",
-            *blocks,
-            f"Loss was cross-entropy plus soft Dice pooled over the batch, with deep supervision [1]; optimizer "
-            f"SGD with Nesterov momentum {recipe.momentum:g}, learning rate {recipe.learning_rate:g} falling as "
-            f"(1 - i/n)^0.9, weight decay {recipe.weight_decay:g}, gradient norm clipped at {recipe.clip_norm:g}; "
-            f"weights drawn after He [3] from seed {plan.seed}. At least {recipe.forced_foreground:.0%} of the "
-            f"patches contained foreground. Patches were mirrored left to right, shifted by up to "
-            f"±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU. ",
-            "",
-            f"Folds {', '.join(map(str, settings.folds))} of a {FOLDS}-fold cross-validation by patient were "
-            "trained; each held-out scan was predicted by a sliding window with half a patch of overlap, Gaussian "
-            "weights and left-right mirroring, and logits were returned to the scan's own grid.",
-            "",
-            "## Why these values",
-            "",
-            *[f"- {r.name} {r.value}: {r.why} ({r.basis}; {r.source})" for r in plan.reasons],
-            "",
-            "## References",
-            "",
-            REFERENCES,
-        ]
+    return f"{len(fingerprint.cases)} scans of {patients} patients, labeled {', '.join(plan.labels[1:])}, were used. "
+
+
+def _origin(plan: Plan, text: _Text) -> str:
+    if plan.preset is not None:
+        return f"The system follows a challenge report {text.cite('paper')}, in the reading `{plan.preset}`. "
+    if plan.planner != "headct":
+        return f"Networks were planned by the rules of nnU-Net ({plan.planner}) {text.cite('nnunet')}. "
+    return ""
+
+
+def _preparation(preparation: Preparation, text: _Text) -> list[str]:
+    """One sentence per step, in the order in which they are applied."""
+    sentences = []
+    if preparation.orientation == "canonical":
+        sentences.append("Arrays were reoriented to run to superior, posterior and left.")
+    else:
+        sentences.append("Arrays were taken as stored.")
+    if preparation.head_crop:
+        sentences.append("Scans were cropped to the bounding box of the head.")
+    if preparation.windows:
+        sentences.append(_windows(preparation, text))
+    if preparation.pooling is not None:
+        sentences.append(_pooling(preparation.pooling, text))
+    if preparation.slice_spacing_mm is not None:
+        mark = text.mark("slice_spacing_mm")
+        sentences.append(f"Slices were resampled to a distance of {preparation.slice_spacing_mm:g} mm{mark}.")
+    if preparation.slab is not None:
+        ranges = {"head": "that show the head", "label": "that hold a label (in prediction: that show the head)"}
+        sentences.append(
+            f"The slices {ranges[preparation.slab.train_range]}{text.mark('slab.train_range')} were kept, "
+            f"and {preparation.slab.extend} beyond each end."
+        )
+    if preparation.transpose != (0, 1, 2):
+        sentences.append(f"Axes were taken in the order {', '.join(AXES[axis] for axis in preparation.transpose)}.")
+    if preparation.nonzero_crop:
+        sentences.append(f"Scans were cropped to the bounding box of what is not 0 {text.cite('nnunet')}.")
+    steps = [_normalization(preparation), _resampling(preparation, text)]
+    return sentences + [step for step in (steps if preparation.normalize == "before" else steps[::-1]) if step]
+
+
+def _windows(preparation: Preparation, text: _Text) -> str:
+    named = ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}] HU" for w in preparation.windows)
+    low, high = next(channel.scale for channel in preparation.channels if channel.window is not None)
+    scaled = f"clamped and scaled to [{low:g}, {high:g}]{text.mark('windowed')}"
+    marked = f"the windows {named}{text.mark('windows')}"
+    if preparation.windowed == "first":
+        return f"Input channels were {marked}, each {scaled} before any further step."
+    return (
+        f"Intensities were clamped to the range of all windows; input channels, made when patches were drawn, "
+        f"were {marked}, each {scaled}."
     )
 
 
-def _network_text(item: Configuration) -> str:
-    size = " x ".join(map(str, item.patch_size))
+def _pooling(pooling: Pooling, text: _Text) -> str:
+    cited = f" {text.cite('stochastic')}" if pooling.kind == "random-area" else ""
+    return (
+        f"In plane, blocks of {pooling.factor} x {pooling.factor}{text.mark('pooling.factor')} pixels became one: "
+        f"{POOLED[pooling.kind]}{text.mark('pooling.kind')}{cited}."
+    )
+
+
+def _normalization(preparation: Preparation) -> str:
+    done = [channel for channel in preparation.channels if channel.normalization != "none"]
+    if not done:
+        return ""
+    parts = [
+        f"{c.name} was {NORMALIZED[c.normalization]}" + (", within the non-zero mask" if c.masked else "") for c in done
+    ]
+    return f"Channel {'; '.join(parts)}."
+
+
+def _resampling(preparation: Preparation, text: _Text) -> str:
+    if isinstance(preparation.resampling, SplineResampling):
+        order = preparation.resampling.image.order
+        return (
+            f"Scans were resampled to the target spacing by splines of order {order}, along an axis more than 3 times "
+            f"coarser apart from the plane and to the nearest slice {text.cite('nnunet')}."
+        )
+    return (
+        "Scans were resampled to the target spacing axis by axis: by averages over the covered interval where it is "
+        "coarser, by linear interpolation where it is finer."
+    )
+
+
+def _network(item: Configuration, preparation: Preparation, text: _Text) -> str:
+    axes = ", ".join(AXES[axis] for axis in preparation.transpose)
     spacing = " x ".join("as scanned" if value is None else f"{value:g}" for value in item.spacing_mm)
     previous = f", with the {item.previous_stage} prediction as further input" if item.previous_stage else ""
+    kind = "a plain U-Net" if item.encoder == "plain" else f"a U-Net with a residual encoder {text.cite('residual')}"
     return (
-        f"{item.name}: a plain U-Net (instance norm, leaky ReLU) with {len(item.features)} stages of "
-        f"{', '.join(map(str, item.features))} channels{previous}, patches of {size} voxels (z, y, x) at "
-        f"{spacing} mm, {item.batch_size} per step, {item.iterations} steps in {item.precision} [1]. "
+        f"{item.name}: {kind} (instance norm, leaky ReLU) with {len(item.features)} stages of "
+        f"{', '.join(map(str, item.features))} channels{previous}, patches of {size_text(item.patch_size)} voxels "
+        f"({axes}) at {spacing} mm, {item.batch_size} per step, {item.iterations} steps in {item.precision} "
+        f"{text.cite('nnunet')}."
+    )
+
+
+def _training(plan: Plan, text: _Text) -> str:
+    recipe = plan.recipe
+    order = plan.preparation.transpose
+    axes = sorted({order[axis] for item in plan.trained_configurations for axis in item.mirror_axes})
+    mirrored = ", ".join(AXES[axis] for axis in axes)
+    forced = {ceil(item.batch_size * recipe.forced_foreground) for item in plan.trained_configurations}
+    augmented = f"Patches were mirrored along {mirrored}" if axes else "Patches were not mirrored"
+    if plan.preparation.windowed == "last" and (recipe.shift_hu or recipe.noise_hu):
+        augmented += (
+            f", shifted by up to ±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU"
+        )
+    return (
+        f"Loss was cross-entropy plus soft Dice pooled over the batch, with deep supervision {text.cite('nnunet')}; "
+        f"optimizer SGD with Nesterov momentum {recipe.momentum:g}, learning rate {recipe.learning_rate:g} falling as "
+        f"(1 - i/n)^0.9, weight decay {recipe.weight_decay:g}{text.mark('weight_decay, clip_norm')}, gradient norm "
+        f"clipped at {recipe.clip_norm:g}{text.mark('weight_decay, clip_norm')}; weights drawn after He "
+        f"{text.cite('he')} from seed {plan.seed}. In each batch, the patches made to contain foreground "
+        f"numbered {' or '.join(map(str, sorted(forced)))}. {augmented}."
+    )
+
+
+def _validation(plan: Plan, settings: Settings, text: _Text) -> str:
+    mirrored = any(item.mirror_axes for item in plan.trained_configurations)
+    folds = f"{len(settings.folds)} of the {FOLDS} folds ({', '.join(map(str, settings.folds))})"
+    return (
+        f"Of a cross-validation by patient, {folds} were trained"
+        f"{text.mark('seed, folds')}; each held-out scan was predicted by a sliding window with half a patch of "
+        f"overlap and Gaussian weights{', averaged over mirrored patches' if mirrored else ''}, and logits were "
+        "returned to the scan's own grid."
     )

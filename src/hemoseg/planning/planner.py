@@ -11,7 +11,7 @@ from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS
 from hemoseg.planning.memory import plan_memory
 from hemoseg.planning.nnunet import DatasetFacts, facts_from_fingerprint, make_nnunet_plan
-from hemoseg.planning.presets import preset_reasons
+from hemoseg.planning.presets import preset_plan
 from hemoseg.planning.presteps import (
     SteppedFacts,
     needs_pass,
@@ -78,8 +78,7 @@ def _nnunet_plan(
     facts = stepped_dataset(fingerprint, stepped, settings, preparation_sha256=preparation_digest(preparation))
     plan = with_steps(_plain(fingerprint, settings, facts, precision), preparation)
     if settings.preset is not None:
-        plan = plan.model_copy(update={"preset": settings.preset})
-        return plan.model_copy(update={"reasons": preset_reasons(plan, settings.preset)})
+        return preset_plan(plan, settings.preset)
     kept = tuple(reason for reason in plan.reasons if reason.name != "orientation")
     return plan.model_copy(update={"reasons": (*_step_reasons(plan, settings), *kept)})
 

@@ -1,44 +1,35 @@
 """Why the values of a published system are what they are, and which of them its paper does not print."""
 
-from collections.abc import Sequence
-
-from hemoseg.plan import Basis, Plan, PresetName, Reason
+from hemoseg.plan import Plan, PresetName, Reason
 from hemoseg.planning.channels import listed
 from hemoseg.planning.reasons import PAPER, because
 
+GAP = "not in the paper"
 FIGURE = "docs/explanation/planning.md: gray values of the paper's own picture"
-SCRIPTS = "public 3D U-Net scripts whose parameter names the paper uses (slice_down_scale, expand_slice)"
-PRINTED = {
-    "spacing_mm": "median spacing, the tenth percentile along an anisotropic axis: printed",
-    "nonzero_crop": "crop by the non-zero mask: printed",
-    "resampling": "cubic in plane and the nearest slice along z where anisotropic: printed",
-    "iterations": "1000 epochs of 250 batches: printed",
-    "patch_size": "from the median shape, reduced until two patches fit the memory: printed; the memory is not",
-    "batch_size": "at least 2: printed",
-    "strides": "axes within a factor 2 are pooled, none below 4 voxels: printed",
-    "features": "32, doubled at each stage up to 320: printed",
-}
-"""What of nnU-Net's decisions the paper prints, by the last part of the reason's name."""
-ASSUMED = {
-    "transpose": "nnU-Net's",
-    "normalization": "z-score of each image: nnU-Net's for channels that are not named CT; the name is not printed",
-    "masked": "nnU-Net's",
-    "configurations": "nnU-Net's",
-    "trained": "one 3-D network at full resolution; cascades and ensembles are not mentioned",
-    "memory_gb": "nnU-Net's target of 8 GB",
-}
-"""What it does not print, and what stands in for it."""
+SCRIPTS = "defaults of public 3D U-Net scripts whose parameter names the paper uses (slice_down_scale, expand_slice)"
+PRINTED = ("spacing_mm", "nonzero_crop", "resampling", "iterations", "patch_size", "batch_size", "strides", "features")
+"""nnU-Net's decisions whose rule the paper prints, by the last part of the reason's name."""
+SAID_ELSEWHERE = ("orientation", "recipe", "configurations")
+"""nnU-Net's reasons that reasons of the preset replace."""
 
 
-def preset_reasons(plan: Plan, preset: PresetName) -> tuple[Reason, ...]:
-    """Reasons of the paper's steps, and nnU-Net's with what the paper says of them."""
-    return (*_step_reasons(plan, preset), *_training_reasons(plan), *(_reread(reason) for reason in plan.reasons))
+def preset_plan(plan: Plan, preset: PresetName) -> Plan:
+    """nnU-Net's plan as the paper's system: the networks that are trained, and reasons that tell what is printed."""
+    configurations = plan.trained_configurations
+    dropped = [f"{item.name}." for item in plan.configurations if item.name not in plan.trained]
+    kept = [
+        _reread(reason)
+        for reason in plan.reasons
+        if reason.name not in SAID_ELSEWHERE and not any(reason.name.startswith(name) for name in dropped)
+    ]
+    reasons = (*_step_reasons(plan, preset), *kept, *_training_reasons(plan))
+    return plan.model_copy(update={"preset": preset, "configurations": configurations, "reasons": reasons})
 
 
 def _step_reasons(plan: Plan, preset: PresetName) -> list[Reason]:
     windows = listed(plan.preparation.windows)
     if preset == "paper":
-        window = _printed("windows", windows, "width 59 and center 96 as printed")
+        window = _printed("windows", windows, "width 59 and center 96, as printed")
     else:
         why = "width 96 and center 59: the two printed numbers exchanged, which the paper's picture agrees with"
         window = _assumed("windows", windows, why, source=FIGURE)
@@ -46,14 +37,12 @@ def _step_reasons(plan: Plan, preset: PresetName) -> list[Reason]:
     assert pooling is not None
     assert slab is not None
     return [
-        _assumed("preset", preset, "nnU-Net v2 and its default planner: no version is printed"),
+        _assumed("planner", plan.planner, "no version of nnU-Net is printed: v2 and its default planner"),
         _assumed("orientation", plan.preparation.orientation, "the steps act on slices, so axes must be known"),
         window,
         _assumed("windowed", "first, to [0, 1]", "clamped to “a certain standard interval”, which is not printed"),
         _assumed("pooling.kind", pooling.kind, "four kinds are listed, the one used is not named"),
-        _assumed(
-            "pooling.factor", str(pooling.factor), "x and y are downsampled, by what is not printed", source=SCRIPTS
-        ),
+        _assumed("pooling.factor", str(pooling.factor), "x and y are downsampled, by what is not said", source=SCRIPTS),
         _assumed(
             "slice_spacing_mm",
             f"{plan.preparation.slice_spacing_mm:g}",
@@ -64,7 +53,7 @@ def _step_reasons(plan: Plan, preset: PresetName) -> list[Reason]:
         _assumed(
             "slab.train_range",
             slab.train_range,
-            "the range that is extended is not printed; labels are not known in prediction, the head is",
+            "which range is extended is not printed; labels are not known in prediction, the head is",
         ),
     ]
 
@@ -79,30 +68,23 @@ def _training_reasons(plan: Plan) -> list[Reason]:
         _assumed("mirror_axes", str(item.mirror_axes), "mirroring is printed, its axes are not: nnU-Net's"),
         _assumed("batch_dice", str(item.batch_dice), "nnU-Net's"),
         _assumed("precision", item.precision, "what the device computes natively"),
-        _assumed("seed, folds", str(plan.seed), "30 patients were trained on; splits and seeds are not printed"),
+        _assumed("seed, folds", str(plan.seed), "splits and seeds are not printed; 30 patients were trained on"),
     ]
 
 
 def _reread(reason: Reason) -> Reason:
     """One of nnU-Net's reasons with what the paper says of it; what the user gave stays given."""
-    last = reason.name.rsplit(".", 1)[-1]
     if reason.basis == "given":
         return reason
-    if reason.name != "3d_lowres.spacing_mm" and last in PRINTED:
-        return reason.model_copy(update={"why": f"{reason.why} ({PRINTED[last]})", "source": PAPER})
-    gap = ASSUMED.get(last, "nnU-Net's; not printed")
-    return reason.model_copy(update={"why": f"{reason.why} ({gap})", "basis": "assumed"})
+    printed = reason.name.rsplit(".", 1)[-1] in PRINTED and not reason.name.startswith("3d_lowres.spacing")
+    if printed:
+        return reason.model_copy(update={"why": f"{reason.why}; the paper prints this rule"})
+    return reason.model_copy(update={"why": f"{reason.why}; nnU-Net's, not printed", "basis": "assumed"})
 
 
 def _printed(name: str, value: str, why: str) -> Reason:
     return because(name, value, why, source=PAPER, basis="rule")
 
 
-def _assumed(name: str, value: str, why: str, *, source: str = "not printed in the paper") -> Reason:
-    basis: Basis = "assumed"
-    return because(name, value, why, source=source, basis=basis)
-
-
-def assumed_names(reasons: Sequence[Reason]) -> tuple[str, ...]:
-    """Names of the values that the paper does not print."""
-    return tuple(reason.name for reason in reasons if reason.basis == "assumed")
+def _assumed(name: str, value: str, why: str, *, source: str = GAP) -> Reason:
+    return because(name, value, why, source=source, basis="assumed")

@@ -147,7 +147,13 @@ def with_steps(plan: Plan, preparation: Preparation) -> Plan:
         "normalize": plan.preparation.normalize,
         "resampling": plan.preparation.resampling,
     }
-    return plan.model_copy(update={"preparation": Preparation.model_validate(values), "nnunet": None})
+    after = "along superior, posterior and left, after the steps before"
+    reasons = tuple(
+        reason.model_copy(update={"why": reason.why.replace("along the axes as stored", after)})
+        for reason in plan.reasons
+    )
+    changes = {"preparation": Preparation.model_validate(values), "nnunet": None, "reasons": reasons}
+    return plan.model_copy(update=changes)
 
 
 def _channels(names: tuple[str, ...], steps: Steps) -> tuple[Channel, ...]:

@@ -3,9 +3,9 @@
 from hemoseg.plan import Basis, Reason
 from hemoseg.settings import Steps
 
-OURS = "hemoseg, docs/explanation/planning.md"
+OURS = "docs/explanation/planning.md"
 NNUNET = "nnU-Net v2; Isensee et al. 2021, doi:10.1038/s41592-020-01008-z"
-PAPER = "Liangwei, A nnUNet-based method for 3-dimensional intracranial hemorrhage segmentation, INSTANCE 2022"
+PAPER = "Liangwei, INSTANCE 2022 challenge report (team superembrace)"
 
 
 def because(name: str, value: str, why: str, *, source: str = OURS, basis: Basis = "judgment") -> Reason:
