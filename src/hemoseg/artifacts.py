@@ -20,10 +20,15 @@ TEMPORARY = ".hemoseg.tmp."
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, fsynced, when the block ends well.
 
     The temporary name ends as `path` does, since writers choose their format by the ending.
+
+    Args:
+        path: the file.
+        durable: whether it has to be whole after a power failure too. A record that its reader checks and that can
+            be made again need not, and waiting for the disk may take longer than making it.
 
     Raises:
         ResourceError: the disk is full or the folder cannot be written.
@@ -32,11 +37,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
+        if durable:
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:

@@ -79,10 +79,18 @@ def test_only_what_is_missing_or_stale_is_measured(
 
     (run / "facts/head0.json").unlink()  # killed before the record was written
     (run / "facts/head1.json").write_text('{"version": 0}')  # of an older version
-    (run / "facts/head2.npy").unlink()
+    table = (run / "facts/head2.npy").read_bytes()
+    (run / "facts/head2.npy").write_bytes(table[:-8])  # cut short by a power failure
     assert measure(run, own, monkeypatch) == first
     after = times(run)
     assert {name for name in after if after[name] == before[name]} == {"head3.json", "head3.npy"}
+
+    (run / "facts/head2.npy").write_bytes(table[:-8] + np.float64(5).tobytes())  # of another case
+    (run / "facts/head1.npy").unlink()
+    before = times(run)
+    assert measure(run, own, monkeypatch) == first
+    after = times(run)
+    assert {name[:5] for name in after if after[name] != before.get(name)} == {"head1", "head2"}
 
     scan = read_scan(own / "imagesTr/head3_0000.nii.gz")
     labels, _ = read_labels(own / "labelsTr/head3.nii.gz")

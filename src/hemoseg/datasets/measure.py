@@ -3,14 +3,16 @@
 This is what worker processes import, so it needs little.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict
 
-from hemoseg.artifacts import read_model, whole_file, write_model
+from hemoseg.artifacts import dump_json, read_model, whole_file
 from hemoseg.datasets.facts import CaseFacts, measure_case
 from hemoseg.datasets.histogram import Histogram
 from hemoseg.datasets.index import Case
@@ -30,6 +32,8 @@ class FactsRecord(BaseModel):
     """Class names by number that the label file was read with."""
     facts: CaseFacts
     """What was measured."""
+    histogram_sha256: str
+    """SHA-256 of the histogram's bytes, so that files that do not belong together or are cut short are seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,26 +57,46 @@ def measure_one(work: Measuring) -> None:
     facts, histogram = measure_case(
         scan, labels, work.table, name=work.case.name, patient=work.case.patient, source_sha256=source
     )
-    with whole_file(work.folder / f"{work.case.name}.npy") as temporary:
-        np.save(temporary, histogram.table, allow_pickle=False)
-    write_model(work.folder / f"{work.case.name}.json", FactsRecord(labels=work.table.names, facts=facts))
-
-
-def _is_current(work: Measuring, source: str) -> bool:
-    """Whether the record was made of these files; it is written last, so the histogram is there as well."""
-    try:
-        record = _read_json(work.folder, work.case.name)
-    except ArtifactError:
-        return False
-    same = record.facts.source_sha256 == source and record.facts.patient == work.case.patient
-    return same and record.labels == work.table.names and (work.folder / f"{work.case.name}.npy").is_file()
+    table = histogram.table
+    record = FactsRecord(labels=work.table.names, facts=facts, histogram_sha256=_digest(table))
+    with whole_file(work.folder / f"{work.case.name}.npy", durable=False) as temporary:
+        np.save(temporary, table, allow_pickle=False)
+    with whole_file(work.folder / f"{work.case.name}.json", durable=False) as temporary:
+        temporary.write_text(dump_json(record.model_dump(mode="json")), encoding="utf-8")
 
 
 def read_record(folder: Path, name: str) -> tuple[CaseFacts, tuple[Histogram, ...]]:
-    """Facts of a case, and its histogram for its one channel."""
-    table = np.load(folder / f"{name}.npy", allow_pickle=False)
-    return _read_json(folder, name).facts, (Histogram.from_table(table),)
+    """Facts of a case, and its histogram for its one channel.
+
+    Raises:
+        ArtifactError: the record is absent, damaged or of another version.
+    """
+    record, table = _read(folder, name)
+    return record.facts, (Histogram.from_table(table),)
 
 
-def _read_json(folder: Path, name: str) -> FactsRecord:
-    return read_model(folder / f"{name}.json", FactsRecord, remedy="run `hemoseg fingerprint` again")
+def _is_current(work: Measuring, source: str) -> bool:
+    """Whether there is a whole record of these files."""
+    try:
+        record, _ = _read(work.folder, work.case.name)
+    except ArtifactError:
+        return False
+    same = record.facts.source_sha256 == source and record.facts.patient == work.case.patient
+    return same and record.labels == work.table.names
+
+
+def _read(folder: Path, name: str) -> tuple[FactsRecord, Float64[np.ndarray, "3 n"]]:
+    """Both files of a record, which are not written durably and are checked therefore."""
+    path, remedy = folder / f"{name}.npy", "run `hemoseg fingerprint` again"
+    record = read_model(folder / f"{name}.json", FactsRecord, remedy=remedy)
+    try:
+        table: Float64[np.ndarray, "3 n"] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactError(f"cannot be read: {error}", where=path, expected="a histogram", remedy=remedy) from error
+    if _digest(table) != record.histogram_sha256:
+        raise ArtifactError("another histogram", where=path, expected="that of the record", remedy=remedy)
+    return record, table
+
+
+def _digest(table: Float64[np.ndarray, "3 n"]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(table).tobytes()).hexdigest()
