@@ -48,6 +48,8 @@ COHORTS: dict[str, dict[str, Any]] = {
     "head-two-classes": cohort(
         ((5.0, 0.94, 0.94), (30, 200, 176), 12), ((5.0, 0.86, 0.86), (28, 218, 182), 17), labels=3
     ),
+    "lowres-just-dropped": cohort(((2.5, 0.5, 0.5), (60, 512, 480), 20)),
+    "lowres-just-kept": cohort(((2.5, 0.5, 0.5), (64, 512, 480), 20)),
     "mixed": cohort(
         ((5.0, 0.45, 0.45), (32, *HEAD), 70),
         ((2.5, 0.45, 0.45), (64, *HEAD), 20),

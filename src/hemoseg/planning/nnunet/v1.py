@@ -1,6 +1,8 @@
 """nnU-Net v1's planners 2D and 3D v2.1, in one.
 
-Bit for bit as nnunet 1.7.1: the operations, their order and NumPy's functions are the same.
+Bit for bit as nnunet 1.7.1: the operations, their order and NumPy's functions are the same. One difference: 2d is
+planned on the grid of the 3-D networks, while v1's 2D command takes the median spacing along z even where the axis
+is coarse; that moves the limit of the batch alone.
 """
 
 from collections.abc import Callable
