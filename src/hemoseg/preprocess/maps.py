@@ -3,12 +3,14 @@
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from scipy import ndimage, sparse
-from threadpoolctl import ThreadpoolController
+
+if TYPE_CHECKING:
+    from scipy import sparse
+    from threadpoolctl import ThreadpoolController
 
 Order = Literal[0, 1, 3]
 """Order of a spline: nearest, linear, cubic."""
@@ -57,7 +59,7 @@ class AxisMap:
 
 
 @lru_cache(maxsize=64)
-def average_matrix(axis: AxisMap) -> sparse.csr_array:
+def average_matrix(axis: AxisMap) -> "sparse.csr_array":
     """Averages when going coarser, linear interpolation when going finer.
 
     Going coarser, each result is the mean of the interval that it covers (average pooling with fractional
@@ -67,6 +69,8 @@ def average_matrix(axis: AxisMap) -> sparse.csr_array:
     Returns:
         Matrix of shape (new_size, size); every row sums to 1.
     """
+    from scipy import sparse  # here and below: where nothing is resampled, half a second of imports is spared
+
     matrix = np.zeros((axis.new_size, axis.size))
     for i in range(axis.new_size):
         if axis.ratio > 1:
@@ -88,6 +92,8 @@ def spline_matrix(axis: AxisMap, order: Order) -> Float64[np.ndarray, "n m"]:
 
     Taken from SciPy's own interpolation of unit samples, so both agree to rounding. Shared: not to be changed.
     """
+    from scipy import ndimage
+
     places = np.stack(np.meshgrid(axis.centers(), np.arange(axis.size, dtype=np.float64), indexing="ij"))
     unit: Any = np.eye(axis.size)
     matrix: Float64[np.ndarray, "n m"] = ndimage.map_coordinates(unit, places, order=order, mode="nearest")
@@ -122,7 +128,9 @@ def bands(axis: AxisMap, order: Order) -> tuple[Band, ...]:
 
 
 @lru_cache(maxsize=1)
-def _blas() -> ThreadpoolController:
+def _blas() -> "ThreadpoolController":
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float32
-from scipy import ndimage
 
 from hemoseg.preprocess.maps import span
 from hemoseg.types import Mask
@@ -18,6 +17,8 @@ def outside_mask(stack: Float32[np.ndarray, "c z y x"]) -> Mask | None:
     """
     if not any((border == 0).all(axis=0).any() for border in _borders(stack)):
         return None
+    from scipy import ndimage
+
     zero = stack[0] == 0
     for channel in stack[1:]:
         zero &= channel == 0

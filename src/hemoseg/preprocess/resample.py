@@ -1,20 +1,23 @@
 """Resampling along each axis by sparse matrices: averages when going coarser, linear when going finer."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
-from scipy import sparse
 
 from hemoseg.preprocess.maps import AxisMap, average_matrix
 from hemoseg.preprocess.shares import share_labels
 from hemoseg.types import IntZYX, Labels, NewLabels, NewStack
 
+if TYPE_CHECKING:
+    from scipy import sparse
+
 Stack = Float32[np.ndarray, "*c z y x"]
 """One volume or several channels of it; the last three axes are (z, y, x)."""
 
 
-def axis_operator(size: int, new_size: int) -> sparse.csr_array:
+def axis_operator(size: int, new_size: int) -> "sparse.csr_array":
     """The matrix (new_size, size) that takes samples to another number of samples of the same extent."""
     return average_matrix(AxisMap.same_extent(size, new_size))
 

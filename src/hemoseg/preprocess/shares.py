@@ -1,10 +1,10 @@
 """Label maps on another grid: how much of each new voxel every class fills, and which class it gets."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from scipy import ndimage
 
 from hemoseg.preprocess.maps import AxisMap, one_thread, span
 from hemoseg.types import Labels, NewLabels
@@ -18,8 +18,10 @@ NEIGHBORS = 1e-3
 """Weight of the share in the 3 x 3 x 3 neighborhood: of equal voxels those amid their class go first."""
 SCATTER = 1e-5
 """Weight of a fixed scattered order, which decides between voxels that are equal in all else."""
+TEMPERATURES = (0.3, 0.1, 0.03, 0.01, 0.003)
+"""Softness with which offsets are sought, in shares."""
 SWEEPS = 12
-"""Rounds in which the classes' offsets are set; two or three suffice but where many classes meet."""
+"""Rounds at each temperature."""
 
 
 def share_labels(
@@ -61,37 +63,71 @@ def assign(shares: Shares, wanted: Sequence[int] | None) -> Int64[np.ndarray, "z
 
     The plain largest share loses volume at convex borders, and all of what is thinner than a voxel. The offset of a
     class is such that it fills as many voxels as it is owed. Equal voxels are not all won or lost together: those
-    amid their class come first, then a fixed scattered order decides, which favors no class and no side.
+    amid their class come first, then a fixed scattered order decides, which favors no class and no side. No voxel
+    goes to a class without a share in it.
 
     Args:
         shares: the first is the class without a due, which takes what is left.
-        wanted: voxels due to each of the others; None to leave the largest share as it is, equal shares scattered.
+        wanted: voxels due to each of the others; None to let the largest share win, equal shares scattered.
 
     Returns:
         Index of the class.
     """
+    from scipy import ndimage
+
     order = SCATTER * _scatter(shares.shape[1:])
     scores = np.empty(shares.shape)
     for number, share in enumerate(shares):
         scores[number] = share + NEIGHBORS * ndimage.uniform_filter(share, 3, mode="nearest") + number * order
     scores[shares <= 0] = -np.inf
-    if wanted is None:
-        wanted = ()
-    offsets = np.zeros(len(wanted))
-    for _ in range(SWEEPS):
-        before = offsets.copy()
-        for index, count in enumerate(wanted):
-            rivals = scores.copy()
-            rivals[1:] += offsets[:, None, None, None]
-            rivals[index + 1] = -np.inf
-            lead = scores[index + 1] - rivals.max(axis=0)
-            offsets[index] = _offset(lead[shares[index + 1] > 0], count)
-        if np.array_equal(offsets, before):
-            break
-    if len(wanted):
-        scores[1:] += offsets[:, None, None, None]
     winner: Int64[np.ndarray, "z y x"] = scores.argmax(axis=0)
+    if wanted is None:
+        return winner
+    mixed = np.count_nonzero(shares > 0, axis=0) > 1
+    pure = np.bincount(winner[~mixed], minlength=len(shares))
+    due = np.maximum(np.array([0, *wanted]) - pure, 0)
+    due[0] = max(0, np.count_nonzero(mixed) - int(due[1:].sum()))
+    winner[mixed] = _balanced(scores[:, mixed], due)
     return winner
+
+
+def _balanced(scores: Float64[np.ndarray, "k n"], due: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " n"]:
+    """The class of each voxel, by scores with one offset per class, so that each has as many as are due.
+
+    Offsets are found by matching soft counts, harder step by step (Sinkhorn's iteration with a falling temperature);
+    what is still missing is moved from class to class where it costs least.
+
+    Source:
+        Cuturi, "Sinkhorn distances", arXiv:1306.0895.
+    """
+    offsets = np.zeros(len(due))
+    for temperature in TEMPERATURES:
+        for _ in range(SWEEPS):
+            weights = scores + offsets[:, None]
+            weights = np.exp((weights - weights.max(axis=0)) / temperature)
+            counts = (weights / weights.sum(axis=0)).sum(axis=1)
+            offsets += temperature * np.log(np.maximum(due, 0.1) / np.maximum(counts, 0.1))
+    scores = scores + offsets[:, None]
+    chosen: Int64[np.ndarray, " n"] = scores.argmax(axis=0)
+    for _ in range(2 * len(due)):
+        missing = due - np.bincount(chosen, minlength=len(due))
+        for giver, taker in product(np.flatnonzero(missing < 0), np.flatnonzero(missing > 0)):
+            moved = _move(chosen, scores, int(giver), int(taker), int(min(-missing[giver], missing[taker])))
+            missing[[giver, taker]] += moved, -moved
+        for giver in np.flatnonzero(missing[1:] < 0) + 1:  # no taker is near: by way of the first class
+            _move(chosen, scores, int(giver), 0, int(-missing[giver]))
+    return chosen
+
+
+def _move(
+    chosen: Int64[np.ndarray, " n"], scores: Float64[np.ndarray, "k n"], giver: int, taker: int, most: int
+) -> int:
+    """Give voxels from one class to another that has a share in them, those that lose least; how many were given."""
+    places = np.flatnonzero((chosen == giver) & np.isfinite(scores[taker]))
+    loss = scores[giver, places] - scores[taker, places]
+    moved = places[np.argsort(loss, kind="stable")[:most]]
+    chosen[moved] = taker
+    return len(moved)
 
 
 def windows(inside: np.ndarray, matrices: Sequence[np.ndarray]) -> tuple[Window, Window]:
@@ -110,16 +146,6 @@ def _spread(mask: np.ndarray, weights: Sequence[np.ndarray]) -> Float32[np.ndarr
     for axis, matrix in enumerate(weights):
         values = np.moveaxis(np.tensordot(matrix.astype(np.float32), values, axes=(1, axis)), 0, axis)
     return np.where(values < 1e-6, np.float32(0), values)
-
-
-def _offset(lead: Float64[np.ndarray, " n"], count: int) -> float:
-    """What a class must gain to win `count` voxels: halfway between the last one won and the first one lost."""
-    if count <= 0:
-        return -2.0
-    if count >= len(lead):
-        return 2.0
-    last, first = np.sort(-np.partition(-lead, (count - 1, count))[count - 1 : count + 1])[::-1]
-    return -float((float(last) + float(first)) / 2)
 
 
 def _scatter(shape: tuple[int, ...]) -> Float64[np.ndarray, "z y x"]:

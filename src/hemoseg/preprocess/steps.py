@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hemoseg.geometry import Orientation
 from hemoseg.plan import Pooling, SplineResampling
 from hemoseg.preprocess.frame import Box, Frame
-from hemoseg.preprocess.maps import AxisMap, average_matrix
+from hemoseg.preprocess.maps import AxisMap, average_matrix, spline_matrix
 from hemoseg.preprocess.pool import block_map, pool_labels, pooled_size
 from hemoseg.preprocess.resample import resample_labels, same_extent
 from hemoseg.preprocess.shares import share_labels
@@ -215,11 +215,15 @@ class SplineStep(BaseModel):
         return spline_labels(labels, same_extent(self.before, self.after), self.rule.labels, apart)
 
     def undo_labels(self, labels: Labels) -> NewLabels:
-        """A label map before the step: shares of what each voxel covers, the largest wins."""
-        ways = same_extent(self.after, self.before)
-        if self.before == self.after:
+        """A label map before the step: the nearest slice where an axis went apart, else linear shares."""
+        apart = separate_axis(self.spacing_before_mm, self.spacing_after_mm, self.rule.labels.separate_z)
+        ways = list(same_extent(self.after, self.before))
+        if apart is not None:
+            labels = labels.take(ways[apart].nearest(), axis=apart)
+            ways[apart] = AxisMap.same_extent(self.before[apart], self.before[apart])
+        if all(way.is_identity for way in ways):
             return labels
-        return share_labels(labels, ways, [average_matrix(way).toarray() for way in ways], keep_volume=False)
+        return share_labels(labels, ways, [spline_matrix(way, 1) for way in ways], keep_volume=False)
 
     def through(self, frame: Frame) -> Frame:
         """The frame after the step."""
