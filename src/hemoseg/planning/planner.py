@@ -84,7 +84,7 @@ def _nnunet_plan(
 
 
 def _plain(fingerprint: Fingerprint, settings: Settings, facts: DatasetFacts, precision: Precision) -> Plan:
-    return make_nnunet_plan(
+    plan = make_nnunet_plan(
         facts,
         planner=planner_of(settings),
         memory_gb=settings.memory_gb,
@@ -92,6 +92,11 @@ def _plain(fingerprint: Fingerprint, settings: Settings, facts: DatasetFacts, pr
         settings=settings,
         precision=precision,
     )
+    if settings.memory_gb is None:
+        return plan
+    given = because("memory_gb", f"{settings.memory_gb:g}", "given", source="--memory-gb", basis="given")
+    reasons = tuple(given if reason.name == "memory_gb" else reason for reason in plan.reasons)
+    return plan.model_copy(update={"reasons": reasons})
 
 
 def _within_budget(plan: Plan, settings: Settings, device: DeviceTiming) -> Plan:

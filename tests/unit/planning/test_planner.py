@@ -6,10 +6,13 @@ import pytest
 from pydantic import ValidationError
 
 from fingerprints import case_facts, make_fingerprint
+from hemoseg.errors import SettingsError
+from hemoseg.plan import Pooling, Slab
 from hemoseg.planning import DeviceTiming, StepTiming, candidates, make_plan, methods_text
 from hemoseg.planning.headct import folds_of
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS, configuration_names
-from hemoseg.settings import DEFAULT_ITERATIONS, Settings
+from hemoseg.planning.memory import plan_memory
+from hemoseg.settings import DEFAULT_ITERATIONS, Settings, Steps
 
 CPU = DeviceTiming(device="cpu", threads=2, bf16=True)
 
@@ -127,3 +130,72 @@ def test_settings_that_contradict_each_other(changes):
 
 def test_the_difference_of_settings_names_each():
     assert Settings(seed=1).difference(Settings(seed=2, iterations=3)) == ["seed: 1 → 2", "iterations: None → 3"]
+
+
+def test_little_memory_shrinks_features_first_and_then_the_patch():
+    sizes = []
+    for memory_gb in (8.0, 0.85, 0.66, 0.55):
+        plan = make_plan(fingerprint(), Settings(iterations=1, memory_gb=memory_gb), CPU)
+        item = plan.configurations[0]
+        assert plan.memory_gb == memory_gb
+        assert plan_memory(plan, item).total_mb <= 1000 * memory_gb
+        sizes.append((item.features[0], item.patch_size))
+    assert sizes == [(16, (16, 96, 96)), (8, (16, 96, 96)), (8, (16, 64, 64)), (8, (16, 32, 32))]
+
+
+def test_a_memory_that_nothing_fits_is_refused_with_the_need():
+    with pytest.raises(SettingsError, match=r"the smallest network needs an estimated 0\.\d\d GB") as refusal:
+        make_plan(fingerprint(), Settings(iterations=1, memory_gb=0.1), CPU)
+    need = float(str(refusal.value).rsplit("--memory-gb ", 1)[1].split()[0])
+    assert make_plan(fingerprint(), Settings(iterations=1, memory_gb=need), CPU).configurations[0].features[0] == 8
+
+
+def test_time_buys_larger_patches_where_memory_allows():
+    seconds = (0.2, 0.5, 1.0, 2.0, 3.0, 6.0)
+    day = Settings(budget_s=timedelta(days=1).total_seconds(), folds=(0,))
+    large = make_plan(fingerprint(), day, timed(day, seconds)).configurations[0]
+    assert (large.features[0], large.patch_size) == (32, (16, 192, 192))
+    tight = day.model_copy(update={"memory_gb": 1.5})
+    small = make_plan(fingerprint(), tight, timed(tight, seconds)).configurations[0]
+    assert (small.features[0], small.patch_size) == (32, (16, 96, 96))
+    hours = Settings(budget_s=timedelta(hours=4).total_seconds(), folds=(0,))
+    middle = make_plan(fingerprint(), hours, timed(hours, seconds)).configurations[0]
+    assert (middle.patch_size, middle.iterations) == ((16, 128, 128), 4800)
+
+
+def test_timings_of_other_networks_say_nothing():
+    settings = Settings(budget_s=2700, folds=(0,))
+    with pytest.raises(SettingsError, match="no candidate network was timed"):
+        make_plan(fingerprint(), settings, CPU)
+
+
+def test_steps_that_are_asked_for_are_taken():
+    steps = Steps(
+        windows=("blood", "80/40"),
+        pooling=Pooling(kind="average", factor=2),
+        slice_spacing_mm=1.5,
+        slab=Slab(extend=2),
+    )
+    plan = make_plan(fingerprint(), Settings(iterations=1, steps=steps), CPU)
+    preparation = plan.preparation
+    assert [(w.low_hu, w.high_hu) for w in preparation.windows] == [(30, 110), (0, 80)]
+    assert (preparation.pooling, preparation.slice_spacing_mm, preparation.slab) == (steps.pooling, 1.5, steps.slab)
+    assert preparation.windowed == "last"
+    assert plan.configurations[0].spacing_mm == (1.5, 1.88, 1.88)
+    given = {reason.name for reason in plan.reasons if reason.basis == "given"}
+    assert given >= {"windows", "pooling", "slice_spacing_mm", "slab", "iterations"}
+
+
+@pytest.mark.parametrize("kind", ["summed-area", "random-area"])
+def test_pooling_of_values_from_0_up_puts_windows_first(kind):
+    settings = Settings(iterations=1, steps=Steps(pooling=Pooling(kind=kind, factor=2)))
+    plan = make_plan(fingerprint(), settings, CPU)
+    assert plan.preparation.windowed == "first"
+    assert {channel.scale for channel in plan.preparation.channels} == {(0.0, 1.0)}
+    assert (plan.recipe.shift_hu, plan.recipe.noise_hu) == (0.0, 0.0)
+
+
+def test_windows_that_clipped_data_cannot_fill_are_left_out():
+    plan = make_plan(fingerprint(hu=(50.0, 90.0)), Settings(iterations=1), CPU)
+    assert [window.name for window in plan.preparation.windows] == ["brain", "tissue"]
+    assert any("cuts into 40 to 90 HU" in doubt for doubt in plan.doubts)

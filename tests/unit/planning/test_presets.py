@@ -70,6 +70,7 @@ def test_what_the_paper_does_not_print_is_assumed():
     assert {basis[name] for name in gaps} == {"assumed"}
     assert reasons(planned(Settings(preset="paper-swapped")))["windows"].basis == "assumed"
     assert reasons(planned(Settings(preset="paper", iterations=9)))["iterations"].basis == "given"
+    assert reasons(planned(Settings(preset="paper", memory_gb=24)))["memory_gb"].basis == "given"
 
 
 def test_networks_are_nnunets_for_the_stepped_data():
