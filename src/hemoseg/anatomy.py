@@ -17,10 +17,7 @@ def head_box(hu: Real[np.ndarray, "z y x"]) -> Box:
     The largest connected component (6-connectivity) above `HEAD_ABOVE_HU` after an in-plane opening by a cross of
     five pixels, which cuts the head from head holder and table.
     """
-    body = np.empty(hu.shape, dtype=bool)
-    for index, plane in enumerate(hu):
-        _open(plane > HEAD_ABOVE_HU, out=body[index])
-    runs = find_runs(body, FACES)
+    runs = find_runs((_open(plane > HEAD_ABOVE_HU) for plane in hu), FACES)
     if not len(runs.component):
         z, y, x = hu.shape
         return slice(0, z), slice(0, y), slice(0, x)
@@ -33,18 +30,18 @@ def box_shape(box: Box) -> IntZYX:
     return z, y, x
 
 
-def _open(mask: Bool[np.ndarray, "y x"], *, out: Bool[np.ndarray, "y x"]) -> None:
+def _open(mask: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     """Erosion, then dilation by a cross of five pixels; beyond the border nothing is set.
 
     One slice at a time stays in the cache: ten times faster than an opening of the whole volume.
     """
     kept = np.zeros_like(mask)
-    middle = mask[1:-1, 1:-1]
-    np.logical_and(middle, mask[:-2, 1:-1], out=kept[1:-1, 1:-1])
+    np.logical_and(mask[1:-1, 1:-1], mask[:-2, 1:-1], out=kept[1:-1, 1:-1])
     for neighbors in (mask[2:, 1:-1], mask[1:-1, :-2], mask[1:-1, 2:]):
         kept[1:-1, 1:-1] &= neighbors
-    out[:] = kept
-    out[1:] |= kept[:-1]
-    out[:-1] |= kept[1:]
-    out[:, 1:] |= kept[:, :-1]
-    out[:, :-1] |= kept[:, 1:]
+    opened = kept.copy()
+    opened[1:] |= kept[:-1]
+    opened[:-1] |= kept[1:]
+    opened[:, 1:] |= kept[:, :-1]
+    opened[:, :-1] |= kept[:, 1:]
+    return opened

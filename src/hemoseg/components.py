@@ -4,11 +4,11 @@ Masks are taken as runs: stretches of voxels along x. A head has a hundred times
 joined in little time and memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 
 from hemoseg.types import IntZYX, Mask
 
@@ -113,27 +113,41 @@ def largest_component(mask: Mask) -> Mask:
     return runs.of(int(runs.sizes.argmax())).paint((z, y, x))
 
 
-def find_runs(mask: Mask, touching: tuple[tuple[int, int, int], ...]) -> Runs:
-    """The runs of a mask (z, y, x) with their components.
+def find_runs(planes: Iterable[Bool[np.ndarray, "y x"]], touching: tuple[tuple[int, int, int], ...]) -> Runs:
+    """The runs of a mask with their components.
 
     Args:
-        mask: axes (z, y, x).
+        planes: the slices of the mask, at least one: a mask (z, y, x), or slices that are made one at a time.
         touching: `FACES` or `CORNERS`.
     """
-    slices, rows, columns = mask.shape
-    width = columns + 1  # a column that is empty ends each row
-    padded = np.zeros(slices * rows * width + 1, dtype=bool)
-    padded[1:].reshape(slices, rows, width)[:, :, :columns] = mask
-    changes = np.flatnonzero(padded[1:] != padded[:-1])
-    starts, stops = changes[::2], changes[1::2]
+    found, rows, width = _changes(planes)
+    starts, stops = found[::2], found[1::2]
     row, start = np.divmod(starts, width)
     z, y = np.divmod(row, rows)
-    found = []
+    pairs = []
     for slices_on, rows_on, reach in touching:
         inside = np.flatnonzero((y + rows_on >= 0) & (y + rows_on < rows))
-        found.append(_touching(starts, stops, inside, (slices_on * rows + rows_on) * width, reach))
-    component = _join(len(starts), (np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])))
+        pairs.append(_touching(starts, stops, inside, (slices_on * rows + rows_on) * width, reach))
+    component = _join(len(starts), (np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])))
     return Runs(z=z, y=y, start=start, stop=start + stops - starts, component=component)
+
+
+def _changes(planes: Iterable[Bool[np.ndarray, "y x"]]) -> tuple[Int64[np.ndarray, " m"], int, int]:
+    """Where the voxels of all slices, row after row, change between outside and inside; rows and width of a slice.
+
+    Each row is followed by a voxel outside, so that runs end with it, and width counts that. One slice at a time
+    stays in the cache, and no copy of the volume is made.
+    """
+    found, rows, width = [], 0, 0
+    padded = changed = np.zeros(0, dtype=bool)
+    for index, plane in enumerate(planes):
+        if not index:
+            rows, width = plane.shape[0], plane.shape[1] + 1
+            padded, changed = np.zeros(rows * width + 1, dtype=bool), np.empty(rows * width, dtype=bool)
+        padded[1:].reshape(rows, width)[:, :-1] = plane
+        np.not_equal(padded[1:], padded[:-1], out=changed)
+        found.append(np.flatnonzero(changed) + index * rows * width)
+    return np.concatenate(found), rows, width
 
 
 def _touching(

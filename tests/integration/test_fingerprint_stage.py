@@ -42,9 +42,12 @@ def times(folder: Path) -> dict[str, int]:
 
 def test_workers_change_no_byte(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = measure(tmp_path / "one", cohort, monkeypatch, workers=1)
-    assert measure(tmp_path / "three", cohort, monkeypatch, workers=3) == alone
+    assert measure(tmp_path / "threads", cohort, monkeypatch, workers=3) == alone
+    monkeypatch.setattr(fingerprint, "SMALL_BYTES", 0)
+    assert measure(tmp_path / "processes", cohort, monkeypatch, workers=3) == alone
     for name in times(tmp_path / "one"):
-        assert (tmp_path / "one/facts" / name).read_bytes() == (tmp_path / "three/facts" / name).read_bytes()
+        for other in ("threads", "processes"):
+            assert (tmp_path / "one/facts" / name).read_bytes() == (tmp_path / other / "facts" / name).read_bytes()
     found = json.loads(alone)
     assert found["channel_names"] == ["CT"]
     assert found["file_ending"] == ".nii.gz"

@@ -3,6 +3,8 @@
 Exit codes: 0 fine, 2 bad input, 3 a worker or resource failed, 130 and 143 interrupted.
 """
 
+import atexit
+import gc
 import signal
 import sys
 from types import FrameType
@@ -26,6 +28,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+YOUNG_OBJECTS = 50_000
+"""New objects after which the collector looks for cycles: Python's 700 make it look a hundred times during imports."""
 USE, TRAIN, STAGES = "Use a model", "Make a model", "Its stages, each alone"
 app.command(rich_help_panel=USE)(segment)
 app.command(rich_help_panel=USE)(demo)
@@ -47,6 +51,8 @@ def main() -> NoReturn:
     """Run the command line and end the process with the exit code that is due."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
+    gc.set_threshold(YOUNG_OBJECTS)
+    atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks at it
     try:
         app()
     except HemosegError as error:

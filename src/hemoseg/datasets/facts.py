@@ -118,7 +118,8 @@ def measure_case(
         lesions_ml={n: tuple(sorted((round(part, 4) for part in parts), reverse=True)) for n, parts in lesions.items()},
         warnings=scan.warnings,
     )
-    return facts, Histogram.of(scan.hu[nonzero][labels[nonzero] > 0])
+    both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(nonzero, labeled, strict=True))
+    return facts, Histogram.of(scan.hu[both][labels[both] > 0])
 
 
 def filled_box(array: Numbers) -> Box:

@@ -98,7 +98,7 @@ def _doubt(hu: Numbers, low: float, high: float) -> _Doubt | None:
 
 
 def _share_within(hu: Numbers, limits: tuple[int, int]) -> float:
-    return int(np.count_nonzero((hu >= limits[0]) & (hu <= limits[1]))) / hu.size
+    return sum(int(np.count_nonzero((plane >= limits[0]) & (plane <= limits[1]))) for plane in hu) / hu.size
 
 
 def _not_finite(hu: Numbers, *, where: Path) -> InputError:

@@ -6,5 +6,6 @@ A stage calls `make_executor(workers).run(prepare, jobs, done=note)`. Where a ca
 from hemoseg.scale.executor import Executor, Job, default_workers
 from hemoseg.scale.pool import LIMIT_S, ProcessPool, make_executor
 from hemoseg.scale.serial import Serial
+from hemoseg.scale.threads import Threads
 
-__all__ = ["LIMIT_S", "Executor", "Job", "ProcessPool", "Serial", "default_workers", "make_executor"]
+__all__ = ["LIMIT_S", "Executor", "Job", "ProcessPool", "Serial", "Threads", "default_workers", "make_executor"]
