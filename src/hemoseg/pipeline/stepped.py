@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemoseg.artifacts import read_model, write_model
-from hemoseg.datasets import Case, index_dataset, read_case
-from hemoseg.errors import ArtifactError
+from hemoseg.datasets import Case, index_dataset, read_case, source_of
+from hemoseg.errors import ArtifactError, SettingsError
 from hemoseg.labels import LabelTable
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.watch import Watch
@@ -39,11 +39,10 @@ class Work:
 def stepped_stage(folder: RunFolder, settings: Settings, watch: Watch) -> SteppedFacts | None:
     """Take every case through the steps before nnU-Net and write `stepped.json`; None where the plan needs none.
 
-    Cases that were done before a kill are not done again. Files are known not to have changed: the fingerprint was
-    compared with the data set.
+    Cases that were done before a kill are not done again.
 
     Raises:
-        InputError: steps that the data do not allow.
+        InputError: steps that the data do not allow, or a case that changed since it was measured.
         ResourceError: a worker failed twice on a case, or ran out of time or disk; names the case.
     """
     if not needs_pass(settings):
@@ -94,11 +93,22 @@ def _measure(
 
 
 def step_one(work: Work) -> SteppedCase:
-    """Take one case through the steps and keep the result; read back if it is there and current."""
+    """Take one case through the steps and keep the result; read back if it is there and current.
+
+    Raises:
+        SettingsError: its files changed since they were measured.
+    """
     digest = preparation_digest(work.preparation)
     done = _current(work, digest)
     if done is not None:
         return done
+    if source_of(work.case) != work.source_sha256:
+        raise SettingsError(
+            f"image or label of {work.case.name} changed since it was measured",
+            where=work.record,
+            expected="the files that the fingerprint was made from",
+            remedy="use a new --run folder for a changed data set",
+        )
     volume, labels = read_case(work.case, work.table)
     stepped = pre_steps(volume, labels, work.preparation, seed=work.seed)
     result = SteppedCase(

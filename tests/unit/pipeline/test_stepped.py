@@ -1,11 +1,13 @@
 """The pass over the data before nnU-Net's planners."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from cohort import write_cohort
 from hemoseg.datasets import index_dataset
+from hemoseg.errors import SettingsError
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.measure import draft_plan
@@ -70,6 +72,15 @@ def test_a_damaged_record_is_made_again(run):
     (run.path / "stepped.json").unlink()
     (run.path / "stepped" / f"{first.cases[0].name}.json").write_text("{")
     assert stepped_stage(run, settings, Silent()) == first
+
+
+def test_a_case_that_changed_is_refused(run):
+    label = next(Path(run.fingerprint().dataset).glob("labelsTr/head1*"))
+    content = bytearray(label.read_bytes())
+    content[4] ^= 1  # the time in the header of gzip
+    label.write_bytes(content)
+    with pytest.raises(SettingsError, match="label of head1 changed"):
+        stepped_stage(run, Settings(preset="paper"), Silent())
 
 
 def test_no_pass_where_none_is_needed(run):
