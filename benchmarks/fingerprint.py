@@ -3,9 +3,10 @@
 Run: python benchmarks/fingerprint.py --data DATA --out runs/bench-fingerprint
 
 The data set is the standard workload: ten scans of 30 x 512 x 512 voxels with their label maps. Ours is `hemoseg
-fingerprint`, the peer `nnUNetv2_extract_fingerprint` (`make peers`), each from process start to files written, with
-one worker process per CPU and one thread per process. Ours also hashes the files and measures heads, brain and
-lesions, which the peer does not.
+fingerprint`, the peer `nnUNetv2_extract_fingerprint` (`make peers`), each from process start to files written. Either
+works on one case per CPU at a time: the peer in processes beside its own, ours, as the data are little, in threads of
+one process. No library may start threads of its own. Ours also hashes the files and measures heads, brain and lesions,
+which the peer does not.
 
 The outputs agree if spacings, shapes and relative size are equal to the bit, and each foreground statistic of the
 peer lies within the error of its sampling around ours, which are exact. The peer draws N = 1e8 voxels in all, the same
@@ -159,7 +160,7 @@ def compare(data: Path, out: Path) -> bool:
     sides = commands(dataset, out, processes)
     for side, command in sides.items():
         console.print(f"{side}: {' '.join(command[: 8 if side == 'floor' else None])}", markup=False)
-    console.print(f"{processes} worker processes of one thread on either side")
+    console.print(f"{processes} cases at a time on either side: threads of ours, processes of the peer and the floor")
     costs = run_rounds(sides, dataset, out)
     console.print(cost_table(costs))
     if any(is_disturbed(cost, os.cpu_count() or 1) for cost in costs.values()):

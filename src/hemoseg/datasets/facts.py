@@ -23,6 +23,8 @@ BRAIN_HU = (15, 50)
 cerebrospinal fluid, above fresh blood."""
 SMOOTH_HU = 5
 """Width of the moving average over the histogram of brain: wide enough for the noise of counts."""
+EVERY_ROW = 4
+"""Of this many rows one is counted: a quarter of a brain's voxels gives the same mode in a quarter of the time."""
 LEAST_BRAIN_ML = 20.0
 """Less tissue than this within `BRAIN_HU` is no brain: it has 1000 to 1500 ml."""
 
@@ -140,7 +142,7 @@ def filled_box(array: Numbers) -> Box:
 
 
 def brain_mode_hu(hu: Numbers, labels: LabelMap, *, voxel_ml: float) -> float | None:
-    """The most frequent HU of brain, after a moving average over `SMOOTH_HU`; of every second pixel, which suffice.
+    """The most frequent HU of brain, after a moving average over `SMOOTH_HU`; of every fourth row, which suffice.
 
     None if the histogram has no peak inside `BRAIN_HU`, or too little lies there.
 
@@ -152,13 +154,12 @@ def brain_mode_hu(hu: Numbers, labels: LabelMap, *, voxel_ml: float) -> float | 
     reach = SMOOTH_HU // 2
     low, high = BRAIN_HU[0] - reach, BRAIN_HU[1] + reach
     counts = np.zeros(high - low + 1, dtype=np.int64)
-    step = (slice(None), slice(None, None, 2), slice(None, None, 2))
-    for plane, marks in zip(hu[step], labels[step], strict=True):
+    for plane, marks in zip(hu[:, ::EVERY_ROW], labels[:, ::EVERY_ROW], strict=True):
         tissue = plane[(plane >= low) & (plane <= high) & (marks == 0)]
         counts += np.bincount(np.rint(tissue).astype(np.int64) - low, minlength=len(counts))
     smooth = np.convolve(counts, np.ones(SMOOTH_HU, dtype=np.int64), mode="valid")
     peak = int(smooth.argmax())
-    if counts[reach:-reach].sum() * 4 * voxel_ml < LEAST_BRAIN_ML or peak in (0, len(smooth) - 1):
+    if counts[reach:-reach].sum() * EVERY_ROW * voxel_ml < LEAST_BRAIN_ML or peak in (0, len(smooth) - 1):
         return None
     return float(BRAIN_HU[0] + peak)
 

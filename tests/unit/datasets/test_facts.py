@@ -120,7 +120,7 @@ def test_no_mode_without_brain() -> None:
     labels = np.zeros((4, 50, 50), dtype=np.uint8)
     assert brain_mode_hu(np.full(labels.shape, 900, dtype=np.int16), labels, voxel_ml=0.01) is None
     steps = np.repeat(np.arange(1, 61), np.arange(1, 61)).astype(np.int16)  # the more the brighter
-    rising = np.kron(steps[None, :, None], np.ones((1, 2, 2), dtype=np.int16))
+    rising = np.kron(steps[None, :, None], np.ones((1, 4, 1), dtype=np.int16))
     assert brain_mode_hu(rising, np.zeros(rising.shape, dtype=np.uint8), voxel_ml=1.0) is None
     assert brain_mode_hu(np.full(labels.shape, 30, dtype=np.int16), labels, voxel_ml=0.0001) is None  # 1 ml
 
