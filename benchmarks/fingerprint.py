@@ -26,6 +26,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ from hemoseg.scale import default_workers
 PEER = Path(__file__).parent.parent / ".venv-peers" / "bin" / "nnUNetv2_extract_fingerprint"
 OURS = Path(sys.executable).with_name("hemoseg")
 FLOOR = Path(__file__).with_name("inflate.py")
-ROUNDS = 5
+ROUNDS = 3
 SAMPLES = 1e8
 """Foreground voxels that nnU-Net draws from a data set."""
 ERRORS = 5.0
@@ -69,23 +70,29 @@ def commands(dataset: Path, out: Path, processes: int) -> dict[str, list[str]]:
 
 
 def run_rounds(sides: dict[str, list[str]], dataset: Path, out: Path) -> dict[str, Cost]:
-    """Median cost of each side. They take turns, after one round that warms the cache and does not count."""
+    """Median cost of each side, which take turns, after one round that warms the cache and does not count.
+
+    Time and memory are measured in rounds of their own, as looking at the memory takes time.
+    """
     environment = {
         "OMP_NUM_THREADS": "1",
         "nnUNet_raw": str(dataset.parent),
         "nnUNet_preprocessed": str(out / "peer" / "preprocessed"),
         "nnUNet_results": str(out / "peer" / "results"),
     }
-    costs: dict[str, list[Cost]] = {side: [] for side in sides}
-    for number in range(ROUNDS + 1):
+    timed: dict[str, list[Cost]] = {side: [] for side in sides}
+    weighed: dict[str, list[Cost]] = {side: [] for side in sides}
+    for number in range(2 * ROUNDS + 1):
         order = list(sides) if number % 2 else list(reversed(sides))
+        memory = number > ROUNDS
         for side in order:
             if side == "ours":
                 shutil.rmtree(out / "ours", ignore_errors=True)  # else it would find its result there
-            cost = measure_command(sides[side], environment, out / f"{side}.log")
+            cost = measure_command(sides[side], environment, out / f"{side}.log", memory=memory)
             if number:
-                costs[side].append(cost)
-    return {side: median_cost(found) for side, found in costs.items()}
+                (weighed if memory else timed)[side].append(cost)
+    peaks = {side: median_cost(found).peak_mb for side, found in weighed.items()}
+    return {side: replace(median_cost(found), peak_mb=peaks[side]) for side, found in timed.items()}
 
 
 def differences(
