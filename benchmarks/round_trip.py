@@ -35,6 +35,8 @@ from hemoseg.preprocess.prepare import TargetSpacing
 
 COUNTED_ML = 1.0
 """Volumes are compared for masks of at least this."""
+LARGEST_ERROR = 0.01
+"""Relative error of volume that ways with our own label rules must not exceed; nnU-Net's rule is copied, not judged."""
 WINDOWS = tuple(Window(name=f"{low}", low_hu=low, high_hu=high) for low, high in ((0.0, 80.0), (-20.0, 100.0)))
 LAST = tuple(Channel(name=window.name, window=window) for window in WINDOWS)
 PAPER = Channel(
@@ -183,12 +185,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder that holds phe-sich")
     options = parser.parse_args()
     table = Table("data", "way", "masks", "Dice, least", "Dice, median", "over 1 ml", "volume, worst")
-    worst = 0.0
+    worst = {"ours": 0.0, "nnunet": 0.0}
     try:
         sources = {"simulated": phantoms(), **({"phe-sich": real_scans(options.data)} if options.data else {})}
         for source, scans in sources.items():
             for name, losses in measure(scans).items():
-                worst = max(worst, worst_volume_error(losses))
+                rule = "nnunet" if name.startswith("nnunet") else "ours"
+                worst[rule] = max(worst[rule], worst_volume_error(losses))
                 dice = [loss.dice for loss in losses]
                 counted = sum(loss.volume_ml >= COUNTED_ML for loss in losses)
                 error = f"{100 * worst_volume_error(losses):.2f} %"
@@ -198,7 +201,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
     Console(width=110).print(table)
-    print(json.dumps({"name": "round_trip", "worst_volume_error": worst, "agree": worst <= 0.01}))
+    print(json.dumps({"name": "round_trip", "worst_volume_error": worst, "agree": worst["ours"] <= LARGEST_ERROR}))
 
 
 if __name__ == "__main__":

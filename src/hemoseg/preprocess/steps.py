@@ -5,6 +5,7 @@ What becomes of an image is `prepare.py`'s: it needs the plan, and for some step
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Annotated, Literal
 
 import numpy as np
@@ -215,7 +216,11 @@ class SplineStep(BaseModel):
         return spline_labels(labels, same_extent(self.before, self.after), self.rule.labels, apart)
 
     def undo_labels(self, labels: Labels) -> NewLabels:
-        """A label map before the step: the nearest slice where an axis went apart, else linear shares."""
+        """A label map before the step: the nearest slice where an axis went apart, else linear shares.
+
+        Volumes are kept where that grid is finer. Where it is coarser, the largest share is the closest inverse of
+        nnU-Net's way there, which does not keep them.
+        """
         apart = separate_axis(self.spacing_before_mm, self.spacing_after_mm, self.rule.labels.separate_z)
         ways = list(same_extent(self.after, self.before))
         if apart is not None:
@@ -223,7 +228,8 @@ class SplineStep(BaseModel):
             ways[apart] = AxisMap.same_extent(self.before[apart], self.before[apart])
         if all(way.is_identity for way in ways):
             return labels
-        return share_labels(labels, ways, [spline_matrix(way, 1) for way in ways], keep_volume=False)
+        is_finer = prod(way.ratio for way in ways) < 1
+        return share_labels(labels, ways, [spline_matrix(way, 1) for way in ways], keep_volume=is_finer)
 
     def through(self, frame: Frame) -> Frame:
         """The frame after the step."""
