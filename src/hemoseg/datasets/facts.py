@@ -132,7 +132,10 @@ def filled_box(array: Numbers) -> Box:
     """
     box = [slice(0, size) for size in array.shape]
     for axis in range(3):
-        planes = np.moveaxis(array[box[0], box[1], box[2]], axis, 0)
+        rest = array[box[0], box[1], box[2]]
+        if axis and not (rest[:, 0].any() if axis == 1 else rest[:, :, 0].any()):
+            rest = np.any(rest, axis=0, keepdims=True)  # much to take away: look at all slices as one
+        planes = np.moveaxis(rest, axis, 0)
         low = next((index for index in range(len(planes)) if planes[index].any()), None)
         if low is None:
             break

@@ -8,7 +8,7 @@ from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.watch import Watch
 from hemoseg.planning import Fingerprint, make_fingerprint
-from hemoseg.scale import LIMIT_S, Executor, Job, Threads, default_workers, make_executor
+from hemoseg.scale import LIMIT_S, Executor, Job, Threads, default_workers
 
 SMALL_BYTES = 500_000_000
 """Files below this are measured in less than ten seconds, of which processes would take half a second to start. Above
@@ -65,4 +65,6 @@ def _executor(dataset: Dataset, *, log: Path) -> Executor:
     size = sum(path.stat().st_size for case in dataset.cases for path in (case.image, case.label))
     if workers > 1 and size < SMALL_BYTES:
         return Threads(workers=workers, limit_s=LIMIT_S, log=log)
+    from hemoseg.scale import make_executor
+
     return make_executor(workers, log=log)

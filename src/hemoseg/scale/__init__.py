@@ -1,11 +1,23 @@
 """Many cases at once: stages that run in parallel, never hang and never lose a case.
 
 A stage calls `make_executor(workers).run(prepare, jobs, done=note)`. Where a case goes wrong, the error names it.
+What starts processes is loaded on first use: a stage with little to do needs none.
 """
 
-from hemoseg.scale.executor import Executor, Job, default_workers
-from hemoseg.scale.pool import LIMIT_S, ProcessPool, make_executor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hemoseg.scale.executor import LIMIT_S, Executor, Job, default_workers
 from hemoseg.scale.serial import Serial
 from hemoseg.scale.threads import Threads
 
+if TYPE_CHECKING:
+    from hemoseg.scale.pool import ProcessPool, make_executor
+
 __all__ = ["LIMIT_S", "Executor", "Job", "ProcessPool", "Serial", "Threads", "default_workers", "make_executor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("ProcessPool", "make_executor"):
+        raise AttributeError(f"module 'hemoseg.scale' has no attribute {name!r}")
+    return getattr(import_module("hemoseg.scale.pool"), name)

@@ -9,6 +9,9 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 T = TypeVar("T")
 R = TypeVar("R")
 
+LIMIT_S = 3600.0
+"""Seconds that one job may take unless told otherwise: no case takes an hour, and one that is stuck has to end."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[T]):

@@ -14,14 +14,12 @@ from typing import Any
 
 from hemoseg.errors import ResourceError, SettingsError
 from hemoseg.scale.crew import Member, Task, end, ready, start
-from hemoseg.scale.executor import Executor, Job, R, T
+from hemoseg.scale.executor import LIMIT_S, Executor, Job, R, T
 from hemoseg.scale.failure import Failure, raise_failure
 from hemoseg.scale.serial import Serial
 from hemoseg.scale.wire import pack, unpack
 from hemoseg.scale.worker import Success
 
-LIMIT_S = 3600.0
-"""Seconds that one job may take unless told otherwise: no case takes an hour, and one that is stuck has to end."""
 DEATHS = 2
 """A job whose workers died this often is given up: once may be bad luck, twice is the job."""
 
