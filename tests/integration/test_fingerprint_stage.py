@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from cohort import command, hemoseg, write_cohort
@@ -119,6 +121,29 @@ def test_killed_at_any_moment_it_goes_on(cohort: Path, tmp_path: Path, monkeypat
     whole = {name for name in before if name.endswith(".json") and not name.startswith(".")}
     assert whole
     assert all(times(run)[name] == before[name] for name in whole)
+
+
+def test_a_killed_worker_process_costs_nothing(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with data that are too much for threads."""
+    expected = measure(tmp_path / "whole", cohort, monkeypatch)
+    monkeypatch.setattr(fingerprint, "SMALL_BYTES", 0)
+    killed: list[int] = []
+
+    def kill() -> None:
+        me = psutil.Process()
+        while not killed:
+            for child in me.children():
+                if "spawn_main" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed.append(child.pid)
+                    return
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    assert measure(tmp_path / "killed", cohort, monkeypatch, workers=2) == expected
+    killer.join(10)
+    assert killed
 
 
 def test_another_data_set_is_refused(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
