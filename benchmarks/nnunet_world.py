@@ -12,7 +12,6 @@ from hemoseg.geometry import Volume
 from hemoseg.io import write_scan
 from hemoseg.models import Bundle
 from hemoseg.nets import build_network
-from hemoseg.nets.build import CONVS_PER_STAGE
 from hemoseg.nets.weights import load_weights, read_weights
 from hemoseg.plan import Configuration
 from hemoseg.windows import apply_windows
@@ -129,8 +128,8 @@ def _architecture(configuration: Configuration) -> dict[str, Any]:
             "conv_op": "torch.nn.modules.conv.Conv3d",
             "kernel_sizes": [list(kernel) for kernel in configuration.kernels],
             "strides": [list(stride) for stride in configuration.strides],
-            "n_conv_per_stage": [CONVS_PER_STAGE] * stages,
-            "n_conv_per_stage_decoder": [CONVS_PER_STAGE] * (stages - 1),
+            "n_conv_per_stage": list(configuration.blocks),
+            "n_conv_per_stage_decoder": list(configuration.decoder_blocks),
             "conv_bias": True,
             "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
             "norm_op_kwargs": {"eps": 1e-5, "affine": True},

@@ -39,7 +39,13 @@ def measured(dataset, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["fingerprint", "plan", "preprocess"])
+STAGES = ["fingerprint", "plan", "preprocess"]
+WITH_PROCESSES = ["plan", "preprocess"]
+"""Stages that share little data among processes, too. The fingerprint of little data is measured in threads; that of
+much is killed in `test_fingerprint_stage.py`."""
+
+
+@pytest.fixture(params=STAGES)
 def stage(request, dataset, measured, planned, tmp_path):
     """(arguments of a stage, its run folder, the files that it has to leave)."""
     run = tmp_path / "run"
@@ -86,6 +92,7 @@ def contents(run, files):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
+@pytest.mark.parametrize("stage", WITH_PROCESSES, indirect=True)
 def test_a_worker_that_is_killed_costs_nothing(stage, tmp_path):
     arguments, run, files = stage
     clean = tmp_path / "clean"
@@ -98,6 +105,7 @@ def test_a_worker_that_is_killed_costs_nothing(stage, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
+@pytest.mark.parametrize("stage", WITH_PROCESSES, indirect=True)
 def test_workers_that_are_always_killed_end_the_stage_with_the_case(stage):
     arguments, run, files = stage
     code, text, killed = run_killing(arguments, kills=10**6)
