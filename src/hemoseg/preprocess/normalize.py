@@ -40,9 +40,10 @@ def normalize(stack: Stack, channels: Sequence[Channel], inside: Mask | None, *,
 def _one(old: np.ndarray, channel: Channel, inside: Mask | None, new: np.ndarray, *, where: str) -> None:
     facts = channel.intensity
     if channel.normalization == "ct" and facts is not None:
-        np.clip(old, facts.percentile_00_5, facts.percentile_99_5, out=new)
-        new -= facts.mean
-        new /= max(facts.std, SMALLEST_DEVIATION)
+        for part, values in zip(new, old, strict=True):  # a slice stays in the cache for all three operations
+            np.clip(values, facts.percentile_00_5, facts.percentile_99_5, out=part)
+            part -= facts.mean
+            part /= max(facts.std, SMALLEST_DEVIATION)
     elif channel.normalization == "zscore" and inside is not None:
         new[:] = old
         values = old[inside]

@@ -1,10 +1,12 @@
 """The non-zero mask by hand, and against SciPy's filling of holes."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from hemoseg.preprocess import nonzero
 from hemoseg.preprocess.nonzero import inside_box, outside_mask
 
 
@@ -28,10 +30,13 @@ def test_all_zero_keeps_the_whole_volume():
     assert inside_box(outside) == (slice(0, 3), slice(0, 4), slice(0, 5))
 
 
+@pytest.mark.parametrize("few", [0.0, 1.0])
 @given(st.integers(0, 10**6), st.floats(0.1, 0.9))
 @settings(deadline=None, max_examples=60)
-def test_it_is_the_mask_with_filled_holes(seed, density):
+def test_it_is_the_mask_with_filled_holes(few, seed, density):
     stack = (np.random.default_rng(seed).random((1, 5, 6, 7)) < density).astype(np.float32)
     filled = ndimage.binary_fill_holes(stack[0] != 0)
-    outside = outside_mask(stack)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nonzero, "FEW", few)  # voxel by voxel, or by components
+        outside = outside_mask(stack)
     assert np.array_equal(filled, np.ones_like(filled) if outside is None else ~outside)
