@@ -1,8 +1,8 @@
 """Where the head is."""
 
 import numpy as np
-from jaxtyping import Bool, Real
 
+from hemoseg.arrays import Bool, Real
 from hemoseg.components import FACES, Box, find_runs
 from hemoseg.types import IntZYX
 

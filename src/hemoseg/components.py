@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64
 
+from hemoseg.arrays import Bool, Int64
 from hemoseg.types import IntZYX, Mask
 
 Box = tuple[slice, slice, slice]

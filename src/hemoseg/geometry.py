@@ -6,8 +6,8 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Shaped
 
+from hemoseg.arrays import Float64, Shaped
 from hemoseg.types import HU, FloatXYZ, FloatZYX, IntZYX
 
 Array3 = Shaped[np.ndarray, "_ _ _"]

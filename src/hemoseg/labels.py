@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 
+from hemoseg.arrays import Shaped
 from hemoseg.errors import LabelError
 from hemoseg.types import LabelMap
 

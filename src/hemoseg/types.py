@@ -1,7 +1,8 @@
 """Names for the tuples and arrays used throughout; see each one's axis order and unit."""
 
 import numpy as np
-from jaxtyping import Bool, Float32, Integer, UInt8
+
+from hemoseg.arrays import Bool, Float32, Integer, UInt8
 
 IntZYX = tuple[int, int, int]
 """Counts along the array axes (z, y, x)."""

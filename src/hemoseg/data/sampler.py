@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
 
+from hemoseg.arrays import Float32, Int64, UInt8
 from hemoseg.data.store import Sliced, StoredCase
 from hemoseg.plan import Configuration, Plan, Preparation, Recipe
 from hemoseg.types import Channels, IntZYX, LabelMap

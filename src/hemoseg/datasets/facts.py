@@ -3,10 +3,10 @@
 from math import fsum, prod
 
 import numpy as np
-from jaxtyping import Real
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg.anatomy import box_shape, head_box
+from hemoseg.arrays import Real
 from hemoseg.components import CORNERS, Box, find_runs
 from hemoseg.datasets.histogram import Histogram
 from hemoseg.io import RawScan

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64, Real
+
+from hemoseg.arrays import Float64, Int64, Real
 
 EVERY = 10
 """nnU-Net v1 takes every tenth foreground voxel."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict
 
+from hemoseg.arrays import Float64
 from hemoseg.artifacts import dump_json, read_model, whole_file
 from hemoseg.datasets.facts import CaseFacts, measure_case
 from hemoseg.datasets.histogram import Histogram

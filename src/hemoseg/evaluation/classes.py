@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
 
+from hemoseg.arrays import Shaped
 from hemoseg.errors import InputError, LabelError
 from hemoseg.io import read_labels
 from hemoseg.labels import LabelTable

@@ -4,8 +4,8 @@ from functools import cache
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float64
 
+from hemoseg.arrays import Float64
 from hemoseg.types import FloatZYX
 
 AXIS = {4: 0, 2: 1, 1: 2}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 
+from hemoseg.arrays import Shaped
 from hemoseg.errors import GeometryError, InputError
 from hemoseg.evaluation.classes import find_numbers, find_table, read_table
 from hemoseg.evaluation.protocol import EXTENDED, Scores, evaluate_pair

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, UInt8
 from scipy import ndimage
 
+from hemoseg.arrays import Bool, Float64, UInt8
 from hemoseg.evaluation.elements import element_areas
 from hemoseg.types import FloatZYX, Mask
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float32
 
+from hemoseg.arrays import Float32
 from hemoseg.inference.tiles import tile_corners, tile_weights
 from hemoseg.types import Channels, IntZYX, NewStack
 

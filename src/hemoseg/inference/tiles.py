@@ -5,9 +5,9 @@ from itertools import product
 from math import ceil
 
 import numpy as np
-from jaxtyping import Float32
 from scipy import ndimage
 
+from hemoseg.arrays import Float32
 from hemoseg.types import IntZYX
 
 STEP = 0.5

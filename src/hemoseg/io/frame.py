@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
+from hemoseg.arrays import Float64
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid
 from hemoseg.types import FloatZYX, IntZYX

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Real
 
+from hemoseg.arrays import Real
 from hemoseg.errors import InputError
 from hemoseg.types import HU
 

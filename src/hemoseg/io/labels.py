@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
 
+from hemoseg.arrays import Shaped
 from hemoseg.errors import LabelError
 from hemoseg.geometry import Grid
 from hemoseg.io.nifti import read_stored

@@ -10,8 +10,8 @@ from typing import IO, Any
 import numpy as np
 from isal import igzip
 from isal.igzip_lib import IsalError
-from jaxtyping import Shaped
 
+from hemoseg.arrays import Shaped
 from hemoseg.errors import InputError
 from hemoseg.geometry import Grid
 from hemoseg.io.frame import read_grid

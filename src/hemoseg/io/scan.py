@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Real
 
+from hemoseg.arrays import Real
 from hemoseg.artifacts import sha256_of
 from hemoseg.errors import InputError
 from hemoseg.geometry import Grid, Slice, Volume, uniform_slices

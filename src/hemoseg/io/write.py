@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 from isal import igzip
-from jaxtyping import Shaped
 
+from hemoseg.arrays import Shaped
 from hemoseg.artifacts import whole_file
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid, Volume

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import ceil, cos, radians, sin
 
 import numpy as np
-from jaxtyping import Float32, Float64
 
+from hemoseg.arrays import Float32, Float64
 from hemoseg.phantom.raster import COARSE, Frame, Pose, Rotation, fill_fractions
 from hemoseg.phantom.shapes import Ellipsoid, Points
 from hemoseg.types import HU, FloatXYZ

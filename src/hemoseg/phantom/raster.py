@@ -6,8 +6,8 @@ from itertools import product
 from math import ceil, floor
 
 import numpy as np
-from jaxtyping import Float32, Float64
 
+from hemoseg.arrays import Float32, Float64
 from hemoseg.geometry import Grid
 from hemoseg.phantom.shapes import Points, Solid
 from hemoseg.types import FloatXYZ, FloatZYX

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import cos, pi, prod, sin
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
 
+from hemoseg.arrays import Bool, Float32, Float64
 from hemoseg.types import FloatXYZ
 
 Points = Float32[np.ndarray, "z y x"]

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from math import ceil, floor, fsum, sqrt
 
 import numpy as np
-from jaxtyping import Float64
 
+from hemoseg.arrays import Float64
 from hemoseg.datasets import Histogram
 from hemoseg.plan import Intensity
 

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+
+from hemoseg.arrays import Float32, Float64, Int64
 
 if TYPE_CHECKING:
     from scipy import sparse

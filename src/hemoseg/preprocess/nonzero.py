@@ -1,8 +1,8 @@
 """nnU-Net's non-zero mask: what is not 0 in any channel, with its holes filled."""
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from hemoseg.arrays import Float32, Int64
 from hemoseg.preprocess.maps import span
 from hemoseg.types import Mask
 

@@ -7,8 +7,8 @@ Source:
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float32
 
+from hemoseg.arrays import Float32
 from hemoseg.errors import InputError
 from hemoseg.plan import Channel
 from hemoseg.types import Mask, NewStack

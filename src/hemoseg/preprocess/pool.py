@@ -6,8 +6,8 @@ The four kinds that Liangwei's report lists (INSTANCE 2022, team superembrace); 
 import hashlib
 
 import numpy as np
-from jaxtyping import Float32
 
+from hemoseg.arrays import Float32
 from hemoseg.plan import Pooling
 from hemoseg.preprocess.maps import AxisMap
 from hemoseg.preprocess.shares import share_labels

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32
 
+from hemoseg.arrays import Float32
 from hemoseg.geometry import Volume
 from hemoseg.plan import AverageResampling, Preparation
 from hemoseg.preprocess.normalize import normalize

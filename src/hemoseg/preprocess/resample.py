@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32
 
+from hemoseg.arrays import Float32
 from hemoseg.preprocess.maps import AxisMap, average_matrix
 from hemoseg.preprocess.shares import share_labels
 from hemoseg.types import IntZYX, Labels, NewLabels, NewStack

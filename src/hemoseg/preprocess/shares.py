@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
 
+from hemoseg.arrays import Float32, Float64, Int64
 from hemoseg.preprocess.maps import AxisMap, one_thread, span
 from hemoseg.types import Labels, NewLabels
 

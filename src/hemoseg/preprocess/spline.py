@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
+from hemoseg.arrays import Float32
 from hemoseg.plan import Spline
 from hemoseg.preprocess.maps import AxisMap, Order, bands, one_thread, spline_matrix
 from hemoseg.preprocess.shares import windows

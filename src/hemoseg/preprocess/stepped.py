@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float32
 
 from hemoseg.anatomy import head_box
+from hemoseg.arrays import Float32
 from hemoseg.errors import SettingsError
 from hemoseg.geometry import Orientation, Volume
 from hemoseg.plan import Preparation

@@ -5,7 +5,8 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+
+from hemoseg.arrays import Float64
 
 SMOOTH_SHARE = 0.05
 """Curves are averaged over this share of the log."""

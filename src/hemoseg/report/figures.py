@@ -7,9 +7,9 @@ from io import BytesIO
 from math import ceil
 
 import numpy as np
-from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from hemoseg.arrays import Float, UInt8
 from hemoseg.geometry import Volume
 from hemoseg.labels import LabelTable
 from hemoseg.report.slices import AxialView, view_axially

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from jaxtyping import Int
 
 from hemoseg.anatomy import head_box
+from hemoseg.arrays import Int
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid, Volume
 from hemoseg.types import HU, LabelMap

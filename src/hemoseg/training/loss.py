@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 from torch.nn import functional
+
+from hemoseg.arrays import Float, Float32, Int64
 
 SMOOTH = 1e-5
 """nnU-Net's smoothing of the soft Dice."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 
+from hemoseg.arrays import Float32
 from hemoseg.errors import ResourceError
 from hemoseg.nets import build_network, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import load_weights, read_weights
