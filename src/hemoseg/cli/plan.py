@@ -33,6 +33,7 @@ from hemoseg.cli.scans import Device
 
 if TYPE_CHECKING:
     from hemoseg.plan import Plan
+    from hemoseg.planning import DeviceTiming
     from hemoseg.settings import Settings
 
 FILES = "From nnU-Net's files, without images"
@@ -94,18 +95,19 @@ def plan(
     if run_dir is not None:
         if any(file is not None for file in (*files, dataset_name)):
             raise typer.BadParameter("--run and --from-fingerprint are two ways to plan: give one")
-        made = _plan_run(run_dir, settings, dry_run=dry_run)
+        made, device_timing = _plan_run(run_dir, settings, dry_run=dry_run)
         target = None if dry_run else run_dir / "plan.json"
     elif from_fingerprint is None or dataset_json is None or (out is None and not dry_run):
         raise typer.BadParameter("give --run DIR, or --from-fingerprint FILE --dataset-json FILE --out FILE")
     else:
+        device_timing = None
         made = _plan_files(from_fingerprint, dataset_json, dataset_name, None if dry_run else out, settings)
         target = None if dry_run else out
-    _tell(made, explain=explain)
+    _tell(made, device_timing, explain=explain)
     typer.echo("nothing was written: --dry-run" if target is None else f"-> {target}")
 
 
-def _plan_run(run_dir: Path, settings: "Settings", *, dry_run: bool) -> "Plan":
+def _plan_run(run_dir: Path, settings: "Settings", *, dry_run: bool) -> tuple["Plan", "DeviceTiming"]:
     from hemoseg.pipeline.measure import check_device, draft_plan, plan_stage, settings_stage
 
     folder = open_run(run_dir)
@@ -116,7 +118,7 @@ def _plan_run(run_dir: Path, settings: "Settings", *, dry_run: bool) -> "Plan":
         with folder.lock():
             folder.fingerprint()
             settings_stage(folder, settings)
-            return plan_stage(folder, settings, watch)
+            return plan_stage(folder, settings, watch), folder.device()
 
 
 def _plan_files(
@@ -142,9 +144,9 @@ def _plan_files(
     )
 
 
-def _tell(made: "Plan", *, explain: bool) -> None:
+def _tell(made: "Plan", device: "DeviceTiming | None", *, explain: bool) -> None:
     from rich.console import Console
 
     from hemoseg.planning import explain_plan, summarize_plan
 
-    Console(highlight=False).print(explain_plan(made) if explain else summarize_plan(made), markup=False)
+    Console(highlight=False).print((explain_plan if explain else summarize_plan)(made, device), markup=False)

@@ -113,15 +113,16 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     return plan
 
 
-def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
-    """What `plan_stage` would decide; nothing is written into the run folder."""
+def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> tuple[Plan, DeviceTiming]:
+    """What `plan_stage` would decide, and on what timing; nothing is written into the run folder."""
     fingerprint = folder.fingerprint()
     with TemporaryDirectory(prefix="hemoseg-") as scratch:
         elsewhere = RunFolder(Path(scratch))
         write_model(elsewhere.fingerprint_file, fingerprint)
         stepped = stepped_stage(elsewhere, settings, watch)
-    device = folder.device() if folder.device_file.is_file() else measure_device(fingerprint, settings, watch, stepped)
-    return make_plan(fingerprint, settings, device, stepped)
+    timed = folder.device_file.is_file() and folder.settings_file.is_file() and folder.settings() == settings
+    device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
+    return make_plan(fingerprint, settings, device, stepped), device
 
 
 def _time(draft: Plan, item: Configuration, device: str) -> StepTiming:

@@ -89,10 +89,12 @@ def preparation_reasons(preparation: Preparation, steps: Steps, windows: Reason)
         windows,
     ]
     if preparation.windowed == "last":
-        why = "HU are stored, so that training can shift and blur HU before it makes channels"
+        why = "HU are stored, so that training can shift HU and add noise before it makes channels"
     else:
         why = f"{steps.pooling.kind if steps.pooling else ''} pooling needs values from 0 up"
     reasons.append(because("windowed", preparation.windowed, why))
+    if steps.slab is None:
+        reasons.append(because("slab", "none", "the head crop keeps the head's slices; --slab adds some beyond them"))
     reasons.extend(reason for reason in given_steps(steps) if reason.name != "windows")
     why = "thin slices are averaged as a scanner would; linear interpolation does not overshoot at bone"
     reasons.append(because("resampling", "average", why))

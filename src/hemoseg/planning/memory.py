@@ -146,7 +146,7 @@ def _widest(configuration: Configuration, channels: int) -> int:
     """Numbers going in and out of the largest convolution of a batch."""
     voxels, features = stage_voxels(configuration), configuration.features
     first = (channels + features[0]) * voxels[0]
-    return max(first, *(3 * width * count for width, count in zip(features[:-1], voxels[:-1], strict=True)))
+    return max([first, *(3 * width * count for width, count in zip(features[:-1], voxels[:-1], strict=True))])
 
 
 def _decoder(configuration: Configuration) -> list[tuple[int, int, IntZYX, IntZYX, int]]:

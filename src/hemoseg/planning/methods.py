@@ -182,6 +182,17 @@ def _network(item: Configuration, preparation: Preparation, text: _Text) -> str:
     )
 
 
+def _pooled(plan: Plan) -> str:
+    """Over what Dice was pooled."""
+    pooled = {item.batch_dice for item in plan.trained_configurations}
+    if pooled == {True}:
+        return "pooled over the batch"
+    if pooled == {False}:
+        return "of each patch"
+    names = ", ".join(item.name for item in plan.trained_configurations if item.batch_dice)
+    return f"of each patch ({names}: pooled over the batch)"
+
+
 def _training(plan: Plan, text: _Text) -> str:
     recipe = plan.recipe
     order = plan.preparation.transpose
@@ -194,7 +205,7 @@ def _training(plan: Plan, text: _Text) -> str:
             f", shifted by up to ±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU"
         )
     return (
-        f"Loss was cross-entropy plus soft Dice pooled over the batch, with deep supervision {text.cite('nnunet')}; "
+        f"Loss was cross-entropy plus soft Dice {_pooled(plan)}, with deep supervision {text.cite('nnunet')}; "
         f"optimizer SGD with Nesterov momentum {recipe.momentum:g}, learning rate {recipe.learning_rate:g} falling as "
         f"(1 - i/n)^0.9, weight decay {recipe.weight_decay:g}{text.mark('weight_decay, clip_norm')}, gradient norm "
         f"clipped at {recipe.clip_norm:g}{text.mark('weight_decay, clip_norm')}; weights drawn after He "

@@ -90,7 +90,7 @@ def test_no_pass_where_none_is_needed(run):
 
 
 def test_a_draft_leaves_no_plan(run):
-    plan = draft_plan(run, Settings(preset="paper-swapped"), Silent())
+    plan, _ = draft_plan(run, Settings(preset="paper-swapped"), Silent())
     assert plan.preset == "paper-swapped"
     assert not run.plan_file.exists()
     assert not run.device_file.exists()
