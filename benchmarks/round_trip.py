@@ -1,6 +1,6 @@
 """What a mask loses on its way to a prepared grid and back: Dice, and volume for masks over 1 ml.
 
-Run: python benchmarks/round_trip.py --data ../shared/data   (only simulated heads without --data)
+Run: python benchmarks/round_trip.py --data DATA   (only simulated heads without --data)
 """
 
 import argparse
