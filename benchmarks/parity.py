@@ -1,6 +1,6 @@
 """Our arrays against nnU-Net's, scan by scan: how many voxels agree, and by how much the others differ.
 
-Run: python benchmarks/parity.py --data ../shared/data --out /tmp/parity   (needs `make peers`)
+Run: python benchmarks/parity.py --data DATA --out /tmp/parity   (needs `make peers`)
 """
 
 import argparse
