@@ -37,12 +37,22 @@ if TYPE_CHECKING:
     from hemoseg.settings import Settings
 
 FILES = "From nnU-Net's files, without images"
+MeasuredRun = Annotated[
+    Path | None, typer.Option("--run", help="Run folder with fingerprint.json, to which the plan is written.")
+]
+FromFingerprint = Annotated[
+    Path | None, typer.Option(help="nnU-Net's dataset_fingerprint.json.", rich_help_panel=FILES)
+]
+DatasetJson = Annotated[Path | None, typer.Option(help="The data set's dataset.json.", rich_help_panel=FILES)]
+DatasetName = Annotated[
+    str | None,
+    typer.Option(help="Name of the data set; that of dataset.json's folder if absent.", rich_help_panel=FILES),
+]
+PlansJson = Annotated[Path | None, typer.Option(help="The plans.json to write.", rich_help_panel=FILES)]
 
 
 def plan(
-    run_dir: Annotated[
-        Path | None, typer.Option("--run", help="Run folder with fingerprint.json, to which the plan is written.")
-    ] = None,
+    run_dir: MeasuredRun = None,
     budget: Budget = None,
     iterations: Iterations = None,
     folds: Folds = "all",
@@ -60,17 +70,10 @@ def plan(
     slab: SlabOption = None,
     slab_range: SlabRangeOption = SlabRange.head,
     store: StoreOption = Store.npy,
-    from_fingerprint: Annotated[
-        Path | None, typer.Option(help="nnU-Net's dataset_fingerprint.json.", rich_help_panel=FILES)
-    ] = None,
-    dataset_json: Annotated[
-        Path | None, typer.Option(help="The data set's dataset.json.", rich_help_panel=FILES)
-    ] = None,
-    dataset_name: Annotated[
-        str | None,
-        typer.Option(help="Name of the data set; that of dataset.json's folder if absent.", rich_help_panel=FILES),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The plans.json to write.", rich_help_panel=FILES)] = None,
+    from_fingerprint: FromFingerprint = None,
+    dataset_json: DatasetJson = None,
+    dataset_name: DatasetName = None,
+    out: PlansJson = None,
 ) -> None:
     """Decide networks, patches, steps and splits -> device.json, plan.json, splits.json, methods.md.
 
@@ -126,13 +129,15 @@ def _plan_files(
 ) -> "Plan":
     from hemoseg.errors import SettingsError
     from hemoseg.interop import plan_from_files
+    from hemoseg.settings import Settings
 
-    if settings.preset is not None or not settings.steps.is_empty:
+    others = Settings(planner=settings.planner, memory_gb=settings.memory_gb).difference(settings)
+    if others:
         raise SettingsError(
-            "a preset or steps of the preparation",
+            f"options that plans.json does not know: {'; '.join(others)}",
             where="--from-fingerprint",
-            expected="nnU-Net's own planning: steps before it need the images",
-            remedy="plan in a run folder: `hemoseg plan --run DIR`",
+            expected="--planner and --memory-gb alone: the others need the images or a run",
+            remedy="leave them out, or plan in a run folder: `hemoseg plan --run DIR`",
         )
     return plan_from_files(
         fingerprint,

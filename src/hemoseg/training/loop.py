@@ -90,8 +90,7 @@ def train(
     keep_freed_memory()
     network, recipe = build_network(plan, configuration).to(device), plan.recipe
     optimizer = _make_optimizer(network, recipe)
-    first = _resume(folder, network, optimizer, plan_sha256)
-    log = _Log(folder / "train.jsonl", plan.labels[1:])
+    first, log = _resume(folder, network, optimizer, plan_sha256), _Log(folder / "train.jsonl", plan.labels[1:])
     began = saved = time.monotonic()
 
     def save(iteration: int) -> None:
@@ -103,12 +102,10 @@ def train(
         with memory_errors(where=folder), deterministic(device):
             loss, dice = _step(network, optimizer, sampler, iteration, rate, configuration, recipe.clip_norm, device)
         _check_finite(loss, iteration, folder)
-        done = iteration + 1
-        elapsed = time.monotonic() - began
+        done, elapsed = iteration + 1, time.monotonic() - began
         log.add(done, loss, rate, dice, elapsed)
         watch(Progress(iteration=done, iterations=configuration.iterations, loss=loss, seconds=elapsed))
-        signal_number = stop()
-        if signal_number is not None or time.monotonic() - saved > SAVE_EVERY_S:
+        if (signal_number := stop()) is not None or time.monotonic() - saved > SAVE_EVERY_S:
             save(done)
             saved = time.monotonic()
         _end_if_asked(signal_number, folder, kept="the state of the training is saved")
