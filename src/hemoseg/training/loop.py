@@ -86,7 +86,6 @@ def train(
     if last.is_file():
         check_plan(last, plan_sha256)
         return
-    folder.mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
     network, recipe = build_network(plan, configuration).to(device), plan.recipe
     optimizer = _make_optimizer(network, recipe)
@@ -157,6 +156,7 @@ def _step(
 
 def _resume(folder: Path, network: torch.nn.Module, optimizer: torch.optim.SGD, plan_sha256: str) -> int:
     """Iterations done before; network, optimizer and log are put where they stood then."""
+    folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / "state.safetensors", folder / "train.jsonl"
     if not path.is_file():
         log.unlink(missing_ok=True)
