@@ -69,7 +69,7 @@ def prepare_case(
     return prepared, np.ascontiguousarray(prepared_labels)
 
 
-def network_channels(image: NewStack, preparation: Preparation) -> NewStack:
+def network_channels(image: Float32[np.ndarray, "_ z y x"], preparation: Preparation) -> Stack:
     """What networks see of a prepared image: its channels, made now where windows come last."""
     if preparation.windowed == "first":
         return image
