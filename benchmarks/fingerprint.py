@@ -20,7 +20,6 @@ The floor is reading and inflating the same files with the same number of proces
 else; it starts as either side does.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -31,13 +30,13 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from measure import Cost, is_disturbed, measure_command, median_cost
+from measure import Cost, finish, is_disturbed, make_parser, measure_command, median_cost
 from rich.console import Console
 from rich.table import Table
 from workload import write_dataset
 
 from hemoseg.datasets import index_dataset, read_record
-from hemoseg.errors import ArtifactError, HemosegError
+from hemoseg.errors import ArtifactError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.planning import Fingerprint
 from hemoseg.planning.intensity import HIGH, LOW, MEDIAN, Mixture
@@ -195,16 +194,8 @@ def compare(data: Path, out: Path) -> bool:
 
 def main() -> None:
     """Parse, compare, tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds phe-sich")
-    parser.add_argument("--out", type=Path, required=True, help="folder for data set, results and logs")
-    options = parser.parse_args()
-    try:
-        agree = compare(options.data.resolve(), options.out.resolve())
-    except HemosegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from error
-    raise SystemExit(not agree)
+    options = make_parser(__doc__).parse_args()
+    finish(lambda: compare(options.data.resolve(), options.out.resolve()))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
 """What a command costs, and how fast the machine multiplies: shared by the benchmarks."""
 
+import argparse
 import os
 import resource
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import NoReturn
 
 import psutil
 import torch
 
-from hemoseg.errors import ResourceError
+from hemoseg.errors import HemosegError, ResourceError
 from hemoseg.plan import Precision
 
 SAMPLE_S = 0.05
@@ -22,6 +25,24 @@ QUIET = 0.1
 GEMM_SIZE = 4096
 """Edge of the matrices that are multiplied: too large for the caches, as convolutions of a scan are."""
 GEMM_ROUNDS = 5
+
+
+def make_parser(description: str | None, *, data: str = "folder that holds phe-sich") -> argparse.ArgumentParser:
+    """The options that every benchmark on data has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help=data)
+    parser.add_argument("--out", type=Path, required=True, help="folder for data sets, results and logs")
+    return parser
+
+
+def finish(compare: Callable[[], bool]) -> NoReturn:
+    """Compare, and end the process: 0 where the outputs agree, 1 where not, an error's own code otherwise."""
+    try:
+        agree = compare()
+    except HemosegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+    raise SystemExit(not agree)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,19 +3,18 @@
 Run: python benchmarks/parity.py --data DATA --out /tmp/parity   (needs `make peers`)
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from measure import finish, make_parser
 from nnunet_parity import Agreement, ParityCase, compare, run_peer
 from rich.console import Console
 from rich.table import Table
 from scipy import ndimage
 
-from hemoseg.errors import HemosegError, InputError
+from hemoseg.errors import InputError
 from hemoseg.geometry import Volume
 from hemoseg.io import read_scan, write_mask, write_scan
 
@@ -138,16 +137,8 @@ def _print(found: dict[str, Agreement]) -> None:
 
 def main() -> None:
     """Compare, and end with exit code 1 if anything differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds phe-sich and nifti")
-    parser.add_argument("--out", type=Path, required=True, help="folder for scans and arrays")
-    options = parser.parse_args()
-    try:
-        agree = compare_all(options.data, options.out)
-    except HemosegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from error
-    raise SystemExit(not agree)
+    options = make_parser(__doc__, data="folder that holds phe-sich and nifti").parse_args()
+    finish(lambda: compare_all(options.data, options.out))
 
 
 if __name__ == "__main__":

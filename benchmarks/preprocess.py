@@ -13,7 +13,6 @@ The floor is reading, inflating, converting and writing the same arrays, synced,
 a program that does nothing else.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -22,12 +21,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from measure import Cost, is_disturbed, measure_command, median_cost
+from measure import Cost, finish, is_disturbed, make_parser, measure_command, median_cost
 from rich.console import Console
 from rich.table import Table
 from workload import write_dataset
 
-from hemoseg.errors import ArtifactError, HemosegError
+from hemoseg.errors import ArtifactError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.scale import default_workers
 
@@ -150,16 +149,8 @@ def compare(data: Path, out: Path) -> bool:
 
 def main() -> None:
     """Parse, compare, tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds phe-sich")
-    parser.add_argument("--out", type=Path, required=True, help="folder for data set, results and logs")
-    options = parser.parse_args()
-    try:
-        agree = compare(options.data.resolve(), options.out.resolve())
-    except HemosegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from error
-    raise SystemExit(not agree)
+    options = make_parser(__doc__).parse_args()
+    finish(lambda: compare(options.data.resolve(), options.out.resolve()))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ The floor is the network's multiply-adds, for the passes that we run, at the mac
 precision, plus reading and inflating the scan.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -29,13 +28,13 @@ from statistics import median
 
 from floor import network_gflop, scan_passes
 from isal import igzip
-from measure import Cost, is_disturbed, measure_command, measure_gemm_gflops, median_cost
+from measure import Cost, finish, is_disturbed, make_parser, measure_command, measure_gemm_gflops, median_cost
 from nnunet_world import ENDING, predict_command, write_channels, write_world
 from rich.console import Console
 from rich.table import Table
 from workload import write_workload
 
-from hemoseg.errors import ArtifactError, GeometryError, HemosegError
+from hemoseg.errors import ArtifactError, GeometryError
 from hemoseg.evaluation.overlap import dice
 from hemoseg.geometry import Grid
 from hemoseg.io import read_labels, read_scan, scan_name
@@ -206,18 +205,11 @@ def compare(data: Path, out: Path, model: str | None, scans: int) -> bool:
 
 def main() -> None:
     """Parse, compare, tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds phe-sich")
-    parser.add_argument("--out", type=Path, required=True, help="folder for scans, results and logs")
+    parser = make_parser(__doc__)
     parser.add_argument("--model", help="name or folder of a model bundle; the embedded default if absent")
     parser.add_argument("--scans", type=int, default=3, help="scans to segment (default: 3)")
     options = parser.parse_args()
-    try:
-        agree = compare(options.data, options.out, options.model, options.scans)
-    except HemosegError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from error
-    raise SystemExit(not agree)
+    finish(lambda: compare(options.data, options.out, options.model, options.scans))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hemoseg.errors import InputError
+from hemoseg.interop.nnunet_blocks import IMPORTED, block_arguments
 
 OLD_KEYS = (
     "UNet_class_name",
@@ -49,15 +50,9 @@ def with_architecture(content: Mapping[str, Any], *, where: Path | str) -> dict[
             "strides": content["pool_op_kernel_sizes"],
             blocks: content["n_conv_per_stage_encoder"],
             "n_conv_per_stage_decoder": content["n_conv_per_stage_decoder"],
-            "conv_bias": True,
-            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{axes}d",
-            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
+            **block_arguments(axes),
         },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+        "_kw_requires_import": list(IMPORTED),
     }
     return new
 

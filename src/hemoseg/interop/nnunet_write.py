@@ -3,6 +3,7 @@
 from typing import Any
 
 from hemoseg.errors import SettingsError
+from hemoseg.interop.nnunet_blocks import IMPORTED, block_arguments
 from hemoseg.plan import Configuration, NnunetNames, Normalization, Plan, Spline, SplineResampling
 
 SCHEMES: dict[Normalization, str] = {
@@ -149,13 +150,7 @@ def _architecture(item: Configuration) -> dict[str, Any]:
             "strides": [list(stride[first:]) for stride in item.strides],
             "n_blocks_per_stage" if residual else "n_conv_per_stage": list(item.blocks),
             "n_conv_per_stage_decoder": list(item.decoder_blocks),
-            "conv_bias": True,
-            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{axes}d",
-            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
+            **block_arguments(axes),
         },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+        "_kw_requires_import": list(IMPORTED),
     }
