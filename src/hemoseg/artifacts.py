@@ -33,6 +33,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Raises:
         ResourceError: the disk is full or the folder cannot be written.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise _cannot_write(path, OSError("it is a link, a device or a folder, which a file would replace"))
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -92,3 +92,12 @@ def test_absent_foreign_and_future_files_are_artifact_errors(tmp_path, text):
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert artifacts.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_link_or_device_is_not_replaced(tmp_path):
+    (tmp_path / "target.json").write_text("{}")
+    (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
+    with pytest.raises(ResourceError, match="a link"):
+        artifacts.write_json(tmp_path / "link.json", [])
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "target.json").read_text() == "{}"

@@ -18,7 +18,7 @@ from pydantic import (
 
 from hemoseg.plan import Intensity
 
-Edge = Annotated[StrictInt, Field(ge=1)]
+Edge = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 """A whole number of voxels, channels, convolutions."""
 PlaneOrVolume = Annotated[tuple[Edge, ...], Field(min_length=2, max_length=3)]
 """One whole number per axis of a network."""
