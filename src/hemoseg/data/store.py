@@ -165,7 +165,7 @@ def _open_array(path: Path) -> Sliced:
         return _open_blosc2(path)
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise _damaged(path, error) from error
     return array
 

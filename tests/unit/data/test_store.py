@@ -60,12 +60,14 @@ def test_a_case_of_another_plan_or_source_is_stale(tmp_path):
     assert not is_current(tmp_path / "b", RECORD)
 
 
-@pytest.mark.parametrize("damage", ["absent", "truncated", "pickle", "shape"])
+@pytest.mark.parametrize("damage", ["absent", "empty", "truncated", "pickle", "shape"])
 def test_damaged_arrays_are_refused(tmp_path, damage):
     write(tmp_path / "a")
     path = tmp_path / "a" / "image.npy"
     if damage == "absent":
         path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
     elif damage == "truncated":
         path.write_bytes(path.read_bytes()[:-8])
     elif damage == "pickle":
