@@ -6,15 +6,20 @@ from hemoseg.datasets.histogram import Histogram
 from hemoseg.datasets.index import Case, Dataset, index_dataset
 from hemoseg.datasets.measure import Measuring, measure_one, read_record
 from hemoseg.datasets.read import read_case, read_raw_case, source_of
+from hemoseg.datasets.sources import CaseNotes, DatasetSources, Detection, Source, read_sources
 from hemoseg.datasets.splits import Split, make_splits
 
 __all__ = [
     "Case",
     "CaseFacts",
+    "CaseNotes",
     "Dataset",
+    "DatasetSources",
+    "Detection",
     "Finding",
     "Histogram",
     "Measuring",
+    "Source",
     "Split",
     "check_dataset",
     "index_dataset",
@@ -24,5 +29,6 @@ __all__ = [
     "read_case",
     "read_raw_case",
     "read_record",
+    "read_sources",
     "source_of",
 ]
