@@ -85,7 +85,8 @@ class DatasetSources(BaseModel):
             raise ValueError("bounds_hu belongs to pseudo-hu, and to it alone")
         if self.bounds_hu is not None and not self.bounds_hu[0] < self.bounds_hu[1]:
             raise ValueError(f"bounds_hu {self.bounds_hu} is no range")
-        numbers = [item.source for item in (*self.cases.values(), *self.detection.values())]
+        numbers = [case.source for case in self.cases.values()]
+        numbers += [scan.source for scan in self.detection.values()]
         if any(number >= len(self.sources) for number in numbers):
             raise ValueError(f"a case names a source beyond the {len(self.sources)} listed")
         return self
