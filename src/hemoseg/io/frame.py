@@ -1,5 +1,6 @@
 """Where the voxels of a NIfTI file lie: sform, qform and units, turned into a grid in LPS."""
 
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,39 @@ _UNITS_MM = {1: ("meters", 1000.0), 3: ("micrometers", 0.001)}
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Where voxels lie, and what is doubtful about it."""
+
+    grid: Grid
+    """The grid."""
+    unit: str
+    """Unit of the header's lengths where it is not the millimeter; else empty."""
+    has_place: bool
+    """Whether an sform or a qform says how the head lies."""
+    apart_mm: float
+    """The largest distance at which sform and qform put the same corner; 0 if there are not both."""
+    shear_degrees: float
+    """How far the axes are from right angles."""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What a reader of the result should know."""
+        doubts = []
+        if self.unit:
+            doubts.append(f"lengths in {self.unit} were taken to millimeters")
+        if not self.has_place:
+            doubts.append(
+                "the file does not say how the head lies (sform and qform codes are 0): orientation is unknown"
+            )
+        if self.apart_mm > FRAMES_DIFFER_MM:
+            doubts.append(f"sform and qform put a corner of the scan {self.apart_mm:.1f} mm apart: the sform is used")
+        if self.shear_degrees > SHEAR_DEGREES:
+            degrees = self.shear_degrees
+            doubts.append(f"the voxel grid is sheared by {degrees:.1f} degrees, as a tilted gantry leaves it")
+        return tuple(doubts)
+
+
 def read_grid(fields: Any, shape: IntZYX, *, where: Path) -> tuple[Grid, tuple[str, ...]]:
     """The grid of a NIfTI header, and what is doubtful about it.
 
@@ -39,14 +73,29 @@ def read_grid(fields: Any, shape: IntZYX, *, where: Path) -> tuple[Grid, tuple[s
     Raises:
         GeometryError: the matrix is not finite or singular, or a spacing is out of all reason.
     """
+    frame = read_frame(fields, shape, where=where)
+    return frame.grid, frame.doubts
+
+
+def read_frame(fields: Any, shape: IntZYX, *, where: Path) -> Frame:
+    """The grid of a NIfTI header with what there is to say about it, as numbers; see `read_grid`.
+
+    Raises:
+        GeometryError: the matrix is not finite or singular, or a spacing is out of all reason.
+    """
     unit, factor = _UNITS_MM.get(int(fields["xyzt_units"]) & 7, ("", 1.0))
-    warnings = [f"lengths in {unit} were taken to millimeters"] if unit else []
     with np.errstate(all="ignore"):  # damaged headers overflow; the check below says so
-        matrix, doubts = _choose(fields, shape, factor, where=where)
+        matrix, apart_mm = _choose(fields, shape, factor, where=where)
         lps = _RAS_TO_LPS @ matrix[:, [2, 1, 0, 3]]
         _check(lps, where=where)
     grid = Grid.from_affine(shape, lps)
-    return grid, (*warnings, *doubts, *_shear(grid))
+    return Frame(
+        grid=grid,
+        unit=unit,
+        has_place=int(fields["sform_code"]) > 0 or int(fields["qform_code"]) > 0,
+        apart_mm=apart_mm,
+        shear_degrees=_shear_degrees(grid),
+    )
 
 
 def stored_spacing_mm(fields: Any) -> FloatZYX:
@@ -71,10 +120,11 @@ def lps_to_nifti(grid: Grid) -> Affine:
 
 def is_orthogonal(grid: Grid) -> bool:
     """Whether the axes of a grid stand at right angles, so that a qform can hold them."""
-    return not _shear(grid)
+    return _shear_degrees(grid) <= SHEAR_DEGREES
 
 
-def _choose(fields: Any, shape: IntZYX, factor: float, *, where: Path) -> tuple[Affine, tuple[str, ...]]:
+def _choose(fields: Any, shape: IntZYX, factor: float, *, where: Path) -> tuple[Affine, float]:
+    """The matrix to RAS mm, and how far that of the qform is from it in mm."""
     has_sform, has_qform = int(fields["sform_code"]) > 0, int(fields["qform_code"]) > 0
     scale = np.diag([factor, factor, factor, 1.0])
     qform = _qform(fields) if has_qform else None
@@ -82,15 +132,13 @@ def _choose(fields: Any, shape: IntZYX, factor: float, *, where: Path) -> tuple[
         sform = np.eye(4)
         for row, name in enumerate(("srow_x", "srow_y", "srow_z")):
             sform[row] = fields[name]
-        doubts = _compare(scale @ sform, scale @ qform, shape) if qform is not None else ()
-        return scale @ sform, doubts
+        return scale @ sform, _apart_mm(scale @ sform, scale @ qform, shape) if qform is not None else 0.0
     if qform is not None:
-        return scale @ qform, ()
+        return scale @ qform, 0.0
     if has_qform:
         raise _damaged("a qform whose quaternion is longer than 1 or whose voxel sizes are not above 0", where)
     spacing = np.abs(np.asarray(fields["pixdim"][1:4], dtype=np.float64))
-    doubt = "the file does not say how the head lies (sform and qform codes are 0): orientation is unknown"
-    return scale @ np.diag([*spacing, 1.0]), (doubt,)
+    return scale @ np.diag([*spacing, 1.0]), 0.0
 
 
 def _qform(fields: Any) -> Affine | None:
@@ -130,14 +178,12 @@ def _rotation(vector: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "3 3"]:
     return np.array(rows).astype(np.float64)
 
 
-def _compare(sform: Affine, qform: Affine, shape: IntZYX) -> tuple[str, ...]:
+def _apart_mm(sform: Affine, qform: Affine, shape: IntZYX) -> float:
+    """The largest distance at which two matrices put the same corner."""
     corners = np.array(
         [(i, j, k, 1.0) for i in (0, shape[2] - 1) for j in (0, shape[1] - 1) for k in (0, shape[0] - 1)]
     )
-    apart = float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
-    if apart <= FRAMES_DIFFER_MM:
-        return ()
-    return (f"sform and qform put a corner of the scan {apart:.1f} mm apart: the sform is used",)
+    return float(np.linalg.norm(corners @ (sform - qform)[:3].T, axis=1).max())
 
 
 def _check(matrix: Affine, *, where: Path) -> None:
@@ -163,10 +209,8 @@ def _damaged(found: str, where: Path) -> GeometryError:
     )
 
 
-def _shear(grid: Grid) -> tuple[str, ...]:
+def _shear_degrees(grid: Grid) -> float:
+    """How far the axes are from right angles."""
     unit = np.array(grid.direction)
     cosines = unit @ unit.T - np.eye(3)
-    degrees = float(np.degrees(np.arcsin(min(1.0, float(np.abs(cosines).max())))))
-    if degrees <= SHEAR_DEGREES:
-        return ()
-    return (f"the voxel grid is sheared by {degrees:.1f} degrees, as a tilted gantry leaves it",)
+    return float(np.degrees(np.arcsin(min(1.0, float(np.abs(cosines).max())))))

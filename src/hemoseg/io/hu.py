@@ -1,5 +1,6 @@
 """Whether numbers are Hounsfield units, and the small repairs that every scan gets."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,13 @@ CLIPPED_ABOVE_HU = -100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Doubt:
+class Doubt:
+    """A reason to think that numbers are no HU."""
+
     found: str
+    """What they are like."""
     guess: str
+    """What they may be, and what to do then."""
 
 
 def tidy_hu(hu: HU, *, assume_hu: bool, where: Path) -> tuple[HU, tuple[str, ...]]:
@@ -59,7 +64,7 @@ def check_hu(hu: Numbers, *, assume_hu: bool, where: Path) -> tuple[str, ...]:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise _not_finite(hu, where=where)
     warnings = []
-    doubt = _doubt(hu, low, high)
+    doubt = find_doubt(low, high, lambda: _share_within(hu, SOFT_TISSUE_HU))
     if doubt is not None:
         if not assume_hu:
             raise InputError(
@@ -77,23 +82,29 @@ def check_hu(hu: Numbers, *, assume_hu: bool, where: Path) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _doubt(hu: Numbers, low: float, high: float) -> _Doubt | None:
-    """The first reason to think that the values are no HU."""
+def find_doubt(low: float, high: float, soft_share: Callable[[], float]) -> Doubt | None:
+    """The first reason to think that numbers are no HU.
+
+    Args:
+        low: the smallest.
+        high: the largest.
+        soft_share: gives the share of them in `SOFT_TISSUE_HU`, which takes longer to know.
+    """
     found = f"values from {low:g} to {high:g}"
     export = "export HU from the DICOM series, for example with dcm2niix"
     if low == high:
-        return _Doubt(found=f"the same value {low:g} in every voxel", guess="look at the file: it is empty")
+        return Doubt(found=f"the same value {low:g} in every voxel", guess="look at the file: it is empty")
     if low < ABSURD_HU[0] or high > ABSURD_HU[1]:
-        return _Doubt(found=found, guess=f"the file is damaged or no CT: {export}")
+        return Doubt(found=found, guess=f"the file is damaged or no CT: {export}")
     if low >= 0:
         found += ", none below 0"
-        return _Doubt(found=found, guess=f"an 8-bit or windowed export, or raw unsigned values: {export}")
+        return Doubt(found=found, guess=f"an 8-bit or windowed export, or raw unsigned values: {export}")
     if high - low < SMALLEST_RANGE_HU:
-        return _Doubt(found=found, guess=f"the data were normalized: {export}")
-    share = _share_within(hu, SOFT_TISSUE_HU)
+        return Doubt(found=found, guess=f"the data were normalized: {export}")
+    share = soft_share()
     if share < SMALLEST_SOFT_SHARE:
         found += f", {100 * share:.2g} % of voxels from {SOFT_TISSUE_HU[0]:g} to {SOFT_TISSUE_HU[1]:g}"
-        return _Doubt(found=found, guess=f"no soft tissue: raw values offset by 1024, or not a head? {export}")
+        return Doubt(found=found, guess=f"no soft tissue: raw values offset by 1024, or not a head? {export}")
     return None
 
 

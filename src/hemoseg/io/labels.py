@@ -7,6 +7,7 @@ import numpy as np
 from hemoseg.arrays import Shaped
 from hemoseg.errors import LabelError
 from hemoseg.geometry import Grid
+from hemoseg.io.header import Header
 from hemoseg.io.nifti import read_stored
 
 LARGEST_LABEL = 2**31 - 1
@@ -29,10 +30,17 @@ def read_labels(path: Path) -> tuple[Shaped[np.ndarray, "z y x"], Grid]:
         LabelError: values that are not whole.
     """
     stored = read_stored(path)
-    header = stored.header
-    array = stored.array
+    return whole_numbers(stored.array, stored.header, where=path), stored.grid
+
+
+def whole_numbers(array: Shaped[np.ndarray, "z y x"], header: Header, *, where: Path) -> Shaped[np.ndarray, "z y x"]:
+    """The whole numbers that stored ones stand for.
+
+    Raises:
+        LabelError: values that are not whole.
+    """
     if array.dtype.kind in "iu" and (header.slope, header.intercept) == (1.0, 0.0):
-        return array.astype(array.dtype.newbyteorder("="), copy=False), stored.grid
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     with np.errstate(all="ignore"):  # what overflows becomes infinite, and is refused as such
         values = array.astype(np.float64) * header.slope + header.intercept
         rounded = np.rint(values)
@@ -41,8 +49,8 @@ def read_labels(path: Path) -> tuple[Shaped[np.ndarray, "z y x"], Grid]:
         strange = [f"{value:g}" for value in np.unique(values[~whole])[:8]]
         raise LabelError(
             f"{np.count_nonzero(~whole):,} voxels are not whole numbers: {', '.join(strange)}",
-            where=path,
+            where=where,
             expected="a whole class number in every voxel",
             remedy="resample label maps with nearest neighbors; turn probabilities into classes first",
         )
-    return rounded.astype(np.int32), stored.grid
+    return rounded.astype(np.int32)

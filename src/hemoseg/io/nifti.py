@@ -67,22 +67,49 @@ def read_stored(path: Path, *, max_voxels: int = MAX_VOXELS) -> Stored:
         InputError: the file is absent, no NIfTI, damaged, cut short, or holds no single volume of numbers.
         GeometryError: the header's matrix cannot be trusted.
     """
-    with _readable(path), _open(path) as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        handle: Any = file
-        if zipped:
-            handle = igzip.IGzipFile(fileobj=file, mode="rb")  # type: ignore[no-untyped-call]
+    with _inflating(path) as handle:
         start = handle.read(LONGEST_HEADER)
         header = parse_header(start, where=path, max_voxels=max_voxels)
         grid, doubts = read_grid(header.fields, header.shape, where=path)
-        size = path.stat().st_size
-        _check_size(header, size * DEFLATE_RATIO if zipped else size, where=path)
-        data, surplus = _read_data(handle, start, header, where=path)
-    array = data.view(header.dtype).reshape(header.shape)
+        array, surplus = _read_array(handle, start, header, where=path)
     if surplus:
         doubts = (*doubts, "the file holds more data than its header says; the surplus was left out")
     return Stored(array=array, header=header, grid=grid, warnings=doubts)
+
+
+def read_numbers(path: Path) -> tuple[Header, Shaped[np.ndarray, "z y x"], bool]:
+    """The header of a NIfTI file, its numbers, and whether it holds more data than the header says.
+
+    Where its voxels lie is not looked at, so a file with a damaged frame can be examined.
+
+    Raises:
+        InputError: as `read_stored`.
+    """
+    with _inflating(path) as handle:
+        start = handle.read(LONGEST_HEADER)
+        header = parse_header(start, where=path, max_voxels=MAX_VOXELS)
+        array, surplus = _read_array(handle, start, header, where=path)
+    return header, array, surplus
+
+
+def read_start(path: Path) -> bytes:
+    """The first bytes of a file after inflation, enough for any header.
+
+    Raises:
+        InputError: the file cannot be read or its gzip stream is damaged there.
+    """
+    with _inflating(path) as handle:
+        start: bytes = handle.read(LONGEST_HEADER)
+    return start
+
+
+@contextmanager
+def _inflating(path: Path) -> Iterator[Any]:
+    """The bytes of a file, inflated if it is gzipped."""
+    with _readable(path), _open(path) as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        yield igzip.IGzipFile(fileobj=file, mode="rb") if zipped else file  # type: ignore[no-untyped-call]
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -125,8 +152,11 @@ def _check_size(header: Header, available: int, *, where: Path) -> None:
         raise _too_short(f"at most {available:,} bytes", needed, where)
 
 
-def _read_data(handle: Any, start: bytes, header: Header, *, where: Path) -> tuple[Shaped[np.ndarray, " n"], bool]:
-    """The bytes of the voxels, and whether more follow. Asking for more also makes gzip check its sum."""
+def _read_array(handle: Any, start: bytes, header: Header, *, where: Path) -> tuple[Shaped[np.ndarray, "z y x"], bool]:
+    """The voxels, and whether more data follow. Asking for more also makes gzip check its sum."""
+    size = where.stat().st_size
+    zipped = isinstance(handle, igzip.IGzipFile)
+    _check_size(header, size * DEFLATE_RATIO if zipped else size, where=where)
     early = start[header.offset :][: header.data_bytes]
     gap = header.offset - len(start)
     if gap > 0:
@@ -141,7 +171,7 @@ def _read_data(handle: Any, start: bytes, header: Header, *, where: Path) -> tup
             raise _too_short(f"{filled:,} bytes of voxels", header.data_bytes, where)
         filled += count
     surplus = len(start) > header.offset + header.data_bytes or bool(handle.read(1))
-    return data, surplus
+    return data.view(header.dtype).reshape(header.shape), surplus
 
 
 def _too_short(found: str, needed: int, where: Path) -> InputError:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from hemoseg.arrays import Real
+from hemoseg.arrays import Real, Shaped
 from hemoseg.artifacts import sha256_of
 from hemoseg.errors import InputError
 from hemoseg.geometry import Grid, Slice, Volume, uniform_slices
 from hemoseg.io.frame import stored_spacing_mm
+from hemoseg.io.header import Header
 from hemoseg.io.hu import check_hu, tidy_hu
-from hemoseg.io.nifti import MAX_VOXELS, Stored, read_stored, stem
+from hemoseg.io.nifti import MAX_VOXELS, read_stored, stem
 from hemoseg.types import HU, FloatZYX, IntZYX
 
 
@@ -50,7 +51,7 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
     file = Path(path)
     stored = read_stored(file, max_voxels=max_voxels)
     _check_is_volume(stored.grid.shape, where=file)
-    hu, doubts = tidy_hu(_scaled(stored), assume_hu=assume_hu, where=file)
+    hu, doubts = tidy_hu(_scaled(stored.array, stored.header), assume_hu=assume_hu, where=file)
     return Volume(
         hu=hu,
         grid=stored.grid,
@@ -72,14 +73,12 @@ def read_raw(path: Path) -> RawScan:
     """
     stored = read_stored(path)
     _check_is_volume(stored.grid.shape, where=path)
-    array, header = stored.array, stored.header
-    plain = array.dtype.kind in "iu" and array.dtype.itemsize <= 2 and (header.slope, header.intercept) == (1.0, 0.0)
-    hu = array.astype(array.dtype.newbyteorder("="), copy=False) if plain else _scaled(stored)
+    hu = as_hu(stored.array, stored.header)
     return RawScan(
         hu=hu,
         grid=stored.grid,
         slices=uniform_slices(stored.grid),
-        stored_spacing_mm=stored_spacing_mm(header.fields),
+        stored_spacing_mm=stored_spacing_mm(stored.header.fields),
         warnings=(*stored.warnings, *check_hu(hu, assume_hu=False, where=path)),
     )
 
@@ -94,12 +93,18 @@ def _check_is_volume(shape: IntZYX, *, where: Path) -> None:
         )
 
 
-def _scaled(stored: Stored) -> HU:
+def as_hu(array: Shaped[np.ndarray, "z y x"], header: Header) -> Real[np.ndarray, "z y x"]:
+    """Stored numbers as HU: whole ones if they have 8 or 16 bits and no scale, else float32."""
+    plain = array.dtype.kind in "iu" and array.dtype.itemsize <= 2 and (header.slope, header.intercept) == (1.0, 0.0)
+    return array.astype(array.dtype.newbyteorder("="), copy=False) if plain else _scaled(array, header)
+
+
+def _scaled(array: Shaped[np.ndarray, "z y x"], header: Header) -> HU:
     """Slope · stored + intercept, as float32; 32-bit and 64-bit numbers are scaled in float64."""
-    slope, intercept = stored.header.slope, stored.header.intercept
-    wide = stored.array.dtype.itemsize > 2 and (slope, intercept) != (1.0, 0.0)
+    slope, intercept = header.slope, header.intercept
+    wide = array.dtype.itemsize > 2 and (slope, intercept) != (1.0, 0.0)
     with np.errstate(all="ignore"):  # what overflows becomes infinite, and is refused as such
-        values: np.ndarray[Any, np.dtype[np.floating]] = stored.array.astype(np.float64 if wide else np.float32)
+        values: np.ndarray[Any, np.dtype[np.floating]] = array.astype(np.float64 if wide else np.float32)
         if slope != 1.0:
             values *= slope
         if intercept != 0.0:
