@@ -67,6 +67,7 @@ def _expressible(plan: Plan) -> NnunetNames:
         "slab": preparation.slab is not None,
         "no crop to what is not 0": not preparation.nonzero_crop,
         "resampling by averages": not isinstance(preparation.resampling, SplineResampling),
+        "labels by shares": isinstance(preparation.resampling, SplineResampling) and not preparation.resampling.labels,
         "channels out of order": [c.source for c in preparation.channels] != list(range(len(preparation.channels))),
     }
     unknown = [name for name, is_there in steps.items() if is_there]
@@ -85,8 +86,8 @@ def _written(plan: Plan, item: Configuration, names: NnunetNames) -> dict[str, A
     first = 3 - item.dimensions
     next_stages = [other.name for other in plan.configurations if other.previous_stage == item.name]
     channels, resampling = plan.preparation.channels, plan.preparation.resampling
-    if not isinstance(resampling, SplineResampling):
-        raise TypeError("plans that are written have spline resampling")
+    if not isinstance(resampling, SplineResampling) or resampling.labels is None:
+        raise TypeError("plans that are written have spline resampling, of labels too")
     content: dict[str, Any] = {
         "data_identifier": _data_identifier(item.name, names),
         "preprocessor_name": "DefaultPreprocessor",

@@ -132,7 +132,7 @@ class Spline(BaseModel):
 
 
 class SplineResampling(BaseModel):
-    """nnU-Net's rule."""
+    """nnU-Net's rule, or nearly so."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -140,8 +140,9 @@ class SplineResampling(BaseModel):
     """Which rule."""
     image: Spline = Spline(order=3)
     """Images."""
-    labels: Spline = Spline(order=1)
-    """Label maps: each class as an indicator, the largest wins."""
+    labels: Spline | None = Spline(order=1)
+    """Label maps: each class as an indicator, the largest wins. None keeps the volume of every class instead, which
+    nnU-Net does not."""
     logits: Spline = Spline(order=1)
     """Logits on their way back to the scan's grid."""
 

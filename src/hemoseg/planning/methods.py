@@ -20,6 +20,7 @@ REFERENCES = {
 }
 """All sources that a text may cite; those that it does cite are listed in the order of their first mention."""
 AXES = "zyx"
+LABELS_KEPT = "Label maps were resampled by the share of each class in a voxel, so that its volume was kept"
 POOLED = {
     "maximum": "the largest value of each block",
     "average": "the mean of each block",
@@ -162,10 +163,11 @@ def _resampling(preparation: Preparation, text: _Text) -> str:
         return (
             f"Scans were resampled to the target spacing by splines of order {order}, along an axis more than 3 times "
             f"coarser apart from the plane and to the nearest slice {text.cite('nnunet')}."
+            + (f" {LABELS_KEPT}{text.mark('resampling.labels')}." if preparation.resampling.labels is None else "")
         )
     return (
         "Scans were resampled to the target spacing axis by axis: by averages over the covered interval where it is "
-        "coarser, by linear interpolation where it is finer."
+        f"coarser, by linear interpolation where it is finer. {LABELS_KEPT}."
     )
 
 

@@ -2,6 +2,7 @@
 
 from hemoseg.plan import Plan, PresetName, Reason
 from hemoseg.planning.channels import listed
+from hemoseg.planning.presteps import LABELS_WHY
 from hemoseg.planning.reasons import PAPER, because
 
 GAP = "not in the paper"
@@ -9,7 +10,7 @@ FIGURE = "docs/explanation/planning.md: gray values of the paper's own picture"
 SCRIPTS = "defaults of public 3D U-Net scripts whose parameter names the paper uses (slice_down_scale, expand_slice)"
 PRINTED = ("spacing_mm", "nonzero_crop", "resampling", "iterations", "patch_size", "batch_size", "strides", "features")
 """nnU-Net's decisions whose rule the paper prints, by the last part of the reason's name."""
-SAID_ELSEWHERE = ("orientation", "recipe", "configurations")
+SAID_ELSEWHERE = ("orientation", "recipe", "configurations", "resampling.labels")
 """nnU-Net's reasons that reasons of the preset replace."""
 
 
@@ -55,6 +56,7 @@ def _step_reasons(plan: Plan, preset: PresetName) -> list[Reason]:
             slab.train_range,
             "which range is extended is not printed; labels are not known in prediction, the head is",
         ),
+        _assumed("resampling.labels", "volumes kept", f"how labels are resampled is not printed: {LABELS_WHY}"),
     ]
 
 

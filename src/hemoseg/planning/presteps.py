@@ -11,11 +11,13 @@ from hemoseg.plan import Channel, Plan, PlannerName, Pooling, Preparation, Prese
 from hemoseg.planning.channels import check_windows
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.nnunet import DatasetFacts
+from hemoseg.planning.reasons import because
 from hemoseg.settings import Settings, Steps
 from hemoseg.windows import window_named
 
 SCALE = (0.0, 1.0)
 """What a window's bounds become before nnU-Net: its padding and its non-zero crop take 0 for outside."""
+LABELS_WHY = "labels fill shares of voxels and keep the volume of every class; nnU-Net's rule moves it by up to 20 %"
 PRESET_PLANNER: PlannerName = "nnunet"
 """nnU-Net v2's default planner: the paper names no version."""
 PRESET_STEPS: Mapping[PresetName, Steps] = {
@@ -96,7 +98,7 @@ def stepped_preparation(fingerprint: Fingerprint, settings: Settings) -> Prepara
         slice_spacing_mm=steps.slice_spacing_mm,
         slab=steps.slab,
         nonzero_crop=True,
-        resampling=SplineResampling(),
+        resampling=SplineResampling(labels=None),
     )
 
 
@@ -134,7 +136,10 @@ def stepped_dataset(
 
 
 def with_steps(plan: Plan, preparation: Preparation) -> Plan:
-    """nnU-Net's plan with the steps before it; it is no longer one that nnU-Net's own files can hold."""
+    """nnU-Net's plan with the steps before it; it is no longer one that nnU-Net's own files can hold.
+
+    Labels need not be nnU-Net's any longer either, so classes keep their volume.
+    """
     channels = tuple(
         made.model_copy(update={"normalization": planned.normalization, "masked": planned.masked})
         if made.window is not None
@@ -145,13 +150,14 @@ def with_steps(plan: Plan, preparation: Preparation) -> Plan:
         "channels": channels,
         "transpose": plan.preparation.transpose,
         "normalize": plan.preparation.normalize,
-        "resampling": plan.preparation.resampling,
+        "resampling": preparation.resampling,
     }
     after = "along superior, posterior and left, after the steps before"
     reasons = tuple(
         reason.model_copy(update={"why": reason.why.replace("along the axes as stored", after)})
         for reason in plan.reasons
     )
+    reasons += (because("resampling.labels", "volumes kept", LABELS_WHY),)
     changes = {"preparation": Preparation.model_validate(values), "nnunet": None, "reasons": reasons}
     return plan.model_copy(update=changes)
 

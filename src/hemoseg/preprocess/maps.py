@@ -87,6 +87,20 @@ def average_matrix(axis: AxisMap) -> "sparse.csr_array":
     return sparse.csr_array(matrix.astype(np.float32))
 
 
+def overlap_matrix(axis: AxisMap) -> Float64[np.ndarray, "n m"]:
+    """Share of each old sample in what a new one covers: averages going coarser, repeated samples going finer.
+
+    Returns:
+        Matrix of shape (new_size, size); every row sums to 1.
+    """
+    edges = axis.low + axis.ratio * np.arange(axis.new_size + 1)
+    low, high, old = edges[:-1, None], edges[1:, None], np.arange(axis.size)
+    matrix: Float64[np.ndarray, "n m"] = np.clip(np.minimum(high, old + 1) - np.maximum(low, old), 0, None)
+    matrix[matrix < NEGLIGIBLE] = 0  # edges that meet but for rounding
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    return matrix
+
+
 @lru_cache(maxsize=64)
 def spline_matrix(axis: AxisMap, order: Order) -> Float64[np.ndarray, "n m"]:
     """Interpolation at the centers by a spline through all samples, which are held constant beyond the ends.

@@ -1,7 +1,7 @@
 """Label maps on another grid: how much of each new voxel every class fills, and which class it gets."""
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +22,8 @@ TEMPERATURES = (0.3, 0.1, 0.03, 0.01, 0.003)
 """Softness with which offsets are sought, in shares."""
 SWEEPS = 12
 """Rounds at each temperature."""
+ENOUGH = 10_000
+"""Voxels that offsets are sought on: more would make them a little better and the search slower."""
 
 
 def share_labels(
@@ -95,39 +97,69 @@ def _balanced(scores: Float64[np.ndarray, "k n"], due: Int64[np.ndarray, " k"]) 
     """The class of each voxel, by scores with one offset per class, so that each has as many as are due.
 
     Offsets are found by matching soft counts, harder step by step (Sinkhorn's iteration with a falling temperature);
-    what is still missing is moved from class to class where it costs least.
+    what is still missing is moved from class to class, where need be by way of others, where it costs least.
 
     Source:
         Cuturi, "Sinkhorn distances", arXiv:1306.0895.
     """
     offsets = np.zeros(len(due))
+    every = max(1, scores.shape[1] // ENOUGH)
+    sample = np.ascontiguousarray(scores[:, ::every])
     for temperature in TEMPERATURES:
         for _ in range(SWEEPS):
-            weights = scores + offsets[:, None]
+            weights = sample + offsets[:, None]
             weights = np.exp((weights - weights.max(axis=0)) / temperature)
-            counts = (weights / weights.sum(axis=0)).sum(axis=1)
+            counts = every * (weights / weights.sum(axis=0)).sum(axis=1)
             offsets += temperature * np.log(np.maximum(due, 0.1) / np.maximum(counts, 0.1))
     scores = scores + offsets[:, None]
     chosen: Int64[np.ndarray, " n"] = scores.argmax(axis=0)
-    for _ in range(2 * len(due)):
+    while True:
         missing = due - np.bincount(chosen, minlength=len(due))
-        for giver, taker in product(np.flatnonzero(missing < 0), np.flatnonzero(missing > 0)):
-            moved = _move(chosen, scores, int(giver), int(taker), int(min(-missing[giver], missing[taker])))
-            missing[[giver, taker]] += moved, -moved
-        for giver in np.flatnonzero(missing[1:] < 0) + 1:  # no taker is near: by way of the first class
-            _move(chosen, scores, int(giver), 0, int(-missing[giver]))
-    return chosen
+        path = _chain(chosen, scores, missing)
+        if path is None:
+            return chosen
+        moved = min(-missing[path[0]], missing[path[-1]])
+        for giver, taker in pairwise(path):
+            moved = min(moved, np.count_nonzero((chosen == giver) & np.isfinite(scores[taker])))
+        for giver, taker in reversed(list(pairwise(path))):
+            _move(chosen, scores, giver, taker, int(moved))
+
+
+def _chain(
+    chosen: Int64[np.ndarray, " n"], scores: Float64[np.ndarray, "k n"], missing: Int64[np.ndarray, " k"]
+) -> list[int] | None:
+    """The shortest way from a class that has too many voxels to one that has too few; None if there is none.
+
+    Each class on the way gives voxels to the next, which has a share in them: where two classes share no voxel, what
+    lies between them passes it on. Moving along such ways until there is none gives every class its due whenever
+    that is possible.
+
+    Source:
+        Edmonds and Karp, "Theoretical improvements in algorithmic efficiency for network flow problems",
+        J. ACM 19:248-264 (1972), doi:10.1145/321694.321699.
+    """
+    allowed = np.isfinite(scores)
+    gives = np.array([allowed[:, chosen == giver].any(axis=1) for giver in range(len(missing))])
+    ways = [[int(giver)] for giver in np.flatnonzero(missing < 0)]
+    seen = {way[0] for way in ways}
+    for way in ways:  # grows while it is walked through: breadth first
+        if missing[way[-1]] > 0:
+            return way
+        for taker in map(int, np.flatnonzero(gives[way[-1]])):
+            if taker not in seen:
+                seen.add(taker)
+                ways.append([*way, taker])
+    return None
 
 
 def _move(
     chosen: Int64[np.ndarray, " n"], scores: Float64[np.ndarray, "k n"], giver: int, taker: int, most: int
-) -> int:
-    """Give voxels from one class to another that has a share in them, those that lose least; how many were given."""
+) -> None:
+    """Give voxels from one class to another that has a share in them, those that lose least."""
     places = np.flatnonzero((chosen == giver) & np.isfinite(scores[taker]))
     loss = scores[giver, places] - scores[taker, places]
     moved = places[np.argsort(loss, kind="stable")[:most]]
     chosen[moved] = taker
-    return len(moved)
 
 
 def windows(inside: np.ndarray, matrices: Sequence[np.ndarray]) -> tuple[Window, Window]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hemoseg.geometry import Orientation
 from hemoseg.plan import Pooling, SplineResampling
 from hemoseg.preprocess.frame import Box, Frame
-from hemoseg.preprocess.maps import AxisMap, average_matrix, spline_matrix
+from hemoseg.preprocess.maps import AxisMap, average_matrix, overlap_matrix, spline_matrix
 from hemoseg.preprocess.pool import block_map, pool_labels, pooled_size
 from hemoseg.preprocess.resample import resample_labels, same_extent
 from hemoseg.preprocess.shares import share_labels
@@ -149,18 +149,12 @@ class SliceSpacing(BaseModel):
         return self.slices, self.before[1], self.before[2]
 
     def labels(self, labels: Labels) -> NewLabels:
-        """A label map after the step: the nearest slice where there are more, shares where there are fewer."""
-        if self.slices >= self.before[0]:
-            nearest: NewLabels = labels[AxisMap.same_extent(self.before[0], self.slices).nearest()]
-            return nearest
-        return resample_labels(labels, self.after)
+        """A label map after the step: what most of a new slice covers, volumes kept."""
+        return _overlapped(labels, self.after)
 
     def undo_labels(self, labels: Labels) -> NewLabels:
-        """A label map before the step: what most of a slice's own slices say."""
-        if self.slices < self.before[0]:
-            return resample_labels(labels, self.before)
-        ways = same_extent(self.after, self.before)
-        return share_labels(labels, ways, [average_matrix(way).toarray() for way in ways], keep_volume=False)
+        """A label map before the step; the same as it was where every new slice lay inside an old one."""
+        return _overlapped(labels, self.before)
 
     def through(self, frame: Frame) -> Frame:
         """The frame after the step."""
@@ -211,16 +205,21 @@ class SplineStep(BaseModel):
     """Orders of the splines."""
 
     def labels(self, labels: Labels) -> NewLabels:
-        """A label map after the step, exactly nnU-Net's."""
+        """A label map after the step: exactly nnU-Net's, if the rule has a spline for labels."""
+        if self.rule.labels is None:
+            return resample_labels(labels, self.after)
         apart = separate_axis(self.spacing_before_mm, self.spacing_after_mm, self.rule.labels.separate_z)
         return spline_labels(labels, same_extent(self.before, self.after), self.rule.labels, apart)
 
     def undo_labels(self, labels: Labels) -> NewLabels:
-        """A label map before the step: the nearest slice where an axis went apart, else linear shares.
+        """A label map before the step.
 
-        Volumes are kept where that grid is finer. Where it is coarser, the largest share is the closest inverse of
-        nnU-Net's way there, which does not keep them.
+        After nnU-Net's rule: the nearest slice where an axis went apart, else linear shares. Volumes are kept where
+        that grid is finer. Where it is coarser, the largest share is the closest inverse of nnU-Net's way there,
+        which does not keep them.
         """
+        if self.rule.labels is None:
+            return resample_labels(labels, self.before)
         apart = separate_axis(self.spacing_before_mm, self.spacing_after_mm, self.rule.labels.separate_z)
         ways = list(same_extent(self.after, self.before))
         if apart is not None:
@@ -287,6 +286,11 @@ def undo_steps(labels: Labels, steps: Sequence[Step]) -> NewLabels:
     for step in reversed(steps):
         labels = step.undo_labels(labels)
     return np.ascontiguousarray(labels)
+
+
+def _overlapped(labels: Labels, shape: IntZYX) -> NewLabels:
+    ways = same_extent(labels.shape, shape)
+    return share_labels(labels, ways, [overlap_matrix(way) for way in ways], keep_volume=True)
 
 
 def _ratios(before: IntZYX, after: IntZYX) -> FloatZYX:

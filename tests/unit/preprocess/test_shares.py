@@ -55,3 +55,26 @@ def test_nothing_is_given_to_a_class_that_is_not_there():
     shares[0] = 1
     shares[:, 0, 0, 0] = 0.4, 0.6
     assert np.argwhere(assign(shares, [5])).tolist() == [[0, 0, 0]]
+
+
+def test_a_class_that_only_neighbors_another_one_keeps_its_volume():
+    """Background has to give to class 1 what class 1 gives to class 2."""
+    labels = np.zeros((40, 41, 37), dtype=np.uint8)
+    labels[18:20, 10:30, 10:30] = 1
+    labels[20, 10:30, 10:30] = 2
+    there = resample_labels(labels, (19, 41, 37))
+    assert np.bincount(there.ravel())[1:].tolist() == [round(800 * 19 / 40), round(400 * 19 / 40)]
+    back = resample_labels(there, labels.shape)
+    assert np.bincount(back.ravel())[1:].tolist() == [800, 400]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(8, 40), st.integers(8, 40), st.integers(2, 5))
+@settings(deadline=None, max_examples=60)
+def test_layers_of_any_thickness_keep_their_volumes(seed, slices, new_slices, classes):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((slices, 24, 24), dtype=np.uint8)
+    labels[2:-2, 6:18, 6:18] = np.sort(rng.integers(0, classes + 1, slices - 4))[:, None, None]
+    there = resample_labels(labels, (new_slices, 24, 24))
+    due = np.bincount(labels.ravel(), minlength=classes + 1) * new_slices / slices
+    found = np.bincount(there.ravel(), minlength=classes + 1)
+    assert np.abs(found - due)[1:].max() <= 0.5 + 1e-9

@@ -19,6 +19,7 @@ from hemoseg.preprocess import (
     restore,
     restore_labels,
 )
+from hemoseg.preprocess.steps import SliceSpacing, SplineStep
 from hemoseg.windows import one_hot
 from plans import head_volume, tiny_preparation
 
@@ -181,3 +182,45 @@ def test_what_shipped_models_see_and_return_is_unchanged_to_the_bit(shape, spaci
     logits = np.random.default_rng(0).standard_normal((3, *prepared.shape)).astype(np.float32)
     assert hashlib.sha256(prepared.image.tobytes()).hexdigest().startswith(image)
     assert hashlib.sha256(restore(logits, prepared).tobytes()).hexdigest().startswith(mask)
+
+
+@pytest.mark.parametrize("slices", [25, 21, 27, 19])
+def test_other_slice_numbers_keep_the_volume_of_a_bleed_there_and_back(slices):
+    labels = np.zeros((20, 40, 40), dtype=np.uint8)
+    labels[3:7, 10:30, 10:30] = 1
+    labels[7, 12:28, 12:28] = 2
+    step = SliceSpacing(before=labels.shape, slices=slices)
+    there = step.labels(labels)
+    back = step.undo_labels(there)
+    for number, size in ((1, 1600), (2, 256)):
+        assert np.count_nonzero(there == number) == pytest.approx(size * slices / 20, abs=0.5)
+        assert np.count_nonzero(back == number) == pytest.approx(size, abs=1)
+
+
+def test_slices_that_are_cut_into_whole_parts_return_unchanged(rng):
+    labels = rng.integers(0, 4, (9, 12, 12)).astype(np.uint8)
+    step = SliceSpacing(before=labels.shape, slices=45)
+    there = step.labels(labels)
+    assert np.array_equal(there, labels.repeat(5, axis=0))
+    assert np.array_equal(step.undo_labels(there), labels)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.1, 1.1), (1.0, 0.93, 0.93), (2.0, 1.3, 1.3)])
+def test_after_steps_of_our_own_the_last_resampling_keeps_volumes(spacing):
+    before = np.zeros((30, 50, 50), dtype=np.uint8)
+    before[8:15, 20:28, 20:31] = 1
+    before[15:17, 20:28, 20:31] = 2
+    size = tuple(max(1, round(n / s)) for n, s in zip(before.shape, spacing, strict=True))
+    step = SplineStep(
+        before=before.shape,
+        after=size,
+        spacing_before_mm=(1.0, 1.0, 1.0),
+        spacing_after_mm=spacing,
+        rule=SplineResampling(labels=None),
+    )
+    there = step.labels(before)
+    back = step.undo_labels(there)
+    for number in (1, 2):
+        count = np.count_nonzero(before == number)
+        assert np.count_nonzero(there == number) == pytest.approx(count * np.prod(size) / before.size, abs=0.5)
+        assert np.count_nonzero(back == number) == pytest.approx(count, abs=0.5 + 0.5 * before.size / np.prod(size))
