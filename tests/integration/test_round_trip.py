@@ -31,7 +31,7 @@ def check(script: ModuleType, found: dict) -> None:
         assert {loss.dice for loss in found[name]} == {1.0}
     for name in OWN:
         assert script.worst_volume_error(found[name]) <= 0.01, name
-        assert script.worst_prepared_error(found[name]) <= 0.01, name
+        assert script.worst_prepared_error(found[name]) <= 0.015, name
 
 
 def test_simulated_bleeds_keep_their_volume(script: ModuleType) -> None:
