@@ -1,10 +1,11 @@
-"""Plans of nnU-Net's real planners for a fixed list of data sets, stored for the tests: `make goldens`.
+"""Plans of nnU-Net's real planners and its own folds for fixed data sets, stored for the tests: `make goldens`.
 
-Writes tests/golden/nnunet-planners.json; `tests/golden/test_nnunet_planner.py` compares our planners with it. The
-data sets are invented; case counts stand for as many equal cases.
+Writes tests/golden/nnunet-planners.json, with which `tests/golden/test_nnunet_planner.py` compares our planners, and
+nnunet-splits.json. The data sets are invented; case counts stand for as many equal cases.
 """
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from planner_peer import PYTHON, Peer, expand  # noqa: E402 - the tests' folder is no package
 
 OUT = ROOT / "tests" / "golden" / "nnunet-planners.json"
+SPLITS = ROOT / "tests" / "golden" / "nnunet-splits.json"
+SPLIT_SIZES = (5, 7, 23, 81)
 CT = {"0": "CT"}
 MRI = {"0": "T1", "1": "T1CE", "2": "T2", "3": "FLAIR"}
 ODD = {"0": "CT", "1": "noNorm", "2": "rescale_to_0_1", "3": "rgb_to_0_1", "4": "zscore", "5": "cT"}
@@ -134,6 +137,7 @@ def main() -> None:
     """Ask nnU-Net for every plan and write them."""
     if not PYTHON.is_file():
         sys.exit(f"{PYTHON}: no such file\n  expected: nnunetv2 in .venv-peers\n  try: make peers")
+    _write_splits()
     answers = []
     with Peer() as peer:
         for number, (name, facts) in enumerate(COHORTS.items()):
@@ -147,6 +151,17 @@ def main() -> None:
     lines = [json.dumps(item, sort_keys=True, separators=(",", ":")) for item in answers]
     OUT.write_text("[\n" + ",\n".join(lines) + "\n]\n")
     print(f"{len(answers)} plans of {len(COHORTS)} data sets: {OUT.stat().st_size / 1e6:.2f} MB in {OUT}")
+
+
+def _write_splits() -> None:
+    """nnU-Net's folds of a few cases."""
+    names = [sorted(f"case_{number * 37 % size}" for number in range(size)) for size in SPLIT_SIZES]
+    command = [str(PYTHON), str(ROOT / "tools" / "nnunet_splits_peer.py")]
+    done = subprocess.run(  # noqa: S603 - our own script
+        command, input=json.dumps(names), capture_output=True, text=True, check=True
+    )
+    found = [{"names": cases, "splits": splits} for cases, splits in zip(names, json.loads(done.stdout), strict=True)]
+    SPLITS.write_text(json.dumps(found) + "\n")
 
 
 def _files(facts: dict[str, Any]) -> dict[str, Any]:

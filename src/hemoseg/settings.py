@@ -1,5 +1,6 @@
 """What a user decides about a run; everything else follows from the data and the machine."""
 
+import shlex
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -10,6 +11,8 @@ ConfigChoice = Literal["auto", "2d", "3d_fullres", "3d_lowres", "cascade"]
 """What `--config` takes."""
 StoreFormat = Literal["npy", "blosc2"]
 """How prepared cases lie on disk: plain arrays, read fastest; or compressed."""
+SplitRule = Literal["stratified", "shuffled", "nnunet", "file"]
+"""How cases are parted into folds."""
 FOLDS = 5
 """Folds of the cross-validation, nnU-Net's."""
 DEFAULT_ITERATIONS = 250_000
@@ -48,12 +51,39 @@ class Steps(BaseModel):
         return options
 
 
+class Splitting(BaseModel):
+    """How cases are parted into folds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: SplitRule = "stratified"
+    """By patient and alike in lesions, by patient and chance, nnU-Net's own, or a file's."""
+    patient_pattern: str | None = None
+    """Regular expression whose one group is the patient in a case's name; None takes those of the data set."""
+    file: str | None = None
+    """The file of splits."""
+    file_sha256: str | None = None
+    """SHA-256 of its content."""
+
+    @model_validator(mode="after")
+    def _file_belongs_to_its_rule(self) -> "Splitting":
+        if (self.rule == "file") != (self.file is not None) or (self.file is None) != (self.file_sha256 is None):
+            raise ValueError("a file of splits has a path and a hash, and stands alone")
+        return self
+
+    def options(self) -> list[str]:
+        """The command line's options that give these splits; defaults are left out."""
+        options = [] if self.rule == "stratified" else [f"--splits {self.file or self.rule}"]
+        pattern = self.patient_pattern
+        return options if pattern is None else [*options, f"--patient-pattern {shlex.quote(pattern)}"]
+
+
 class Settings(BaseModel):
     """Settings of a run. The same settings on the same folder resume it; others are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     """Schema version."""
     planner: PlannerName = "headct"
     """Rules that make the plan."""
@@ -67,6 +97,8 @@ class Settings(BaseModel):
     """How prepared cases lie on disk."""
     folds: tuple[Annotated[int, Field(ge=0, lt=FOLDS)], ...] = tuple(range(FOLDS))
     """Folds to train."""
+    splits: Splitting = Splitting()
+    """How cases are parted into folds."""
     config: ConfigChoice = "auto"
     """Kind of network."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -77,6 +109,14 @@ class Settings(BaseModel):
     """Optimizer steps per fold and configuration."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks are trained."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, values: Any) -> Any:
+        """Version 2 had no choice of splits: they were shuffled by patient, and such a run has to keep them."""
+        if isinstance(values, dict) and values.get("version") == 2:
+            return values | {"version": 3, "splits": {"rule": "shuffled"}}
+        return values
 
     @model_validator(mode="after")
     def _can_all_be_kept(self) -> "Settings":
@@ -97,6 +137,7 @@ class Settings(BaseModel):
         planning += [f"--preset {self.preset}"] if self.preset is not None else []
         planning += [f"--memory-gb {self.memory_gb:g}"] if self.memory_gb is not None else []
         planning += self.steps.options()
+        planning += self.splits.options()
         planning += [f"--store {self.store}"] if self.store != "npy" else []
         last = [f"--config {self.config}", f"--seed {self.seed}", f"--device {self.device}"]
         return " ".join([f"--folds {folds}", *limit, *planning, *last])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hemoseg.datasets import check_dataset, index_dataset, make_splits, read_case
+from hemoseg.datasets import SplitCase, check_dataset, index_dataset, read_case, shuffled_splits
 from hemoseg.io import read_scan
 
 pytestmark = pytest.mark.data
@@ -26,7 +26,8 @@ def test_clipped_cohort_is_indexed_and_has_no_errors(data):
     assert [finding for finding in findings if finding.severity == "error"] == []
     (clipped,) = [finding for finding in findings if "clipped to [-20, 100]" in finding.found]
     assert clipped.case == "80 cases"
-    held_out = [name for split in make_splits(dataset.cases, folds=5, seed=0) for name in split.held_out]
+    cases = [SplitCase(name=case.name, patient=case.patient, class_ml={}) for case in dataset.cases]
+    held_out = [name for split in shuffled_splits(cases, folds=5, seed=0) for name in split.held_out]
     assert sorted(held_out) == [case.name for case in dataset.cases]
 
 

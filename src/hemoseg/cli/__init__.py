@@ -16,7 +16,7 @@ from rich.console import Console
 from hemoseg.cli.about import models, version
 from hemoseg.cli.assess import check, evaluate, report
 from hemoseg.cli.plan import plan
-from hemoseg.cli.runs import fingerprint, preprocess, run, select, train, validate
+from hemoseg.cli.runs import fingerprint, preprocess, run, select, splits, train, validate
 from hemoseg.cli.scans import demo, segment
 from hemoseg.errors import HemosegError, InterruptedRunError, ResourceError
 
@@ -40,6 +40,7 @@ app.command(rich_help_panel=TRAIN)(run)
 app.command(rich_help_panel=TRAIN)(evaluate)
 app.command(rich_help_panel=STAGES)(fingerprint)
 app.command(rich_help_panel=STAGES)(plan)
+app.command(rich_help_panel=STAGES)(splits)
 app.command(rich_help_panel=STAGES)(preprocess)
 app.command(rich_help_panel=STAGES)(train)
 app.command(rich_help_panel=STAGES)(validate)

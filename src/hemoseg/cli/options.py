@@ -73,6 +73,24 @@ ConfigOption = Annotated[
     typer.Option(help="Kind of network; auto decides from the data. cascade trains 3d_lowres on all folds first."),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of splits, weights and patches.")]
+SplitsOption = Annotated[
+    str,
+    typer.Option(
+        "--splits",
+        metavar="stratified|shuffled|nnunet|FILE",
+        help="How cases are parted into folds: by patient and alike in lesions, by patient and chance, as nnU-Net "
+        "does, or as a splits.json or splits_final.json says.",
+    ),
+]
+PatientPattern = Annotated[
+    str | None,
+    typer.Option(
+        "--patient-pattern",
+        metavar="REGEX",
+        help="Regular expression whose one group is the patient in a case's name, like '^(ID_[0-9a-f]+)_'; instead "
+        "of patients.csv.",
+    ),
+]
 PlannerOption = Annotated[
     Planner,
     typer.Option(
@@ -200,6 +218,30 @@ def make_steps(
     }
 
 
+def make_splitting(splits: str, patient_pattern: str | None) -> dict[str, Any]:
+    """The fields of `Splitting` that options ask for.
+
+    Raises:
+        typer.BadParameter: neither a rule nor a file.
+    """
+    from typing import get_args
+
+    from hemoseg.artifacts import sha256_of
+    from hemoseg.settings import SplitRule
+
+    path = Path(splits)
+    if splits in get_args(SplitRule) and splits != "file":
+        return {"rule": splits, "patient_pattern": patient_pattern}
+    if not path.is_file():
+        raise typer.BadParameter(f"--splits {splits}: give stratified, shuffled, nnunet, or a file that is there")
+    return {
+        "rule": "file",
+        "file": str(path.resolve()),
+        "file_sha256": sha256_of(path),
+        "patient_pattern": patient_pattern,
+    }
+
+
 def make_settings(
     *,
     budget: str | None,
@@ -209,6 +251,7 @@ def make_settings(
     planner: Planner,
     steps: dict[str, Any],
     memory_gb: float | None,
+    splits: dict[str, Any],
     **others: Any,
 ) -> "Settings":
     """The settings that options give; `others` are fields of `Settings` as they are.
@@ -216,7 +259,7 @@ def make_settings(
     Raises:
         typer.BadParameter: options that exclude each other.
     """
-    from hemoseg.settings import Settings, Steps
+    from hemoseg.settings import Settings, Splitting, Steps
 
     if budget is not None and iterations is not None:
         raise typer.BadParameter("--budget and --iterations exclude each other")
@@ -230,6 +273,7 @@ def make_settings(
         preset=None if preset is None else preset.value,
         memory_gb=memory_gb,
         steps=asked,
+        splits=Splitting.model_validate(splits),
         folds=parse_folds(folds),
         budget_s=None if budget is None else parse_duration(budget),
         iterations=iterations,

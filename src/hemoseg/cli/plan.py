@@ -12,6 +12,7 @@ from hemoseg.cli.options import (
     Folds,
     Iterations,
     MemoryGb,
+    PatientPattern,
     Planner,
     PlannerOption,
     Pool,
@@ -21,10 +22,12 @@ from hemoseg.cli.options import (
     SlabRange,
     SlabRangeOption,
     SliceSpacing,
+    SplitsOption,
     Store,
     StoreOption,
     Windows,
     make_settings,
+    make_splitting,
     make_steps,
 )
 from hemoseg.cli.progress import bars
@@ -70,6 +73,8 @@ def plan(
     slab: SlabOption = None,
     slab_range: SlabRangeOption = SlabRange.head,
     store: StoreOption = Store.npy,
+    splits: SplitsOption = "stratified",
+    patient_pattern: PatientPattern = None,
     from_fingerprint: FromFingerprint = None,
     dataset_json: DatasetJson = None,
     dataset_name: DatasetName = None,
@@ -93,6 +98,7 @@ def plan(
         memory_gb=memory_gb,
         steps=steps,
         store=store.value,
+        splits=make_splitting(splits, patient_pattern),
     )
     files = (from_fingerprint, dataset_json, out)
     if run_dir is not None:

@@ -13,6 +13,7 @@ from hemoseg.cli.options import (
     Folds,
     Iterations,
     MemoryGb,
+    PatientPattern,
     Planner,
     PlannerOption,
     Pool,
@@ -23,17 +24,22 @@ from hemoseg.cli.options import (
     SlabRange,
     SlabRangeOption,
     SliceSpacing,
+    SplitsOption,
     Store,
     StoreOption,
     Windows,
     make_settings,
+    make_splitting,
     make_steps,
 )
 from hemoseg.cli.progress import RESEARCH_ONLY, bars
 from hemoseg.cli.scans import Device
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hemoseg.pipeline.folder import RunFolder
+    from hemoseg.pipeline.splits import FoldRow
 
 
 def run(
@@ -54,6 +60,8 @@ def run(
     slab: SlabOption = None,
     slab_range: SlabRangeOption = SlabRange.head,
     store: StoreOption = Store.npy,
+    splits: SplitsOption = "stratified",
+    patient_pattern: PatientPattern = None,
 ) -> None:
     """From labeled scans to a validated model, planned from the data and the time you give.
 
@@ -74,6 +82,7 @@ def run(
         memory_gb=memory_gb,
         steps=make_steps(window, pool, slice_spacing, slab, slab_range),
         store=store.value,
+        splits=make_splitting(splits, patient_pattern),
     )
     with bars() as watch:
         watch.say(RESEARCH_ONLY)
@@ -95,6 +104,18 @@ def fingerprint(dataset: Dataset, run_dir: RunDir) -> None:
         found = fingerprint_stage(folder, index_dataset(dataset), watch)
     spacing = " x ".join(f"{value:g}" for value in found.spacing_mm)
     typer.echo(f"{len(found.cases)} cases, median spacing {spacing} mm (z, y, x) -> {folder.fingerprint_file}")
+
+
+def splits(run_dir: RunDir) -> None:
+    """Show what each fold holds out: patients, cases, empty ones, classes, volume. Needs splits.json."""
+    from rich.console import Console
+
+    from hemoseg.pipeline.splits import check_run_leaks, fold_rows
+
+    folder = open_run(run_dir)
+    check_run_leaks(folder)
+    Console().print(_fold_table(fold_rows(folder)))
+    typer.echo("no patient is in two folds")
 
 
 def preprocess(run_dir: RunDir) -> None:
@@ -153,6 +174,20 @@ def open_run(run_dir: Path) -> "RunFolder":
             remedy="begin one with `hemoseg fingerprint DATASET --run DIR` or `hemoseg run DATASET --run DIR`",
         )
     return RunFolder(run_dir)
+
+
+def _fold_table(rows: "list[FoldRow]") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    classes = list(rows[0].with_class)
+    table = Table("fold")
+    for title in ("patients", "cases", "empty", *(f"with {escape(name)}" for name in classes), "by volume"):
+        table.add_column(title, justify="right")
+    for number, row in enumerate(rows):
+        counts = (row.patients, row.cases, row.empty, *(row.with_class[name] for name in classes))
+        table.add_row(str(number), *map(str, counts), " ".join(map(str, row.by_volume)))
+    return table
 
 
 def _print_result(run_dir: Path) -> None:

@@ -7,7 +7,17 @@ from hemoseg.datasets.index import Case, Dataset, index_dataset
 from hemoseg.datasets.measure import Measuring, measure_one, read_record
 from hemoseg.datasets.read import read_case, read_raw_case, source_of
 from hemoseg.datasets.sources import CaseNotes, DatasetSources, Detection, Source, read_sources
-from hemoseg.datasets.splits import Split, make_splits
+from hemoseg.datasets.splits import (
+    Split,
+    SplitCase,
+    check_leaks,
+    nnunet_splits,
+    shuffled_splits,
+    split_cases,
+    stratified_splits,
+    volume_strata,
+    with_patients,
+)
 
 __all__ = [
     "Case",
@@ -21,14 +31,21 @@ __all__ = [
     "Measuring",
     "Source",
     "Split",
+    "SplitCase",
     "check_dataset",
+    "check_leaks",
     "index_dataset",
-    "make_splits",
     "measure_case",
     "measure_one",
+    "nnunet_splits",
     "read_case",
     "read_raw_case",
     "read_record",
     "read_sources",
+    "shuffled_splits",
     "source_of",
+    "split_cases",
+    "stratified_splits",
+    "volume_strata",
+    "with_patients",
 ]

@@ -15,6 +15,7 @@ from hemoseg.models import Selection, weights_name, write_bundle
 from hemoseg.pipeline.card import NOTICE, TERMS, RunFiles, model_card
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import jobs, prediction
+from hemoseg.pipeline.splits import named
 from hemoseg.plan import Plan
 from hemoseg.selection import choose
 from hemoseg.settings import Settings
@@ -123,7 +124,7 @@ def read_run(folder: RunFolder) -> RunFiles:
     folds = selection.folds[selection.configuration]
     return RunFiles(
         plan=folder.plan(),
-        fingerprint=folder.fingerprint(),
+        fingerprint=named(folder.fingerprint(), folder.settings()),
         selection=selection,
         settings=folder.settings(),
         result=read_evaluation(folder),

@@ -4,11 +4,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hemoseg.artifacts import write_model, write_text
-from hemoseg.datasets import index_dataset, make_splits
+from hemoseg.datasets import index_dataset
 from hemoseg.errors import SettingsError
-from hemoseg.pipeline.folder import RunFolder, Splits
+from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.nnunet_files import nnunet_files_stage
 from hemoseg.pipeline.preprocess import check_unchanged
+from hemoseg.pipeline.splits import named, splits_stage
 from hemoseg.pipeline.stepped import stepped_stage
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
@@ -23,7 +24,7 @@ from hemoseg.planning import (
     make_plan,
     methods_text,
 )
-from hemoseg.settings import FOLDS, Settings
+from hemoseg.settings import Settings
 
 TIMED_STEPS = 3
 """Steps timed per candidate; their median counts."""
@@ -97,16 +98,15 @@ def measure_device(
 
 def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     """Decide everything: writes `device.json`, `plan.json`, `splits.json` and `methods.md`, those that are absent."""
-    fingerprint = folder.fingerprint()
+    fingerprint = named(folder.fingerprint(), settings)
     dataset = index_dataset(Path(fingerprint.dataset))
     check_unchanged(folder, dataset, fingerprint)
+    splits_stage(folder, settings)
     if not folder.plan_file.is_file():
         stepped = stepped_stage(folder, settings, watch)
         device = device_stage(folder, fingerprint, settings, watch, stepped)
         write_model(folder.plan_file, make_plan(fingerprint, settings, device, stepped))
     plan = folder.plan()
-    if not folder.splits_file.is_file():
-        write_model(folder.splits_file, Splits.of(make_splits(dataset.cases, folds=FOLDS, seed=settings.seed)))
     if not folder.methods_file.is_file():
         write_text(folder.methods_file, methods_text(plan, fingerprint, settings))
     nnunet_files_stage(folder, plan, fingerprint)
@@ -115,7 +115,7 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
 
 def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> tuple[Plan, DeviceTiming]:
     """What `plan_stage` would decide, and on what timing; nothing is written into the run folder."""
-    fingerprint = folder.fingerprint()
+    fingerprint = named(folder.fingerprint(), settings)
     with TemporaryDirectory(prefix="hemoseg-") as scratch:
         elsewhere = RunFolder(Path(scratch))
         write_model(elsewhere.fingerprint_file, fingerprint)

@@ -5,7 +5,7 @@ from math import ceil
 from hemoseg.plan import Configuration, Plan, Pooling, Preparation, SplineResampling
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.reasons import size_text
-from hemoseg.settings import FOLDS, Settings
+from hemoseg.settings import FOLDS, Settings, SplitRule
 
 REFERENCES = {
     "nnunet": "Isensee F, Jaeger PF, Kohl SAA, Petersen J, Maier-Hein KH. nnU-Net: a self-configuring method for deep "
@@ -216,11 +216,20 @@ def _training(plan: Plan, text: _Text) -> str:
     )
 
 
+_SPLITS: dict[SplitRule, str] = {
+    "stratified": "by patient, with folds alike in numbers of cases, of empty ones, of each class and in volume",
+    "shuffled": "by patient",
+    "nnunet": "with nnU-Net's own folds, none of which shares a patient with its training cases",
+    "file": "with folds that were given, none of which shares a patient with its training cases",
+}
+"""How the folds came about, by rule."""
+
+
 def _validation(plan: Plan, settings: Settings, text: _Text) -> str:
     mirrored = any(item.mirror_axes for item in plan.trained_configurations)
     folds = f"{len(settings.folds)} of the {FOLDS} folds ({', '.join(map(str, settings.folds))})"
     return (
-        f"Of a cross-validation by patient, {folds} were trained"
+        f"Of a cross-validation {_SPLITS[settings.splits.rule]}, {folds} were trained"
         f"{text.mark('seed, folds')}; each held-out scan was predicted by a sliding window with half a patch of "
         f"overlap and Gaussian weights{', averaged over mirrored patches' if mirrored else ''}, and logits were "
         "returned to the scan's own grid."
