@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from cohort import command, hemoseg, write_cohort
@@ -143,6 +144,25 @@ def test_a_case_that_changed_is_noticed(tmp_path):
     content[4] ^= 1  # a byte of the time in the gzip header
     label.write_bytes(content)
     assert "head1 changed" in hemoseg("preprocess", "--run", tmp_path / "run", code=2).stderr
+
+
+def test_damaged_cases_are_refused_by_train_and_made_again_by_preprocess(unbroken, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(unbroken, folder)
+    (folder / "3d_fullres" / "fold_0" / "last.safetensors").unlink()
+    first, second = (
+        folder / "cases" / name for name in sorted(json.loads((folder / "splits.json").read_text())["train"][0])[:2]
+    )
+    before = {path: path.read_bytes() for case in (first, second) for path in case.iterdir()}
+    content = bytearray(before[first / "image.npy"])
+    content[-3] ^= 1
+    (first / "image.npy").write_bytes(content)
+    np.save(second / "label.npy", np.load(second / "label.npy").astype(np.float32))
+    refused = hemoseg("train", "--run", folder, code=2).stderr
+    assert "try: run `hemoseg preprocess --run DIR` again" in refused
+    assert f"{first.name}/image.npy" in refused
+    hemoseg("preprocess", "--run", folder)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

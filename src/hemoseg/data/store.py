@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from hemoseg.artifacts import read_model, whole_file, whole_folder, write_model
+from hemoseg.artifacts import read_model, sha256_of, whole_file, whole_folder, write_model
 from hemoseg.errors import ArtifactError, ResourceError
 from hemoseg.settings import StoreFormat
 from hemoseg.types import Channels, IntZYX, Labels
@@ -39,7 +39,7 @@ class CaseRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     """Schema version."""
     case: str
     """Name of the case."""
@@ -51,6 +51,10 @@ class CaseRecord(BaseModel):
     """How the arrays lie on disk."""
     shape: tuple[int, int, int, int]
     """Channels and voxels (c, z, y, x) on the prepared grid."""
+    image_sha256: str = ""
+    """SHA-256 of the image's file beside the record; `write_case` fills it in."""
+    label_sha256: str = ""
+    """SHA-256 of the label map's file beside the record; `write_case` fills it in."""
     properties: dict[str, Any] = {}
     """How the case came to its grid: the steps with their numbers, for people and other programs."""
 
@@ -77,11 +81,13 @@ class StoredCase:
 
 def write_case(folder: Path, record: CaseRecord, image: Channels, labels: Labels) -> None:
     """Write one prepared case; the folder appears whole or not at all."""
-    save, ending = _writer(record.format), ENDINGS[record.format]
+    save = _writer(record.format)
     with whole_folder(folder) as temporary:
-        save(temporary / f"image{ending}", image)
-        save(temporary / f"label{ending}", labels)
-        write_model(temporary / "case.json", record)
+        image_file, label_file = _files(temporary, record)
+        save(image_file, image)
+        save(label_file, labels)
+        hashes = {"image_sha256": sha256_of(image_file), "label_sha256": sha256_of(label_file)}
+        write_model(temporary / "case.json", record.model_copy(update=hashes))
 
 
 def write_previous(folder: Path, labels: Labels) -> None:
@@ -91,17 +97,40 @@ def write_previous(folder: Path, labels: Labels) -> None:
 
 
 def is_current(folder: Path, record: CaseRecord) -> bool:
-    """Whether the folder holds the case, whole, as `record` describes it (shape and properties aside)."""
+    """Whether the folder holds the case, to the byte, as `record` describes it.
+
+    Shape, properties and hashes are those of the stored record. Both arrays are read to compare their hashes.
+    """
     try:
-        stored = read_model(folder / "case.json", CaseRecord, remedy=REMEDY)
+        stored = check_case(folder, plan_sha256=record.plan_sha256)
         open_case(folder, plan_sha256=record.plan_sha256)
     except ArtifactError:
         return False
-    return stored.model_copy(update={"shape": record.shape, "properties": record.properties}) == record
+    own = {name: getattr(record, name) for name in ("shape", "properties", "image_sha256", "label_sha256")}
+    return stored.model_copy(update=own) == record
+
+
+def check_case(folder: Path, *, plan_sha256: str) -> CaseRecord:
+    """Read the arrays of a prepared case once and compare them with their hashes; its record.
+
+    Raises:
+        ArtifactError: a file is absent or differs from what was written, or was made to another plan.
+    """
+    record = _read_record(folder, plan_sha256)
+    for path, expected in zip(_files(folder, record), (record.image_sha256, record.label_sha256), strict=True):
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise _damaged(path, error) from error
+        if found != expected:
+            raise ArtifactError(
+                f"has SHA-256 {found[:12]}…", where=path, expected=f"{expected[:12]}…, as written", remedy=REMEDY
+            )
+    return record
 
 
 def open_case(folder: Path, *, plan_sha256: str, with_previous: bool = False) -> StoredCase:
-    """Open a prepared case without reading its arrays.
+    """Open a prepared case without reading its arrays: their shapes and types are checked, their values are not.
 
     Args:
         folder: the case's folder.
@@ -111,6 +140,15 @@ def open_case(folder: Path, *, plan_sha256: str, with_previous: bool = False) ->
     Raises:
         ArtifactError: a file is absent or damaged, or was made to another plan.
     """
+    record = _read_record(folder, plan_sha256)
+    image_file, label_file = _files(folder, record)
+    image = _open_array(image_file, record.shape, kinds="f", itemsize=4)
+    labels = _open_array(label_file, record.shape[1:], kinds="iu")
+    previous = _open_array(folder / "previous.npy", record.shape[1:], kinds="iu") if with_previous else None
+    return StoredCase(name=record.case, image=image, labels=labels, previous=previous)
+
+
+def _read_record(folder: Path, plan_sha256: str) -> CaseRecord:
     record = read_model(folder / "case.json", CaseRecord, remedy=REMEDY)
     if record.plan_sha256 != plan_sha256:
         raise ArtifactError(
@@ -119,19 +157,13 @@ def open_case(folder: Path, *, plan_sha256: str, with_previous: bool = False) ->
             expected=f"the plan of the run ({plan_sha256[:12]}…)",
             remedy=REMEDY,
         )
+    return record
+
+
+def _files(folder: Path, record: CaseRecord) -> tuple[Path, Path]:
+    """The files of image and label map."""
     ending = ENDINGS[record.format]
-    image = _open_array(folder / f"image{ending}")
-    labels = _open_array(folder / f"label{ending}")
-    previous = _open_array(folder / "previous.npy") if with_previous else None
-    shapes = [tuple(array.shape) for array in (labels, previous) if array is not None]
-    if tuple(image.shape) != record.shape or any(shape != record.shape[1:] for shape in shapes):
-        raise ArtifactError(
-            f"arrays of shape {', '.join(map(str, (tuple(image.shape), *shapes)))}",
-            where=folder,
-            expected=f"{record.shape} (c, z, y, x), as case.json says",
-            remedy=REMEDY,
-        )
-    return StoredCase(name=record.case, image=image, labels=labels, previous=previous)
+    return folder / f"image{ending}", folder / f"label{ending}"
 
 
 ENDINGS = {"npy": ".npy", "blosc2": ".b2nd"}
@@ -160,9 +192,20 @@ def _writer(store: StoreFormat) -> Callable[[Path, np.ndarray], None]:
     return save
 
 
-def _open_array(path: Path) -> Sliced:
-    if path.suffix == ".b2nd":
-        return _open_blosc2(path)
+def _open_array(path: Path, shape: tuple[int, ...], *, kinds: str, itemsize: int | None = None) -> Sliced:
+    array = _open_blosc2(path) if path.suffix == ".b2nd" else _open_npy(path)
+    known = array.dtype.kind in kinds and itemsize in (None, array.dtype.itemsize)
+    if tuple(array.shape) != shape or not known:
+        raise ArtifactError(
+            f"an array of shape {tuple(array.shape)} and type {array.dtype}",
+            where=path,
+            expected=f"shape {shape}, as case.json says, and {'float32' if itemsize else 'whole numbers'}",
+            remedy=REMEDY,
+        )
+    return array
+
+
+def _open_npy(path: Path) -> Sliced:
     try:
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

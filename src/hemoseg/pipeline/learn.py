@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hemoseg.artifacts import read_model, sha256_of, write_model
-from hemoseg.data import Sampler, open_case, write_previous
+from hemoseg.data import Sampler, check_case, open_case, write_previous
 from hemoseg.datasets import Dataset, index_dataset, read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels, write_mask
@@ -43,21 +43,37 @@ def train_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch,
 
     Raises:
         InterruptedRunError: a signal asked to stop; the state is saved.
-        ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet; or a finished
-            network was trained to another plan.
+        ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet; a prepared case is
+            damaged; or a finished network was trained to another plan.
     """
     from hemoseg.nets import use_threads
     from hemoseg.nets.weights import check_plan
 
     use_threads(folder.device().threads)
-    for configuration, fold in jobs(plan, settings):
-        last = folder.weights(configuration.name, fold)
-        if only not in (None, configuration.name):
-            continue
-        if last.is_file():
-            check_plan(last, digest_of(plan))
-        else:
+    asked = [(item, fold) for item, fold in jobs(plan, settings) if only in (None, item.name)]
+    missing = [(item, fold) for item, fold in asked if not folder.weights(item.name, fold).is_file()]
+    _check_cases(folder, plan, missing)
+    for configuration, fold in asked:
+        if (configuration, fold) in missing:
             _train_one(folder, plan, configuration, fold, device=settings.device, watch=watch)
+        else:
+            check_plan(folder.weights(configuration.name, fold), digest_of(plan))
+
+
+def _check_cases(folder: RunFolder, plan: Plan, networks: list[tuple[Configuration, int]]) -> None:
+    """Compare every prepared case that the networks train on with its hashes, once and before hours of training.
+
+    Raises:
+        ArtifactError: one is absent, damaged or of another plan.
+    """
+    splits = folder.splits()
+    used = {
+        (folder.store(configuration) / name, grid_digest(plan, configuration))
+        for configuration, fold in networks
+        for name in splits.train[fold]
+    }
+    for case, digest in sorted(used):
+        check_case(case, plan_sha256=digest)
 
 
 def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, only: str | None = None) -> None:

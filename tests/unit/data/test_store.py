@@ -1,9 +1,11 @@
 """Prepared cases on disk."""
 
+import json
+
 import numpy as np
 import pytest
 
-from hemoseg.data import CaseRecord, is_current, open_case, write_case, write_previous
+from hemoseg.data import CaseRecord, check_case, is_current, open_case, write_case, write_previous
 from hemoseg.errors import ArtifactError
 
 RECORD = CaseRecord(case="a", source_sha256="s", plan_sha256="p", shape=(1, 2, 3, 4))
@@ -75,4 +77,60 @@ def test_damaged_arrays_are_refused(tmp_path, damage):
     else:
         np.save(path, np.ones((1, 2, 3, 5), np.float32))
     with pytest.raises(ArtifactError):
+        open_case(tmp_path / "a", plan_sha256="p")
+
+
+@pytest.mark.parametrize("store", ["npy", "blosc2"])
+@pytest.mark.parametrize("name", ["image", "label"])
+def test_a_single_changed_byte_makes_a_case_stale(tmp_path, rng, store, name):
+    image = rng.normal(size=(1, 9, 20, 16)).astype(np.float32)
+    record = RECORD.model_copy(update={"format": store, "shape": image.shape})
+    write_case(tmp_path / "a", record, image, rng.integers(0, 3, image.shape[1:]).astype(np.int8))
+    assert is_current(tmp_path / "a", record)
+    (path,) = (tmp_path / "a").glob(f"{name}.*")
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    assert not is_current(tmp_path / "a", record)
+    with pytest.raises(ArtifactError, match=r"SHA-256[\s\S]*hemoseg preprocess --run DIR` again"):
+        check_case(tmp_path / "a", plan_sha256="p")
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("image", np.ones((1, 2, 3, 4), np.float64)),
+        ("label", np.zeros((2, 3, 4), np.float32)),
+        ("label", np.zeros((2, 3, 4), np.complex64)),
+    ],
+)
+def test_arrays_of_another_type_are_refused_when_opened(tmp_path, name, array):
+    write(tmp_path / "a")
+    np.save(tmp_path / "a" / f"{name}.npy", array)
+    with pytest.raises(ArtifactError, match=str(array.dtype)):
+        open_case(tmp_path / "a", plan_sha256="p")
+
+
+def test_a_previous_prediction_of_another_type_is_refused(tmp_path):
+    write(tmp_path / "a")
+    np.save(tmp_path / "a" / "previous.npy", np.zeros((2, 3, 4), np.float32))
+    with pytest.raises(ArtifactError, match="float32"):
+        open_case(tmp_path / "a", plan_sha256="p", with_previous=True)
+
+
+def test_a_record_without_hashes_is_of_an_earlier_version(tmp_path):
+    write(tmp_path / "a")
+    path = tmp_path / "a" / "case.json"
+    old = json.loads(path.read_text()) | {"version": 2}
+    del old["image_sha256"], old["label_sha256"]
+    path.write_text(json.dumps(old))
+    assert not is_current(tmp_path / "a", RECORD)
+
+
+def test_a_folder_in_an_arrays_place_makes_a_case_stale(tmp_path):
+    write(tmp_path / "a")
+    (tmp_path / "a" / "label.npy").unlink()
+    (tmp_path / "a" / "label.npy").mkdir()
+    assert not is_current(tmp_path / "a", RECORD)
+    with pytest.raises(ArtifactError, match=r"label\.npy"):
         open_case(tmp_path / "a", plan_sha256="p")
