@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hemoseg.errors import ArtifactError, ResourceError
+from hemoseg.errors import ArtifactError, HemosegError, InputError, ResourceError
 
 Model = TypeVar("Model", bound=BaseModel)
 TEMPORARY = ".hemoseg.tmp."
@@ -31,10 +31,16 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             be made again need not, and waiting for the disk may take longer than making it.
 
     Raises:
+        InputError: something that is no file lies in its place, or a file where its folder should be.
         ResourceError: the disk is full or the folder cannot be written.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise _cannot_write(path, OSError("it is a link, a device or a folder, which a file would replace"))
+        raise InputError(
+            "a link, a device or a folder, which a file would replace",
+            where=path,
+            expected="no such path, or a file",
+            remedy="remove it, or choose another place",
+        )
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +64,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well; an older one goes.
 
     Raises:
+        InputError: a file lies where a folder should be.
         ResourceError: the disk is full or the folder cannot be written.
     """
     try:
@@ -111,12 +118,19 @@ def read_model(path: Path, kind: type[Model], *, remedy: str) -> Model:
     """Read a versioned model back.
 
     Raises:
-        ArtifactError: the file is absent, is no JSON, or is of another version.
+        ArtifactError: the file is absent or cannot be read, is no JSON, or is of another version.
     """
-    if not path.is_file():
-        raise ArtifactError("no such file", where=path, expected=f"a {kind.__name__} file", remedy=remedy)
     try:
         return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError("no such file", where=path, expected=f"a {kind.__name__} file", remedy=remedy) from error
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot be read: {error.strerror or error}",
+            where=path,
+            expected=f"a {kind.__name__} file",
+            remedy="check its permissions; remove a folder in its place",
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -125,6 +139,27 @@ def read_model(path: Path, kind: type[Model], *, remedy: str) -> Model:
             where=path,
             expected=f"a {kind.__name__} file as this version of hemoseg writes it",
             remedy=remedy,
+        ) from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Failures to read what the user gave, as input errors that name the file.
+
+    Args:
+        path: the file or folder that is read, named where the system names none.
+
+    Raises:
+        InputError: it is absent, of another kind, or may not be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror or error}",
+            where=Path(error.filename) if isinstance(error.filename, str) else path,
+            expected="a file that can be read",
+            remedy="check the path, the permissions and the disk",
         ) from error
 
 
@@ -158,7 +193,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(path: Path, error: OSError) -> ResourceError:
+def _cannot_write(path: Path, error: OSError) -> HemosegError:
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return InputError(
+            f"cannot be written: {error.strerror}",
+            where=path,
+            expected="a folder to write into",
+            remedy="choose another place: a file lies where a folder should be",
+        )
     return ResourceError(
         f"cannot be written: {error.strerror or error}",
         where=path,

@@ -13,6 +13,8 @@ StoreFormat = Literal["npy", "blosc2"]
 """How prepared cases lie on disk: plain arrays, read fastest; or compressed."""
 SplitRule = Literal["stratified", "shuffled", "nnunet", "file"]
 """How cases are parted into folds."""
+SLICE_SPACING_MM = (0.1, 100.0)
+"""Slices may be resampled to this: finer than any scanner's, up to a few slices a head."""
 FOLDS = 5
 """Folds of the cross-validation, nnU-Net's."""
 DEFAULT_ITERATIONS = 250_000
@@ -28,7 +30,7 @@ class Steps(BaseModel):
     """Windows, one channel each: names, or WIDTH/CENTER in HU."""
     pooling: Pooling | None = None
     """In-plane downsampling by pooling."""
-    slice_spacing_mm: PositiveFloat | None = None
+    slice_spacing_mm: Annotated[float, Field(ge=SLICE_SPACING_MM[0], le=SLICE_SPACING_MM[1])] | None = None
     """Spacing along z before the planner's own resampling."""
     slab: Slab | None = None
     """Slices that are kept."""

@@ -14,7 +14,7 @@ import pytest
 
 from cohort import command, hemoseg, write_cohort
 from hemoseg.datasets import index_dataset
-from hemoseg.errors import InputError, ResourceError, SettingsError
+from hemoseg.errors import InputError, SettingsError
 from hemoseg.io import read_labels, read_scan, write_mask
 from hemoseg.pipeline import Silent, fingerprint
 from hemoseg.pipeline.fingerprint import fingerprint_stage
@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
 
 def test_a_folder_that_cannot_be_written_is_told(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "facts").write_text("a file in the way")
-    with pytest.raises(ResourceError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         measure(tmp_path, cohort, monkeypatch, workers=2)
 
 

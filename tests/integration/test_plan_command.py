@@ -66,7 +66,7 @@ def test_it_plans_from_nnunets_files_as_from_the_data(measured, tmp_path):
         (("--pool", "average"), "KIND:FACTOR"),
         (("--pool", "median:2"), "KIND:FACTOR"),
         (("--slab-range", "label"), "--slab"),
-        (("--slice-spacing", "0"), "above 0"),
+        (("--slice-spacing", "0"), "0.1 to 100 mm"),
         (("--memory-gb", "0"), "above 0"),
         (("--memory-gb", "0.001"), "memory"),
         (("--budget", "1h", "--iterations", "3"), "exclude"),

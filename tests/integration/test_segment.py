@@ -168,9 +168,13 @@ def test_no_cuda_is_a_failed_resource(bundle, scan, tmp_path):
     assert "--device cpu" in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_a_failed_resource(bundle, scan, tmp_path):
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_file_in_the_place_of_the_results_is_refused_before_any_work(bundle, scan, tmp_path, out):
     (tmp_path / "file").write_text("in the way")
-    hemoseg("segment", scan, "--out", tmp_path / "file", "--model", bundle, code=3)
+    done = hemoseg("segment", scan, "--out", tmp_path / out, "--model", bundle, code=2)
+    assert "choose another --out folder" in done.stderr
+    assert "model tiny" not in done.stderr
+    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_an_older_result_is_replaced_and_other_files_are_left_alone(bundle, scan, tmp_path):

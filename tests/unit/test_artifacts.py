@@ -1,12 +1,15 @@
+import errno
 import hashlib
 import json
+import os
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg import artifacts
-from hemoseg.errors import ArtifactError, ResourceError
+from hemoseg.errors import ArtifactError, InputError, ResourceError
 
 
 class Note(BaseModel):
@@ -35,12 +38,22 @@ def test_failure_keeps_the_old_file_and_no_temporary(tmp_path):
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
-def test_disk_failure_is_a_resource_error(tmp_path):
+def test_a_file_in_a_folders_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match="cannot be written"):
+    with pytest.raises(InputError, match="a file lies where a folder should be"):
         artifacts.write_text(tmp_path / "file" / "a.txt", "x")
-    with pytest.raises(ResourceError), artifacts.whole_folder(tmp_path / "file" / "sub"):
+    with pytest.raises(InputError, match="a file lies"), artifacts.whole_folder(tmp_path / "file" / "sub"):
         pass
+
+
+def test_a_full_disk_is_a_resource_error(tmp_path):
+    def fill(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with pytest.raises(ResourceError, match="free space"), artifacts.whole_file(tmp_path / "a.txt") as temporary:
+        fill(temporary)
+    with pytest.raises(ResourceError, match="free space"), artifacts.whole_folder(tmp_path / "a") as temporary:
+        fill(temporary)
 
 
 def test_whole_folder_replaces_an_older_one(tmp_path):
@@ -89,6 +102,28 @@ def test_absent_foreign_and_future_files_are_artifact_errors(tmp_path, text):
         artifacts.read_model(path, Note, remedy="run the stage again")
 
 
+def test_a_folder_in_a_models_place_is_named(tmp_path):
+    (tmp_path / "note.json").mkdir()
+    with pytest.raises(ArtifactError, match=r"note\.json: cannot be read: Is a directory"):
+        artifacts.read_model(tmp_path / "note.json", Note, remedy="again")
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "note.json").write_text("{}")
+
+    def refuse(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ArtifactError, match=r"note\.json: cannot be read: Permission denied"):
+        artifacts.read_model(tmp_path / "note.json", Note, remedy="again")
+    with (
+        pytest.raises(InputError, match=r"note\.json: cannot be read: Permission denied"),
+        artifacts.readable(tmp_path),
+    ):
+        (tmp_path / "note.json").read_bytes()
+
+
 def test_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert artifacts.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
@@ -97,7 +132,7 @@ def test_sha256(tmp_path):
 def test_a_link_or_device_is_not_replaced(tmp_path):
     (tmp_path / "target.json").write_text("{}")
     (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
-    with pytest.raises(ResourceError, match="a link"):
+    with pytest.raises(InputError, match="a link"):
         artifacts.write_json(tmp_path / "link.json", [])
     assert (tmp_path / "link.json").is_symlink()
     assert (tmp_path / "target.json").read_text() == "{}"

@@ -1,6 +1,7 @@
 """Options of `run` and `plan`, and the settings that they make."""
 
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,7 +141,6 @@ SliceSpacing = Annotated[
     typer.Option(
         "--slice-spacing",
         metavar="MM",
-        min=0.0,
         help="Spacing of slices before the planner's own resampling.",
         rich_help_panel=STEPS,
     ),
@@ -200,12 +200,14 @@ def make_steps(
         typer.BadParameter: an option without the one that it needs, or a value that cannot be.
         SettingsError: an unknown window.
     """
+    from hemoseg.settings import SLICE_SPACING_MM
     from hemoseg.windows import window_named
 
     if slab is None and slab_range is not SlabRange.head:
         raise typer.BadParameter("--slab-range needs --slab N")
-    if slice_spacing_mm == 0.0:
-        raise typer.BadParameter("--slice-spacing must be above 0 mm")
+    low, high = SLICE_SPACING_MM
+    if slice_spacing_mm is not None and not low <= slice_spacing_mm <= high:
+        raise typer.BadParameter(f"--slice-spacing {slice_spacing_mm:g}: give {low:g} to {high:g} mm")
     for name in windows or ():
         window_named(name)
     if len(set(windows or ())) != len(windows or ()):
@@ -263,8 +265,8 @@ def make_settings(
 
     if budget is not None and iterations is not None:
         raise typer.BadParameter("--budget and --iterations exclude each other")
-    if memory_gb == 0.0:
-        raise typer.BadParameter("--memory-gb must be above 0")
+    if memory_gb is not None and not 0.0 < memory_gb < inf:
+        raise typer.BadParameter("--memory-gb must be above 0, and a number")
     asked = Steps.model_validate(steps)
     if preset is not None and not (asked.is_empty and planner is Planner.headct):
         raise typer.BadParameter("--preset has its own planner and steps: leave out --planner and the steps")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hemoseg.artifacts import readable
 from hemoseg.errors import InputError
 from hemoseg.labels import LabelTable
 
@@ -71,11 +72,16 @@ def index_dataset(root: Path) -> Dataset:
         root: folder with dataset.json, imagesTr and labelsTr.
 
     Raises:
-        InputError: something is absent, surplus, or of a kind that is not supported.
+        InputError: something is absent, surplus, cannot be read, or is of a kind that is not supported.
         LabelError: the label table has regions or gaps.
     """
+    with readable(root):
+        return _index(root)
+
+
+def _index(root: Path) -> Dataset:
     path = root / DESCRIPTION
-    if not path.is_file():
+    if not path.exists():
         raise InputError(
             f"no {DESCRIPTION}" if root.is_dir() else "no such folder",
             where=root,
@@ -215,7 +221,7 @@ def _check_count(promised: object, count: int, *, where: Path) -> None:
 
 def _patients(path: Path, names: list[str]) -> dict[str, str]:
     """{case: patient} of patients.csv; without the file every case is a patient of its own."""
-    if not path.is_file():
+    if not path.exists():
         return {name: name for name in names}
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:

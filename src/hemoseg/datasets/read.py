@@ -2,7 +2,7 @@
 
 import hashlib
 
-from hemoseg.artifacts import sha256_of
+from hemoseg.artifacts import readable, sha256_of
 from hemoseg.datasets.index import Case
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid, Volume
@@ -39,8 +39,16 @@ def read_raw_case(case: Case, table: LabelTable) -> tuple[RawScan, LabelMap]:
 
 
 def source_of(case: Case) -> str:
-    """SHA-256 over the hashes of a case's image and label file."""
-    return hashlib.sha256((sha256_of(case.image) + sha256_of(case.label)).encode()).hexdigest()
+    """SHA-256 over the hashes of a case's image and label file.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    hashes = []
+    for path in (case.image, case.label):
+        with readable(path):
+            hashes.append(sha256_of(path))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _read_reference(case: Case, table: LabelTable, image: Grid) -> LabelMap:

@@ -99,6 +99,6 @@ def read_sources(root: Path) -> DatasetSources | None:
         ArtifactError: the file is damaged or of another version.
     """
     path = root / SOURCES
-    if not path.is_file():
+    if not path.exists():
         return None
     return read_model(path, DatasetSources, remedy="import the data set again, or delete the file to go without it")

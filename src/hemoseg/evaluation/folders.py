@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hemoseg.arrays import Shaped
+from hemoseg.artifacts import readable
 from hemoseg.errors import GeometryError, InputError
 from hemoseg.evaluation.classes import find_numbers, find_table, read_table
 from hemoseg.evaluation.protocol import EXTENDED, Scores, evaluate_pair
@@ -48,8 +49,10 @@ def evaluate_folders(
         GeometryError: prediction and reference are not on one grid.
         LabelError: label values outside the table.
     """
-    predicted = _find(predictions, masks_in_folders=True)
-    expected = _find(references, masks_in_folders=False)
+    with readable(predictions):
+        predicted = _find(predictions, masks_in_folders=True)
+    with readable(references):
+        expected = _find(references, masks_in_folders=False)
     pairs = _pair(predicted, expected, cases, where=f"{predictions} and {references}")
     if not pairs:
         raise InputError(

@@ -12,6 +12,7 @@ from isal import igzip
 from isal.igzip_lib import IsalError
 
 from hemoseg.arrays import Shaped
+from hemoseg.artifacts import readable
 from hemoseg.errors import InputError
 from hemoseg.geometry import Grid
 from hemoseg.io.frame import read_grid
@@ -127,22 +128,16 @@ def _open(path: Path) -> IO[bytes]:
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Failures of the disk or of the gzip stream as input errors."""
-    try:
-        yield
-    except (EOFError, zlib.error, IsalError, igzip.BadGzipFile) as error:  # type: ignore[misc]
-        raise InputError(
-            f"a gzip stream that is cut short or damaged ({error})",
-            where=path,
-            expected="a whole gzip file",
-            remedy="copy the file again; `gzip -t` tells whether it is whole",
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror or error}",
-            where=path,
-            expected="a file that can be read",
-            remedy="check the permissions and the disk",
-        ) from error
+    with readable(path):
+        try:
+            yield
+        except (EOFError, zlib.error, IsalError, igzip.BadGzipFile) as error:  # type: ignore[misc]
+            raise InputError(
+                f"a gzip stream that is cut short or damaged ({error})",
+                where=path,
+                expected="a whole gzip file",
+                remedy="copy the file again; `gzip -t` tells whether it is whole",
+            ) from error
 
 
 def _check_size(header: Header, available: int, *, where: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hemoseg.arrays import Real, Shaped
-from hemoseg.artifacts import sha256_of
+from hemoseg.artifacts import readable, sha256_of
 from hemoseg.errors import InputError
 from hemoseg.geometry import Grid, Slice, Volume, uniform_slices
 from hemoseg.io.frame import stored_spacing_mm
@@ -51,6 +51,8 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
     file = Path(path)
     stored = read_stored(file, max_voxels=max_voxels)
     _check_is_volume(stored.grid.shape, where=file)
+    with readable(file):
+        digest = sha256_of(file)
     hu, doubts = tidy_hu(_scaled(stored.array, stored.header), assume_hu=assume_hu, where=file)
     return Volume(
         hu=hu,
@@ -59,7 +61,7 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
         name=stem(file),
         stored_spacing_mm=stored_spacing_mm(stored.header.fields),
         nifti_header=stored.header.raw,
-        sha256=sha256_of(file),
+        sha256=digest,
         warnings=(*stored.warnings, *doubts),
     )
 

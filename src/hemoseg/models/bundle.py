@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hemoseg.artifacts import dump_json, read_model, sha256_of, whole_folder, write_model
+from hemoseg.artifacts import dump_json, read_model, readable, sha256_of, whole_folder, write_model
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.plan import Configuration, ConfigurationName, Plan
 
@@ -115,13 +115,16 @@ def open_bundle(folder: Path) -> Bundle:
 
     Raises:
         ArtifactError: a file is absent, added, changed, or of another version.
+        InputError: a file cannot be read.
     """
     manifest = read_model(folder / "manifest.json", Manifest, remedy=REMEDY)
-    _check_files(folder, manifest)
+    with readable(folder):
+        _check_files(folder, manifest)
+        digest = sha256_of(folder / "manifest.json")
     bundle = Bundle(
         folder=folder,
         manifest=manifest,
-        sha256=sha256_of(folder / "manifest.json"),
+        sha256=digest,
         plan=read_model(folder / "plan.json", Plan, remedy=REMEDY),
         selection=read_model(folder / "selection.json", Selection, remedy=REMEDY),
     )

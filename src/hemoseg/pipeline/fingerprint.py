@@ -22,7 +22,7 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
         SettingsError: the folder belongs to another data set.
         ResourceError: a worker failed twice on a case, or ran out of time or disk; names the case.
     """
-    if folder.fingerprint_file.is_file():
+    if folder.fingerprint_file.exists():
         found = folder.fingerprint()
         if found.digest != dataset.digest:
             raise SettingsError(
@@ -45,7 +45,7 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
         Job(name=case.name, argument=Measuring(case=case, table=dataset.table, folder=folder.facts))
         for case in dataset.cases
     ]
-    _executor(dataset, log=folder.path / "workers.log").run(measure_one, jobs, done=tell)
+    _executor(dataset, log=folder.workers_log).run(measure_one, jobs, done=tell)
     fingerprint = make_fingerprint(
         [read_record(folder.facts, case.name) for case in dataset.cases],
         dataset=str(dataset.root.resolve()),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hemoseg.artifacts import read_model, sweep
 from hemoseg.datasets import Split
-from hemoseg.errors import ResourceError
+from hemoseg.errors import InputError, ResourceError
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import DeviceTiming, Fingerprint
 from hemoseg.settings import Settings
@@ -101,6 +101,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def workers_log(self) -> Path:
+        """Tracebacks of errors in jobs that nobody expected."""
+        return self.path / "workers.log"
+
+    @property
     def model(self) -> Path:
         """The bundle that `segment --model` takes."""
         return self.path / "model"
@@ -143,11 +148,19 @@ class RunFolder:
         """Keep other processes out of the folder; the system lets go when this one ends, however it ends.
 
         Raises:
+            InputError: a file lies where a folder should be.
             ResourceError: another process works in the folder, or it cannot be made.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = (self.path / ".lock").open("w")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise InputError(
+                f"cannot be used: {error.strerror}",
+                where=Path(error.filename),
+                expected="a run folder, or a path where one can be made",
+                remedy="choose another --run folder, or move what lies there",
+            ) from error
         except OSError as error:
             raise ResourceError(
                 f"cannot be used: {error.strerror}",

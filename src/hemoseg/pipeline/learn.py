@@ -51,7 +51,7 @@ def train_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch,
 
     use_threads(folder.device().threads)
     asked = [(item, fold) for item, fold in jobs(plan, settings) if only in (None, item.name)]
-    missing = [(item, fold) for item, fold in asked if not folder.weights(item.name, fold).is_file()]
+    missing = [(item, fold) for item, fold in asked if not folder.weights(item.name, fold).exists()]
     _check_cases(folder, plan, missing)
     for configuration, fold in asked:
         if (configuration, fold) in missing:

@@ -1,7 +1,10 @@
 """Stages that decide: settings, device, plan."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from hemoseg.artifacts import write_model, write_text
 from hemoseg.datasets import index_dataset
@@ -36,7 +39,7 @@ def settings_stage(folder: RunFolder, settings: Settings) -> None:
     Raises:
         SettingsError: the folder's settings are others; names each difference.
     """
-    if not folder.settings_file.is_file():
+    if not folder.settings_file.exists():
         write_model(folder.settings_file, settings)
         return
     difference = folder.settings().difference(settings)
@@ -64,7 +67,7 @@ def device_stage(
     folder: RunFolder, fingerprint: Fingerprint, settings: Settings, watch: Watch, stepped: SteppedFacts | None = None
 ) -> DeviceTiming:
     """Time the candidate networks and write `device.json`; read back if it is there, never measured again."""
-    if folder.device_file.is_file():
+    if folder.device_file.exists():
         return folder.device()
     timing = measure_device(fingerprint, settings, watch, stepped)
     write_model(folder.device_file, timing)
@@ -102,7 +105,7 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     dataset = index_dataset(Path(fingerprint.dataset))
     check_unchanged(folder, dataset, fingerprint)
     splits_stage(folder, settings)
-    if not folder.plan_file.is_file():
+    if not folder.plan_file.exists():
         stepped = stepped_stage(folder, settings, watch)
         device = device_stage(folder, fingerprint, settings, watch, stepped)
         write_model(folder.plan_file, make_plan(fingerprint, settings, device, stepped))
@@ -116,13 +119,28 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
 def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> tuple[Plan, DeviceTiming]:
     """What `plan_stage` would decide, and on what timing; nothing is written into the run folder."""
     fingerprint = named(folder.fingerprint(), settings)
-    with TemporaryDirectory(prefix="hemoseg-") as scratch:
-        elsewhere = RunFolder(Path(scratch))
+    with _scratch_folder() as elsewhere:
         write_model(elsewhere.fingerprint_file, fingerprint)
         stepped = stepped_stage(elsewhere, settings, watch)
-    timed = folder.device_file.is_file() and folder.settings_file.is_file() and folder.settings() == settings
+    timed = folder.device_file.exists() and folder.settings_file.exists() and folder.settings() == settings
     device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
     return make_plan(fingerprint, settings, device, stepped), device
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[RunFolder]:
+    """A run folder for the time of the block; what stays is the log of a job that failed, if the error names it."""
+    folder = RunFolder(Path(mkdtemp(prefix="hemoseg-")))
+    try:
+        yield folder
+    finally:
+        for path in folder.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != folder.workers_log:
+                path.unlink()
+        if not folder.workers_log.exists():
+            folder.path.rmdir()
 
 
 def _time(draft: Plan, item: Configuration, device: str) -> StepTiming:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hemoseg.artifacts import whole_file
 from hemoseg.datasets import index_dataset, read_case
+from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels
 from hemoseg.models import Selection
 from hemoseg.pipeline.conclude import read_evaluation, read_selection
@@ -39,7 +40,7 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
         notes=_notes(folder, selection),
         curves=_curves(folder, selection),
         montages=_montages(folder, plan, chosen, selection, result),
-        methods=folder.methods_file.read_text(encoding="utf-8"),
+        methods=_read_text(folder.methods_file, remedy="run `hemoseg plan --run DIR` again: it writes what is absent"),
         provenance={
             **versions(),
             "plan SHA-256": digest_of(plan),
@@ -74,13 +75,40 @@ def _notes(folder: RunFolder, selection: Selection) -> list[str]:
     ]
 
 
+def _read_text(path: Path, *, remedy: str) -> str:
+    """A text of an earlier stage.
+
+    Raises:
+        ArtifactError: it is absent or cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            f"cannot be read: {error}", where=path, expected="the file as the run wrote it", remedy=remedy
+        ) from error
+
+
+def _log_rows(log: Path) -> list[dict[str, Any]]:
+    """The lines of a training's log.
+
+    Raises:
+        ArtifactError: it is absent or damaged.
+    """
+    remedy = "delete the fold's folder to train it anew"
+    try:
+        return [json.loads(line) for line in _read_text(log, remedy=remedy).splitlines()]
+    except ValueError as error:
+        raise ArtifactError(f"no JSON: {error}", where=log, expected="one object a line", remedy=remedy) from error
+
+
 def _curves(folder: RunFolder, selection: Selection) -> list[tuple[str, bytes]]:
     """The curves of each fold, also written as `curves.png` beside its log."""
     pictures = []
     for name, folds in selection.folds.items():
         for fold in folds:
             log = folder.fold(name, fold) / "train.jsonl"
-            rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+            rows = _log_rows(log)
             png = curves_png(rows, f"{name}, fold {fold}")
             with whole_file(folder.fold(name, fold) / "curves.png") as temporary:
                 temporary.write_bytes(png)

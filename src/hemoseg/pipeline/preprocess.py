@@ -96,7 +96,7 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
             run=folder.fingerprint_file,
         )
         jobs.append(Job(name=case.name, argument=work))
-    make_executor(default_workers(), log=folder.path / "workers.log").run(prepare_one, jobs, done=tell)
+    make_executor(default_workers(), log=folder.workers_log).run(prepare_one, jobs, done=tell)
 
 
 def prepare_one(work: Work) -> None:

@@ -57,7 +57,7 @@ def splits_stage(folder: RunFolder, settings: Settings) -> Splits:
         InputError: too few patients, a pattern that does not fit, a file that cannot be used, or a patient in two
             folds.
     """
-    if not folder.splits_file.is_file():
+    if not folder.splits_file.exists():
         cases = split_cases(named(folder.fingerprint(), settings).cases)
         write_model(folder.splits_file, Splits.of(decide_splits(cases, settings)))
     return folder.splits()

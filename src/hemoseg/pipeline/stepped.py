@@ -51,7 +51,7 @@ def stepped_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Steppe
     preparation = stepped_preparation(fingerprint, settings)
     digest = preparation_digest(preparation)
     path = folder.path / "stepped.json"
-    if path.is_file():
+    if path.exists():
         found = read_model(path, SteppedFacts, remedy=REMEDY)
         if found.preparation_sha256 == digest:
             return found
@@ -88,7 +88,7 @@ def _measure(
         )
         for case in dataset.cases
     ]
-    make_executor(default_workers(), log=folder.path / "workers.log").run(step_one, jobs, done=tell)
+    make_executor(default_workers(), log=folder.workers_log).run(step_one, jobs, done=tell)
     return tuple(found[case.name] for case in fingerprint.cases)
 
 

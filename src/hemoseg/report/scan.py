@@ -1,5 +1,6 @@
 """The result of one scan on disk: mask.nii.gz, report.html, report.json."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,16 @@ def check_target(folder: Path) -> None:
     """Make sure that the folder of a scan's result is free, or holds an older result and nothing else.
 
     Raises:
-        InputError: it holds other files, or is a file.
+        InputError: it holds other files, is a file, or would lie in a file.
     """
+    above = next(path for path in folder.absolute().parents if os.path.lexists(path))
+    if not above.is_dir():
+        raise InputError(
+            "a file, where a folder of results should be",
+            where=above,
+            expected="a folder, or a path where one can be made",
+            remedy="choose another --out folder",
+        )
     foreign = [folder.name] if folder.is_file() else []
     if folder.is_dir():
         foreign = sorted(path.name for path in folder.iterdir() if path.name not in RESULT_FILES)

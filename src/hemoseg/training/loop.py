@@ -83,7 +83,7 @@ def train(
         ArtifactError: a saved state is damaged.
     """
     last = folder / "last.safetensors"
-    if last.is_file():
+    if last.exists():
         check_plan(last, plan_sha256)
         return
     keep_freed_memory()
@@ -158,7 +158,7 @@ def _resume(folder: Path, network: torch.nn.Module, optimizer: torch.optim.SGD, 
     """Iterations done before; network, optimizer and log are put where they stood then."""
     folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / "state.safetensors", folder / "train.jsonl"
-    if not path.is_file():
+    if not path.exists():
         log.unlink(missing_ok=True)
         return 0
     state = read_state(path, network, optimizer, plan_sha256=plan_sha256)

@@ -3,6 +3,7 @@
 import pytest
 import typer
 
+from hemoseg.cli.options import Planner, SlabRange, make_settings, make_steps
 from hemoseg.cli.progress import parse_duration, parse_folds
 
 
@@ -28,3 +29,22 @@ def test_folds(text, folds):
 def test_no_folds(text):
     with pytest.raises(typer.BadParameter):
         parse_folds(text)
+
+
+@pytest.mark.parametrize("spacing_mm", [-1.0, 0.0, 1e-9, 0.0999, 100.1, float("inf"), float("nan")])
+def test_slice_spacings_beyond_the_bounds_are_refused_with_them(spacing_mm):
+    with pytest.raises(typer.BadParameter, match=r"0\.1 to 100 mm"):
+        make_steps(None, None, spacing_mm, None, SlabRange.head)
+
+
+@pytest.mark.parametrize("spacing_mm", [0.1, 100.0])
+def test_the_bounds_themselves_can_be_had(spacing_mm):
+    assert make_steps(None, None, spacing_mm, None, SlabRange.head)["slice_spacing_mm"] == spacing_mm
+
+
+@pytest.mark.parametrize("memory_gb", [0.0, float("inf"), float("nan")])
+def test_no_memory(memory_gb):
+    with pytest.raises(typer.BadParameter, match="--memory-gb"):
+        make_settings(
+            budget=None, iterations=1, folds="0", preset=None, planner=Planner.headct, steps={}, memory_gb=memory_gb
+        )

@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -156,4 +159,42 @@ def test_long_lists_of_names_are_cut(tmp_path):
     for path in (root / "labelsTr").iterdir():
         path.unlink()
     with pytest.raises(InputError, match=r"10 images without a label: c0, .* and 2 more"):
+        index_dataset(root)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "patients.csv"])
+def test_a_folder_in_a_files_place_is_named(tmp_path, name):
+    root = make_dataset(tmp_path)
+    (root / name).unlink(missing_ok=True)
+    (root / name).mkdir()
+    with pytest.raises(InputError, match=rf"{name}: cannot be read: Is a directory"):
+        index_dataset(root)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "patients.csv", "imagesTr", "labelsTr/a.nii.gz"])
+def test_what_may_not_be_read_is_named(tmp_path, monkeypatch, name):
+    root = make_dataset(tmp_path)
+    (root / "patients.csv").write_text("case,patient\na,p\nb,p\n")
+
+    def refusing(original):
+        def call(self, *args, **kwargs):
+            if self == root / name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+            return original(self, *args, **kwargs)
+
+        return call
+
+    for method in ("open", "read_bytes", "iterdir", "stat"):
+        if (root / name).is_dir() and method == "stat":
+            continue
+        monkeypatch.setattr(Path, method, refusing(getattr(Path, method)))
+    with pytest.raises(InputError, match=rf"{name}: cannot be read: Permission denied"):
+        index_dataset(root)
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+    root = make_dataset(tmp_path)
+    (root / "imagesTr" / "a_0000.nii.gz").unlink()
+    (root / "imagesTr" / "a_0000.nii.gz").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"a_0000\.nii\.gz: cannot be read: No such file"):
         index_dataset(root)

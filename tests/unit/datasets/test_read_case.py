@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hemoseg.datasets import index_dataset, read_case
-from hemoseg.errors import GeometryError, LabelError
+from hemoseg.datasets import index_dataset, read_case, source_of
+from hemoseg.errors import GeometryError, InputError, LabelError
 from nifti_files import AFFINE_RAS, head_hu, make_dataset, save
 
 
@@ -44,3 +44,15 @@ def test_strange_label_values_name_the_file(tmp_path):
     save(root / "labelsTr" / "a.nii.gz", np.full((6, 24, 20), 255, dtype=np.uint8))
     with pytest.raises(LabelError, match=r"a\.nii\.gz: label values \[255"):
         read_case(*first_case(root))
+
+
+@pytest.mark.parametrize("name", ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"])
+def test_a_folder_in_a_files_place_is_named(tmp_path, name):
+    root = make_dataset(tmp_path)
+    case, table = first_case(root)
+    (root / name).unlink()
+    (root / name).mkdir()
+    with pytest.raises(InputError, match=rf"{name}: cannot be read: Is a directory"):
+        source_of(case)
+    with pytest.raises(InputError, match=rf"{name}: a folder"):
+        read_case(case, table)

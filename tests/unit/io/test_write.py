@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from hemoseg.errors import GeometryError, ResourceError
+from hemoseg.errors import GeometryError, InputError
 from hemoseg.geometry import Grid, Volume, uniform_slices
 from hemoseg.io import read_labels, read_scan, write_mask, write_scan
 from nifti_files import AFFINE_RAS, head_hu, random_rotation, save
@@ -112,7 +112,7 @@ def test_mask_of_another_shape_is_refused(tmp_path):
 
 def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError):
+    with pytest.raises(InputError, match="a file lies"):
         write_mask(tmp_path / "file" / "mask.nii.gz", MASK, plain_volume())
 
 

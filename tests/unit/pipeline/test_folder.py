@@ -1,12 +1,14 @@
 """The run folder: one process at a time, and nothing half-written stays."""
 
+import errno
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
-from hemoseg.errors import ArtifactError, ResourceError
+from hemoseg.errors import ArtifactError, InputError, ResourceError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.watch import held_signals
 
@@ -36,15 +38,32 @@ def test_a_folder_that_is_no_run_is_not_swept(tmp_path):
     assert (tmp_path / ".hemoseg.tmp.123.plan.json").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_a_failed_resource(tmp_path):
+def test_a_file_in_the_folders_place_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ResourceError, match="cannot be used"), RunFolder(tmp_path / "file").lock():
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(InputError, match=r"file.*: cannot be used"), RunFolder(path).lock():
+            pass
+
+
+def test_a_folder_that_cannot_be_made_is_a_failed_resource(tmp_path, monkeypatch):
+    def refuse(self, **_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ResourceError, match="Permission denied"), RunFolder(tmp_path / "run").lock():
         pass
 
 
 @pytest.mark.parametrize("name", ["settings", "fingerprint", "device", "plan", "splits"])
 def test_an_absent_file_names_the_stage_that_writes_it(tmp_path, name):
     with pytest.raises(ArtifactError, match="try: run `hemoseg"):
+        getattr(RunFolder(tmp_path), name)()
+
+
+@pytest.mark.parametrize("name", ["settings", "fingerprint", "device", "plan", "splits"])
+def test_a_folder_in_a_files_place_is_named(tmp_path, name):
+    (tmp_path / f"{name}.json").mkdir()
+    with pytest.raises(ArtifactError, match=rf"{name}\.json: cannot be read: Is a directory"):
         getattr(RunFolder(tmp_path), name)()
 
 

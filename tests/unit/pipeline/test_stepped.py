@@ -1,13 +1,15 @@
 """The pass over the data before nnU-Net's planners."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from cohort import write_cohort
 from hemoseg.datasets import index_dataset
-from hemoseg.errors import SettingsError
+from hemoseg.errors import ResourceError, SettingsError
+from hemoseg.pipeline import stepped
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.measure import draft_plan
@@ -94,3 +96,19 @@ def test_a_draft_leaves_no_plan(run):
     assert plan.preset == "paper-swapped"
     assert not run.plan_file.exists()
     assert not run.device_file.exists()
+
+
+def test_a_dry_run_that_fails_unexpectedly_leaves_the_log_that_its_error_names_and_nothing_else(
+    run, tmp_path, monkeypatch
+):
+    """One worker runs in this process, where a job can be made to fail."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(stepped, "default_workers", lambda: 1)
+    monkeypatch.setattr(stepped, "pre_steps", lambda *_, **__: 1 / 0)
+    settings = Settings(planner="nnunet", steps=Steps(windows=("wide",)), iterations=3)
+    with pytest.raises(ResourceError, match=r"workers\.log") as failed:
+        draft_plan(run, settings, Silent())
+    log = Path(failed.value.remedy.removeprefix("read the traceback in "))
+    assert "ZeroDivisionError" in log.read_text()
+    assert [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()] == [log]
