@@ -21,7 +21,7 @@ from hemoseg.pipeline.conclude import evaluate_stage, select_stage
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
-from hemoseg.pipeline.measure import plan_stage, settings_stage
+from hemoseg.pipeline.measure import check_settings, plan_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.settings import Settings
 
@@ -33,7 +33,7 @@ def measure(data: Path, out: Path, momentum: float, iterations: int, watch: Bars
     folder = RunFolder(out / f"momentum-{momentum:g}")
     settings = Settings(folds=(0,), iterations=iterations)
     with folder.lock():
-        settings_stage(folder, settings)
+        check_settings(folder, settings)
         fingerprint_stage(folder, index_dataset(data), watch)
         plan = plan_stage(folder, settings, watch)
         plan = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"momentum": momentum})})

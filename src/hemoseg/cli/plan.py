@@ -117,7 +117,7 @@ def plan(
 
 
 def _plan_run(run_dir: Path, settings: "Settings", *, dry_run: bool) -> tuple["Plan", "DeviceTiming"]:
-    from hemoseg.pipeline.measure import check_device, draft_plan, plan_stage, settings_stage
+    from hemoseg.pipeline.measure import check_device, check_settings, draft_plan, plan_stage
 
     folder = open_run(run_dir)
     check_device(settings)
@@ -126,7 +126,7 @@ def _plan_run(run_dir: Path, settings: "Settings", *, dry_run: bool) -> tuple["P
             return draft_plan(folder, settings, watch)
         with folder.lock():
             folder.fingerprint()
-            settings_stage(folder, settings)
+            check_settings(folder, settings)
             return plan_stage(folder, settings, watch), folder.device()
 
 

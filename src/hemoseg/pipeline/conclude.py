@@ -55,9 +55,17 @@ def evaluate_stage(folder: RunFolder, plan: Plan, settings: Settings) -> dict[st
     """Evaluate the selected configuration's out-of-fold predictions and write `evaluation.json`."""
     selection = read_selection(folder)
     result = configuration_results(folder, plan, settings)[selection.configuration]
-    if not folder.evaluation_file.is_file() or read_evaluation(folder) != result:
+    if not _is_stored(folder, result):
         write_json(folder.evaluation_file, result)
     return result
+
+
+def _is_stored(folder: RunFolder, result: dict[str, Any]) -> bool:
+    """Whether `evaluation.json` holds the result; a damaged file does not."""
+    try:
+        return read_evaluation(folder) == result
+    except ArtifactError:
+        return False
 
 
 def read_selection(folder: RunFolder) -> Selection:

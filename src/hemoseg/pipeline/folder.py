@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +17,9 @@ from hemoseg.errors import InputError, ResourceError
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import DeviceTiming, Fingerprint
 from hemoseg.settings import Settings
+
+Model = TypeVar("Model", bound=BaseModel)
+PLAN = "run `hemoseg plan --run DIR`"
 
 
 class Splits(BaseModel):
@@ -124,24 +127,23 @@ class RunFolder:
 
     def settings(self) -> Settings:
         """The settings of the run."""
-        return read_model(self.settings_file, Settings, remedy="run `hemoseg plan --run DIR` first")
+        return _read(self.settings_file, Settings, command=PLAN)
 
     def fingerprint(self) -> Fingerprint:
         """The fingerprint."""
-        remedy = "run `hemoseg fingerprint DATASET --run DIR` first"
-        return read_model(self.fingerprint_file, Fingerprint, remedy=remedy)
+        return _read(self.fingerprint_file, Fingerprint, command="run `hemoseg fingerprint DATASET --run DIR`")
 
     def device(self) -> DeviceTiming:
         """The device's timing."""
-        return read_model(self.device_file, DeviceTiming, remedy="run `hemoseg plan --run DIR` first")
+        return _read(self.device_file, DeviceTiming, command=PLAN)
 
     def plan(self) -> Plan:
         """The plan."""
-        return read_model(self.plan_file, Plan, remedy="run `hemoseg plan --run DIR` first")
+        return _read(self.plan_file, Plan, command=PLAN)
 
     def splits(self) -> Splits:
         """The splits."""
-        return read_model(self.splits_file, Splits, remedy="run `hemoseg plan --run DIR` first")
+        return _read(self.splits_file, Splits, command=PLAN)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -190,6 +192,12 @@ class RunFolder:
         marks = (self.settings_file, self.fingerprint_file, self.facts)
         if any(mark.exists() for mark in marks):
             sweep(self.path)
+
+
+def _read(path: Path, kind: type[Model], *, command: str) -> Model:
+    """A file of an earlier stage, which the command writes where it is absent, and only there."""
+    remedy = f"delete it, then {command} with the same options as before" if path.exists() else f"{command} first"
+    return read_model(path, kind, remedy=remedy)
 
 
 def digest_of(plan: Plan) -> str:

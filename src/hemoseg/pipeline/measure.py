@@ -12,7 +12,7 @@ from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.nnunet_files import nnunet_files_stage
 from hemoseg.pipeline.preprocess import check_unchanged
-from hemoseg.pipeline.splits import named, splits_stage
+from hemoseg.pipeline.splits import find_splits, named
 from hemoseg.pipeline.stepped import stepped_stage
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
@@ -33,16 +33,13 @@ TIMED_STEPS = 3
 """Steps timed per candidate; their median counts."""
 
 
-def settings_stage(folder: RunFolder, settings: Settings) -> None:
-    """Write `settings.json`, or compare with the one that is there.
+def check_settings(folder: RunFolder, settings: Settings) -> None:
+    """Compare with `settings.json` if it is there; it is written with the plan, since a refused one leaves nothing.
 
     Raises:
         SettingsError: the folder's settings are others; names each difference.
     """
-    if not folder.settings_file.exists():
-        write_model(folder.settings_file, settings)
-        return
-    difference = folder.settings().difference(settings)
+    difference = folder.settings().difference(settings) if folder.settings_file.exists() else []
     if difference:
         raise SettingsError(
             f"the run was begun with other settings: {'; '.join(difference)}",
@@ -61,17 +58,6 @@ def check_device(settings: Settings) -> None:
     from hemoseg.inference.engines import torch_engine
 
     torch_engine.check_device(settings.device)
-
-
-def device_stage(
-    folder: RunFolder, fingerprint: Fingerprint, settings: Settings, watch: Watch, stepped: SteppedFacts | None = None
-) -> DeviceTiming:
-    """Time the candidate networks and write `device.json`; read back if it is there, never measured again."""
-    if folder.device_file.exists():
-        return folder.device()
-    timing = measure_device(fingerprint, settings, watch, stepped)
-    write_model(folder.device_file, timing)
-    return timing
 
 
 def measure_device(
@@ -100,17 +86,30 @@ def measure_device(
 
 
 def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
-    """Decide everything: writes `device.json`, `plan.json`, `splits.json` and `methods.md`, those that are absent."""
+    """Decide everything: writes settings, device, plan, splits and methods, those that are absent.
+
+    Nothing is written before all is decided, so a plan that is refused leaves the folder as it was.
+
+    Raises:
+        InputError: the data set changed since it was measured, or data or settings allow no plan.
+    """
     fingerprint = named(folder.fingerprint(), settings)
     dataset = index_dataset(Path(fingerprint.dataset))
     check_unchanged(folder, dataset, fingerprint)
-    splits_stage(folder, settings)
-    if not folder.plan_file.exists():
-        stepped = stepped_stage(folder, settings, watch)
-        device = device_stage(folder, fingerprint, settings, watch, stepped)
-        write_model(folder.plan_file, make_plan(fingerprint, settings, device, stepped))
-    plan = folder.plan()
-    if not folder.methods_file.is_file():
+    splits = find_splits(folder, settings)
+    planned, timed = folder.plan_file.exists(), folder.device_file.exists()
+    stepped = None if planned and timed else stepped_stage(folder, settings, watch)
+    device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
+    plan = folder.plan() if planned else make_plan(fingerprint, settings, device, stepped)
+    for path, model in (
+        (folder.settings_file, settings),
+        (folder.device_file, device),
+        (folder.plan_file, plan),
+        (folder.splits_file, splits),
+    ):
+        if not path.exists():
+            write_model(path, model)
+    if not folder.methods_file.exists():
         write_text(folder.methods_file, methods_text(plan, fingerprint, settings))
     nnunet_files_stage(folder, plan, fingerprint)
     return plan

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemoseg.artifacts import sha256_of, write_model
+from hemoseg.artifacts import sha256_of
 from hemoseg.datasets import (
     Split,
     SplitCase,
@@ -50,24 +50,24 @@ def named(fingerprint: Fingerprint, settings: Settings) -> Fingerprint:
     return fingerprint.model_copy(update={"cases": cases})
 
 
-def splits_stage(folder: RunFolder, settings: Settings) -> Splits:
-    """Part the cases into folds and write `splits.json`; read back if it is there.
+def find_splits(folder: RunFolder, settings: Settings) -> Splits:
+    """The folds in `splits.json`, or those that the settings ask for if it is not there. Nothing is written.
 
     Raises:
         InputError: too few patients, a pattern that does not fit, a file that cannot be used, or a patient in two
             folds.
     """
-    if not folder.splits_file.exists():
-        cases = split_cases(named(folder.fingerprint(), settings).cases)
-        write_model(folder.splits_file, Splits.of(decide_splits(cases, settings)))
-    return folder.splits()
+    if folder.splits_file.exists():
+        return folder.splits()
+    cases = split_cases(named(folder.fingerprint(), settings).cases)
+    return Splits.of(decide_splits(cases, settings))
 
 
 def decide_splits(cases: tuple[SplitCase, ...], settings: Settings) -> tuple[Split, ...]:
     """The folds that settings ask for.
 
     Raises:
-        InputError: as `splits_stage`.
+        InputError: as `find_splits`.
     """
     splitting = settings.splits
     if splitting.rule == "stratified":

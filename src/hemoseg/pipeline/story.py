@@ -7,7 +7,7 @@ from hemoseg.pipeline.conclude import bundle_stage, evaluate_stage, select_stage
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
-from hemoseg.pipeline.measure import check_device, plan_stage, settings_stage
+from hemoseg.pipeline.measure import check_device, check_settings, plan_stage
 from hemoseg.pipeline.page import report_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.pipeline.watch import Silent, Watch
@@ -36,7 +36,7 @@ def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: 
     cases = index_dataset(Path(dataset))
     check_device(settings)
     with folder.lock():
-        settings_stage(folder, settings)
+        check_settings(folder, settings)
         fingerprint_stage(folder, cases, watch)
         plan = plan_stage(folder, settings, watch)
         preprocess_stage(folder, plan, watch)

@@ -9,8 +9,8 @@ from fingerprints import case_facts, make_fingerprint
 from hemoseg.artifacts import sha256_of, write_model
 from hemoseg.errors import InputError, SettingsError
 from hemoseg.pipeline.folder import RunFolder
-from hemoseg.pipeline.measure import settings_stage
-from hemoseg.pipeline.splits import check_run_leaks, fold_rows, splits_stage
+from hemoseg.pipeline.measure import check_settings
+from hemoseg.pipeline.splits import check_run_leaks, find_splits, fold_rows
 from hemoseg.settings import Settings, Splitting
 
 NAMES = [f"ID_{patient:02x}_{scan}" for patient in range(10, 22) for scan in range(2)]
@@ -26,6 +26,14 @@ def folder(tmp_path):
     return run
 
 
+def part(folder, settings):
+    """The folds, kept in the run folder as `plan` keeps them."""
+    splits = find_splits(folder, settings)
+    if not folder.splits_file.exists():
+        write_model(folder.splits_file, splits)
+    return splits
+
+
 def of_file(path, **changes):
     return Settings(splits=Splitting(rule="file", file=str(path), file_sha256=sha256_of(path), **changes))
 
@@ -38,7 +46,7 @@ def nnunet_file(path, splits):
 def test_a_pattern_keeps_patients_together_and_the_table_counts_them(folder):
     settings = Settings(splits=Splitting(patient_pattern="^(ID_[0-9a-f]+)_"))
     write_model(folder.settings_file, settings)
-    splits = splits_stage(folder, settings)
+    splits = part(folder, settings)
     for held_out in splits.held_out:
         assert set(Counter(name[:5] for name in held_out).values()) == {2}
     rows = fold_rows(folder)
@@ -52,28 +60,28 @@ def test_a_pattern_keeps_patients_together_and_the_table_counts_them(folder):
 
 def test_leaks_of_a_run_are_found(folder):
     """Splits by case, then a pattern that knows better."""
-    splits_stage(folder, Settings(splits=Splitting(rule="nnunet")))
+    part(folder, Settings(splits=Splitting(rule="nnunet")))
     write_model(folder.settings_file, Settings(splits=Splitting(patient_pattern="^(ID_[0-9a-f]+)_")))
     with pytest.raises(InputError, match="patients that it holds out"):
         check_run_leaks(folder)
 
 
 def test_splits_that_are_there_stay(folder):
-    before = splits_stage(folder, Settings(seed=1))
-    assert splits_stage(folder, Settings(seed=2)) == before
+    before = part(folder, Settings(seed=1))
+    assert part(folder, Settings(seed=2)) == before
     folder.splits_file.unlink()
-    assert splits_stage(folder, Settings(seed=1)) == before
+    assert part(folder, Settings(seed=1)) == before
 
 
 @pytest.mark.parametrize("rule", ["stratified", "shuffled", "nnunet"])
 def test_a_file_gives_the_same_folds_in_either_format(folder, tmp_path, rule):
-    splits = splits_stage(folder, Settings(splits=Splitting(rule=rule)))
+    splits = part(folder, Settings(splits=Splitting(rule=rule)))
     ours = tmp_path / "ours.json"
     folder.splits_file.rename(ours)
-    assert splits_stage(folder, of_file(ours)) == splits
+    assert part(folder, of_file(ours)) == splits
     folder.splits_file.unlink()
     theirs = nnunet_file(tmp_path / "splits_final.json", zip(splits.train, splits.held_out, strict=True))
-    assert splits_stage(folder, of_file(theirs)) == splits
+    assert part(folder, of_file(theirs)) == splits
 
 
 @pytest.mark.parametrize(
@@ -87,12 +95,12 @@ def test_a_file_gives_the_same_folds_in_either_format(folder, tmp_path, rule):
     ],
 )
 def test_a_file_that_cannot_be_used(folder, tmp_path, change, found):
-    splits = splits_stage(folder, Settings())
+    splits = part(folder, Settings())
     folder.splits_file.unlink()
     folds = [(list(a), list(b)) for a, b in zip(splits.train, splits.held_out, strict=True)]
     path = nnunet_file(tmp_path / "splits_final.json", change(folds))
     with pytest.raises(InputError, match=found):
-        splits_stage(folder, of_file(path))
+        part(folder, of_file(path))
     assert not folder.splits_file.exists()
 
 
@@ -101,7 +109,7 @@ def test_a_file_of_another_kind(folder, tmp_path, content):
     path = tmp_path / "other.json"
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(InputError, match="cannot be read as splits"):
-        splits_stage(folder, of_file(path))
+        part(folder, of_file(path))
 
 
 def test_a_file_that_changed_since_the_run_began(folder, tmp_path):
@@ -110,15 +118,15 @@ def test_a_file_that_changed_since_the_run_began(folder, tmp_path):
     settings = of_file(path)
     path.write_text("[] ")
     with pytest.raises(InputError, match="another content"):
-        splits_stage(folder, settings)
+        part(folder, settings)
 
 
 def test_a_file_that_parts_a_patient_is_refused(folder, tmp_path):
-    splits = splits_stage(folder, Settings(splits=Splitting(rule="nnunet")))
+    splits = part(folder, Settings(splits=Splitting(rule="nnunet")))
     folder.splits_file.unlink()
     path = nnunet_file(tmp_path / "splits_final.json", zip(splits.train, splits.held_out, strict=True))
     with pytest.raises(InputError, match="patients that it holds out"):
-        splits_stage(folder, of_file(path, patient_pattern="^(ID_[0-9a-f]+)_"))
+        part(folder, of_file(path, patient_pattern="^(ID_[0-9a-f]+)_"))
 
 
 def test_a_run_of_an_earlier_version_keeps_its_shuffled_folds(folder):
@@ -127,8 +135,8 @@ def test_a_run_of_an_earlier_version_keeps_its_shuffled_folds(folder):
     folder.settings_file.write_text(json.dumps(old))
     assert folder.settings().splits.rule == "shuffled"
     with pytest.raises(SettingsError, match=r"splits\.rule: shuffled → stratified"):
-        settings_stage(folder, Settings(seed=3))
-    settings_stage(folder, Settings(seed=3, splits=Splitting(rule="shuffled")))
+        check_settings(folder, Settings(seed=3))
+    check_settings(folder, Settings(seed=3, splits=Splitting(rule="shuffled")))
 
 
 def test_settings_give_their_options_back():

@@ -1,0 +1,69 @@
+"""The stages that decide: what a refusal leaves behind, and whether the advice of their errors helps."""
+
+import pytest
+
+from cohort import write_cohort
+from hemoseg.datasets import index_dataset
+from hemoseg.errors import ArtifactError, InputError
+from hemoseg.pipeline.fingerprint import fingerprint_stage
+from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.measure import check_settings, plan_stage
+from hemoseg.pipeline.watch import Silent
+from hemoseg.settings import Settings
+
+SETTINGS = Settings(folds=(0,), iterations=3)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return write_cohort(tmp_path_factory.mktemp("data") / "Heads", cases=5)
+
+
+@pytest.fixture
+def run(dataset, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    fingerprint_stage(folder, index_dataset(dataset), Silent())
+    return folder
+
+
+def decide(folder, settings=SETTINGS):
+    """What `hemoseg plan` and `hemoseg run` do."""
+    check_settings(folder, settings)
+    return plan_stage(folder, settings, Silent())
+
+
+def files_of(folder):
+    return {path.relative_to(folder.path): path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("planner", ["headct", "nnunet"])
+def test_a_refused_plan_leaves_the_folder_as_it_was(run, planner):
+    before = files_of(run)
+    with pytest.raises(InputError, match="memory"):
+        decide(run, SETTINGS.model_copy(update={"planner": planner, "memory_gb": 1e-6}))
+    assert files_of(run) == before
+    decide(run)
+    assert run.settings() == SETTINGS
+
+
+def test_too_few_patients_leave_the_folder_as_it_was(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    fingerprint_stage(folder, index_dataset(write_cohort(tmp_path / "Few", cases=4)), Silent())
+    before = files_of(folder)
+    with pytest.raises(InputError, match="4 patients"):
+        decide(folder)
+    assert files_of(folder) == before
+
+
+@pytest.mark.parametrize("name", ["fingerprint", "settings", "device", "plan", "splits"])
+def test_to_delete_a_damaged_file_and_plan_again_brings_it_back(run, dataset, name):
+    decide(run)
+    before = files_of(run)
+    path = run.path / f"{name}.json"
+    path.write_text('{"version": 1')
+    with pytest.raises(ArtifactError, match=r"try: delete it, then run `hemoseg (plan|fingerprint)"):
+        getattr(run, name)()
+    path.unlink()
+    fingerprint_stage(run, index_dataset(dataset), Silent())
+    decide(run)
+    assert files_of(run) == before
