@@ -60,6 +60,7 @@ def test_to_delete_a_damaged_file_and_plan_again_brings_it_back(run, dataset, na
     decide(run)
     before = files_of(run)
     path = run.path / f"{name}.json"
+    assert path.is_file()
     path.write_text('{"version": 1')
     with pytest.raises(ArtifactError, match=r"try: delete it, then run `hemoseg (plan|fingerprint)"):
         getattr(run, name)()
