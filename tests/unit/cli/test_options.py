@@ -46,5 +46,12 @@ def test_the_bounds_themselves_can_be_had(spacing_mm):
 def test_no_memory(memory_gb):
     with pytest.raises(typer.BadParameter, match="--memory-gb"):
         make_settings(
-            budget=None, iterations=1, folds="0", preset=None, planner=Planner.headct, steps={}, memory_gb=memory_gb
+            budget=None,
+            iterations=1,
+            folds="0",
+            preset=None,
+            planner=Planner.headct,
+            steps={},
+            splits={},
+            memory_gb=memory_gb,
         )
