@@ -112,6 +112,82 @@ def test_enough_plans_were_compared():
     assert SEEN["equal"] >= 300 or not SEEN
 
 
+DATASET = {
+    "channel_names": {"0": "CT"},
+    "labels": {"background": 0, "lesion": 1},
+    "numTraining": 10,
+    "file_ending": ".nii.gz",
+}
+FINGERPRINT = {
+    "spacings": [[5.0, 0.45, 0.45]] * 10,
+    "shapes_after_crop": [[32, 512, 512]] * 10,
+    "foreground_intensity_properties_per_channel": {"0": intensity(0)},
+    "median_relative_size_after_cropping": 1.0,
+}
+REGIONS = {"background": 0, "whole": [1, 2], "core": 2}
+
+
+def odd_request(changes: dict[str, object]) -> dict[str, object]:
+    """Two files, of which some entries are unusual."""
+    return {
+        "planner": "nnunet",
+        "memory_gb": None,
+        "dataset_name": "Dataset001_Odd",
+        "dataset_json": {key: changes.get(key, value) for key, value in (DATASET | changes).items()},
+        "fingerprint": {key: changes.get(key, value) for key, value in FINGERPRINT.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shapes_after_crop": [[32.0, 512.0, 512.0]] * 10},
+        {"shapes_after_crop": [[32.5, 509.5, 512]] * 10},
+        {"shapes_after_crop": [[10**30, 512, 512], *[[32, 512, 512]] * 9]},
+        {"spacings": [[5, 1, 1]] * 10},
+        {"spacings": [["5", "0.45", "0.45"]] * 10},
+        {"shapes_after_crop": [["32", 512, 512]] * 10},
+        {"foreground_intensity_properties_per_channel": {"0": intensity(0), "1": intensity(1)}},
+        {"foreground_intensity_properties_per_channel": {"0": intensity(0) | {"mean": 50, "note": ["x"]}}},
+        {"foreground_intensity_properties_per_channel": {"0": {"mean": "50"}}},
+        {"foreground_intensity_properties_per_channel": {}},
+        {"foreground_intensity_properties_per_channel": None},
+        {"median_relative_size_after_cropping": 1},
+        {"median_relative_size_after_cropping": "1"},
+        {"numTraining": 10.0},
+        {"numTraining": 2.5},
+        {"numTraining": 0},
+        {"numTraining": -3},
+        {"numTraining": 1e300},
+        {"numTraining": "10"},
+        {"labels": {"background": 0, "lesion": 2}},
+        {"labels": {"background": 0, "ignore": 1, "lesion": 2}},
+        {"labels": {"background": "0", "lesion": "1"}},
+        {"labels": {"0": "background", "1": "lesion"}},
+        {"labels": {"lesion": 1}},
+        {"labels": {}},
+        {"labels": ["background", "lesion"]},
+        {"labels": REGIONS},
+        {"labels": REGIONS, "regions_class_order": [1]},
+        {"labels": REGIONS, "regions_class_order": None},
+        {"channel_names": {"1": "MR", "0": "CT"}},
+        {"channel_names": {"0": 3}},
+        {"file_ending": "nii.gz"},
+        {"file_ending": "nii.gz", "overwrite_image_reader_writer": "SimpleITKIO"},
+        {"overwrite_image_reader_writer": None},
+    ],
+    ids=lambda changes: json.dumps(changes)[:60],
+)
+def test_unusual_files_are_planned_where_nnunet_plans_them(peer, changes):
+    request = odd_request(changes)
+    answer = peer.plan(request)
+    if "plans" in answer:
+        assert json.dumps(our_plans_json(request), sort_keys=True) == json.dumps(answer["plans"], sort_keys=True)
+        return
+    with pytest.raises(HemosegError, match=r"expected: .*\n  try: "):
+        our_plans_json(request)
+
+
 @pytest.mark.parametrize(
     ("spacing", "shape", "planner", "memory_gb"),
     [

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hemoseg.errors import InputError
+from pydantic import ValidationError
+
 from hemoseg.interop.foreign_json import checked, read_json_object
-from hemoseg.interop.nnunet_schema import DatasetJson, FingerprintJson
+from hemoseg.interop.nnunet_schema import NO_READER, DatasetJson, FingerprintJson, IntensityJson
 from hemoseg.plan import Intensity
 from hemoseg.planning.nnunet import DatasetFacts
 
@@ -52,38 +53,36 @@ def facts_from_json(
     """The same of content that is read already.
 
     Raises:
-        InputError: a value is missing or wrong, or the intensities are not those of the channels.
+        InputError: a value is missing or wrong.
     """
     parsed = checked(lambda: FingerprintJson.model_validate(fingerprint), where=where, kind=FINGERPRINT_KIND)
-    intensities = {key: item.typed() for key, item in parsed.foreground_intensity_properties_per_channel.items()}
+    said = parsed.foreground_intensity_properties_per_channel
+    training = dataset.numTraining
     return DatasetFacts(
         dataset_name=dataset_name,
         channel_names=tuple(dataset.channel_names.values()),
         label_count=len(dataset.labels),
-        training_cases=dataset.numTraining,
+        training_cases=int(training) if training.is_integer() else training,
         file_ending=dataset.file_ending,
-        reader=dataset.overwrite_image_reader_writer,
+        reader=None if dataset.overwrite_image_reader_writer == NO_READER else dataset.overwrite_image_reader_writer,
         spacings_mm=parsed.spacings,
         shapes=parsed.shapes_after_crop,
         relative_size=parsed.median_relative_size_after_cropping,
-        intensities=by_channel(intensities, len(dataset.channel_names), where=where),
+        intensities=intensities_by_channel(said, len(dataset.channel_names)),
+        said_intensities=said,
+        is_from_files=True,
     )
 
 
-def by_channel(
-    intensities: Mapping[str, Intensity], channels: int, *, where: Path | str
-) -> tuple[Intensity | None, ...]:
-    """Intensities in the order of the channels; None where a channel has none.
+def intensities_by_channel(said: Any, channels: int) -> tuple[Intensity | None, ...]:
+    """Intensities in the order of the channels; None where a channel has none, or not all seven as numbers.
 
-    Raises:
-        InputError: intensities of channels that do not exist.
+    Those of further channels are passed over: nnU-Net looks up what it needs.
     """
-    strange = [key for key in intensities if key not in map(str, range(channels))]
-    if strange:
-        raise InputError(
-            f"intensities of the channels {', '.join(strange)}",
-            where=where,
-            expected=f"of 0 to {channels - 1} at most: dataset.json names {channels} channels",
-            remedy="give the dataset.json that this file was made with",
-        )
-    return tuple(intensities.get(str(index)) for index in range(channels))
+    found: list[Intensity | None] = []
+    for index in range(channels):
+        try:
+            found.append(IntensityJson.model_validate(said.get(str(index)) if isinstance(said, dict) else None).typed())
+        except ValidationError:
+            found.append(None)
+    return tuple(found)

@@ -6,9 +6,10 @@ from typing import Any
 
 from hemoseg.errors import InputError
 from hemoseg.interop.foreign_json import checked, read_json_object
-from hemoseg.interop.nnunet_files import DATASET_KIND, by_channel, parse_dataset_json
+from hemoseg.interop.nnunet_files import DATASET_KIND, intensities_by_channel, parse_dataset_json
+from hemoseg.interop.nnunet_labels import label_doubts, refused_in_training
 from hemoseg.interop.nnunet_old_plans import with_architecture
-from hemoseg.interop.nnunet_schema import ConfigurationJson, DatasetJson, PlansJson, ResamplingJson
+from hemoseg.interop.nnunet_schema import OLD_INTENSITIES, ConfigurationJson, DatasetJson, PlansJson, ResamplingJson
 from hemoseg.interop.nnunet_write import SCHEMES
 from hemoseg.plan import (
     Channel,
@@ -21,7 +22,7 @@ from hemoseg.plan import (
     Spline,
     SplineResampling,
 )
-from hemoseg.planning.nnunet import NNUNET_RECIPE
+from hemoseg.planning.nnunet import INTENSITIES, NNUNET_RECIPE
 from hemoseg.settings import DEFAULT_ITERATIONS
 
 PLANS_KIND = "a plans.json of nnU-Net v2 with its default preprocessor, resampling and U-Nets"
@@ -63,6 +64,9 @@ def read_plans(
     """
     parsed = checked(lambda: PlansJson.model_validate(plans), where=where, kind=PLANS_KIND)
     dataset = parse_dataset_json(dataset_json, where=f"dataset.json of {where}")
+    refused = refused_in_training(dataset.labels, dataset.region_order)
+    if refused is not None:
+        raise _contradiction(refused, f"dataset.json of {where}", "labels that nnU-Net can train with")
     resolved = {name: _resolved(parsed.configurations, name, where) for name in parsed.configurations}
     items = {name: _parsed(name, content, where) for name, content in resolved.items()}
     preparation = _preparation(parsed, items, dataset, where)
@@ -84,7 +88,10 @@ def read_plans(
                 reader=parsed.image_reader_writer,
                 median_spacing_mm=parsed.original_median_spacing_after_transp,
                 median_shape=parsed.original_median_shape_after_transp,
+                said={key: value for key, value in plans.items() if key != OLD_INTENSITIES}
+                | {INTENSITIES: parsed.foreground_intensity_properties_per_channel},
             ),
+            doubts=label_doubts(dataset.labels, dataset.region_order),
         ),
         where=where,
         kind=PLANS_KIND,
@@ -137,12 +144,15 @@ def _preparation(
     if len(names) != len(first.normalization_schemes):
         found = f"{len(first.normalization_schemes)} normalization_schemes for {len(names)} channels of dataset.json"
         raise _contradiction(found, where, "one scheme per channel")
-    given = {key: item.typed() for key, item in parsed.foreground_intensity_properties_per_channel.items()}
-    intensities = by_channel(given, len(names), where=where)
+    intensities = intensities_by_channel(parsed.foreground_intensity_properties_per_channel, len(names))
     schemes = {class_name: scheme for scheme, class_name in SCHEMES.items()}
     strange = [scheme for scheme in first.normalization_schemes if scheme not in schemes]
     if strange:
         raise _contradiction(f"normalization scheme {strange[0]}", where, f"one of {', '.join(schemes)}")
+    for index, scheme in enumerate(first.normalization_schemes):
+        if schemes[scheme] == "ct" and intensities[index] is None:
+            found = f"channel {index}: normalization ct needs foreground intensities"
+            raise _contradiction(found, where, "mean, std and percentiles of the foreground for each CT channel")
     return checked(
         lambda: Preparation(
             orientation="as-stored",

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeFloat,
+    JsonValue,
     NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     StrictBool,
     StrictInt,
@@ -16,14 +16,36 @@ from pydantic import (
     model_validator,
 )
 
+from hemoseg.interop.nnunet_labels import class_names
 from hemoseg.plan import Intensity
+from hemoseg.planning.nnunet import INTENSITIES
 
 Edge = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 """A whole number of voxels, channels, convolutions."""
 PlaneOrVolume = Annotated[tuple[Edge, ...], Field(min_length=2, max_length=3)]
 """One whole number per axis of a network."""
+NO_READER = "None"
+"""nnU-Net's word for no class of one's own; null is none."""
+OLD_INTENSITIES = "foreground_intensity_properties_by_modality"
+"""Name that plans.json had for the intensities before nnU-Net 2.3."""
 Spline = Literal[0, 1, 3]
 """Orders of splines that are known here."""
+
+
+def _number(value: Any) -> float:
+    """A number of JSON as one that can be computed with; a number as text is none, as it is none to nnU-Net."""
+    if not isinstance(value, int | float):
+        raise ValueError("Input should be a number")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError("Input should be a finite number") from error
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+"""A finite number, whole or not."""
+PositiveNumber = Annotated[Number, Field(gt=0)]
+"""A finite number above 0."""
 
 
 class _Strict(BaseModel):
@@ -37,19 +59,19 @@ class _Loose(BaseModel):
 
 
 class DatasetJson(_Loose):
-    """dataset.json, as far as planning reads it."""
+    """dataset.json, as far as planning reads it; as nnU-Net's planners do, it looks at no label's number."""
 
     channel_names: Annotated[dict[StrictStr, StrictStr], Field(min_length=1)]
     """Channel number as text, and name."""
-    labels: Annotated[dict[StrictStr, StrictInt | tuple[StrictInt, ...]], Field(min_length=1)]
+    labels: dict[StrictStr, JsonValue]
     """Class or region, and its number or numbers."""
-    numTraining: Annotated[StrictInt, Field(ge=1)]  # noqa: N815 - nnU-Net's name
+    numTraining: Number  # noqa: N815 - nnU-Net's name
     """Cases."""
-    file_ending: Annotated[StrictStr, Field(pattern=r"^\.")]
+    file_ending: StrictStr
     """Ending of the files."""
-    overwrite_image_reader_writer: StrictStr | None = None
+    overwrite_image_reader_writer: StrictStr = NO_READER
     """Class that reads images."""
-    regions_class_order: tuple[StrictInt, ...] | None = None
+    regions_class_order: JsonValue = None
     """Numbers that regions are painted with, one per region."""
 
     @model_validator(mode="before")
@@ -59,50 +81,27 @@ class DatasetJson(_Loose):
             return {**value, "channel_names": value["modality"]}
         return value
 
-    @model_validator(mode="after")
-    def _labels_are_nnunets(self) -> "DatasetJson":
-        if self.labels.get("background") != 0:
-            raise ValueError('labels need an entry "background": 0')
-        if any(isinstance(value, tuple) and not value for value in self.labels.values()):
-            raise ValueError("a region of no numbers")
-        numbers = {n for name in self.classes for n in self._numbers(name)}
-        if numbers != set(range(len(numbers))):
-            raise ValueError(f"label numbers {sorted(numbers)} are not 0, 1, 2, … without a gap")
-        ignore = self.labels.get("ignore")
-        if ignore is not None and ignore != len(numbers):
-            raise ValueError(f"ignore is {ignore}, must be one number, the one after the last: {len(numbers)}")
-        if self.has_regions and len(self.regions_class_order or ()) != len(self.classes) - 1:
-            raise ValueError(f"regions_class_order needs {len(self.classes) - 1} numbers, one per region")
-        return self
-
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of all labels but `ignore`: background first, then by number; regions stay in their order."""
-        names = [name for name in self.labels if name not in ("ignore", "background")]
-        if not self.has_regions:
-            names.sort(key=lambda name: min(self._numbers(name)))
-        return ("background", *names)
+        """Names of all labels but `ignore`."""
+        return class_names(self.labels)
 
     @property
-    def has_regions(self) -> bool:
-        """Whether a class is made of several label numbers."""
-        return any(isinstance(value, tuple) and len(value) > 1 for value in self.labels.values())
-
-    def _numbers(self, name: str) -> tuple[int, ...]:
-        value = self.labels[name]
-        return value if isinstance(value, tuple) else (value,)
+    def region_order(self) -> list[Any] | None:
+        """Numbers that regions are painted with; None if there is no list of them."""
+        return self.regions_class_order if isinstance(self.regions_class_order, list) else None
 
 
 class IntensityJson(_Loose):
     """Foreground intensities of a channel."""
 
-    mean: float
-    median: float
-    std: float
-    min: float
-    max: float
-    percentile_00_5: float
-    percentile_99_5: float
+    mean: Number
+    median: Number
+    std: Number
+    min: Number
+    max: Number
+    percentile_00_5: Number
+    percentile_99_5: Number
 
     def typed(self) -> Intensity:
         """The same as a part of a plan."""
@@ -112,13 +111,13 @@ class IntensityJson(_Loose):
 class FingerprintJson(_Loose):
     """dataset_fingerprint.json."""
 
-    spacings: Annotated[tuple[tuple[PositiveFloat, PositiveFloat, PositiveFloat], ...], Field(min_length=1)]
+    spacings: Annotated[tuple[tuple[PositiveNumber, PositiveNumber, PositiveNumber], ...], Field(min_length=1)]
     """Spacing of each case as stored."""
-    shapes_after_crop: tuple[tuple[Edge, Edge, Edge], ...]
-    """Shape of each case after the crop to what is not 0."""
-    foreground_intensity_properties_per_channel: dict[StrictStr, IntensityJson]
-    """Intensities by channel number."""
-    median_relative_size_after_cropping: NonNegativeFloat
+    shapes_after_crop: tuple[tuple[PositiveNumber, PositiveNumber, PositiveNumber], ...]
+    """Shape of each case after the crop to what is not 0; nnU-Net takes parts of voxels too."""
+    foreground_intensity_properties_per_channel: JsonValue
+    """Intensities by channel number; nnU-Net's planners copy whatever stands here into plans.json."""
+    median_relative_size_after_cropping: Annotated[Number, Field(ge=0)]
     """Median share of voxels that the crop left."""
 
     @model_validator(mode="after")
@@ -210,8 +209,8 @@ class ConfigurationJson(_Strict):
     preprocessor_name: Literal["DefaultPreprocessor"]
     batch_size: Edge
     patch_size: PlaneOrVolume
-    median_image_size_in_voxels: Annotated[tuple[PositiveFloat, ...], Field(min_length=2, max_length=3)]
-    spacing: Annotated[tuple[PositiveFloat, ...], Field(min_length=2, max_length=3)]
+    median_image_size_in_voxels: Annotated[tuple[PositiveNumber, ...], Field(min_length=2, max_length=3)]
+    spacing: Annotated[tuple[PositiveNumber, ...], Field(min_length=2, max_length=3)]
     normalization_schemes: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
     use_mask_for_norm: tuple[StrictBool, ...]
     resampling_fn_data: Literal["resample_data_or_seg_to_shape"]
@@ -242,7 +241,7 @@ class PlansJson(_Loose):
 
     dataset_name: StrictStr
     plans_name: StrictStr
-    original_median_spacing_after_transp: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    original_median_spacing_after_transp: tuple[PositiveNumber, PositiveNumber, PositiveNumber]
     original_median_shape_after_transp: tuple[Edge, Edge, Edge]
     image_reader_writer: StrictStr
     transpose_forward: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
@@ -250,14 +249,13 @@ class PlansJson(_Loose):
     configurations: Annotated[dict[StrictStr, dict[StrictStr, Any]], Field(min_length=1)]
     experiment_planner_used: StrictStr
     label_manager: Literal["LabelManager"] = "LabelManager"
-    foreground_intensity_properties_per_channel: dict[StrictStr, IntensityJson]
+    foreground_intensity_properties_per_channel: JsonValue
 
     @model_validator(mode="before")
     @classmethod
     def _takes_the_older_name(cls, value: Any) -> Any:
-        new, old = "foreground_intensity_properties_per_channel", "foreground_intensity_properties_by_modality"
-        if isinstance(value, dict) and new not in value and old in value:
-            return {**value, new: value[old]}
+        if isinstance(value, dict) and INTENSITIES not in value and OLD_INTENSITIES in value:
+            return {**value, INTENSITIES: value[OLD_INTENSITIES]}
         return value
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from typing import Any
 from hemoseg.errors import SettingsError
 from hemoseg.interop.nnunet_blocks import IMPORTED, block_arguments
 from hemoseg.plan import Configuration, NnunetNames, Normalization, Plan, Spline, SplineResampling
+from hemoseg.planning.nnunet import INTENSITIES
 
 SCHEMES: dict[Normalization, str] = {
     "ct": "CTNormalization",
@@ -34,7 +35,7 @@ def write_plans(plan: Plan) -> dict[str, Any]:
         item.name: _difference(item, full) if item.inherits_from in full else full[item.name]
         for item in plan.configurations
     }
-    return {
+    content: dict[str, Any] = {
         "dataset_name": plan.dataset_name,
         "plans_name": names.plans_name,
         "original_median_spacing_after_transp": list(names.median_spacing_mm),
@@ -45,12 +46,23 @@ def write_plans(plan: Plan) -> dict[str, Any]:
         "configurations": written,
         "experiment_planner_used": names.experiment_planner,
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {
+        INTENSITIES: {
             str(index): channel.intensity.model_dump()
             for index, channel in enumerate(plan.preparation.channels)
             if channel.intensity is not None
         },
     }
+    content |= {key: value for key, value in names.said.items() if key == INTENSITIES or key not in content}
+    return {key: _spelled(value, names.said.get(key)) for key, value in content.items()}
+
+
+def _spelled(value: Any, said: Any) -> Any:
+    """What the plan says, its numbers as the file spelled them where they are the same: 2 stays 2, and 2.0 2.0."""
+    if isinstance(value, dict) and isinstance(said, dict):
+        return {key: _spelled(item, said.get(key)) for key, item in value.items()}
+    if isinstance(value, list) and isinstance(said, list) and len(value) == len(said):
+        return [_spelled(item, other) for item, other in zip(value, said, strict=True)]
+    return said if type(said) in (int, float) and value == said else value
 
 
 def _expressible(plan: Plan) -> NnunetNames:

@@ -5,6 +5,7 @@ from pathlib import Path
 from hemoseg.artifacts import write_json
 from hemoseg.errors import SettingsError
 from hemoseg.interop.nnunet_files import read_dataset_json, read_facts
+from hemoseg.interop.nnunet_labels import label_doubts
 from hemoseg.interop.nnunet_write import write_plans
 from hemoseg.plan import Plan, PlannerName
 from hemoseg.planning.nnunet import make_nnunet_plan
@@ -37,7 +38,8 @@ def plan_from_files(
     """
     _check_planner(planner, out)
     dataset = read_dataset_json(dataset_json_path)
-    name = dataset_name or dataset_json_path.resolve().parent.name
+    name = dataset_json_path.resolve().parent.name if dataset_name is None else dataset_name
+    _check_name(name)
     facts = read_facts(fingerprint_path, dataset_json_path, dataset_name=name)
     plan = make_nnunet_plan(
         facts,
@@ -47,9 +49,22 @@ def plan_from_files(
         settings=Settings(planner=planner, memory_gb=memory_gb),
         precision="fp32",
     )
+    doubts = (*plan.doubts, *label_doubts(dataset.labels, dataset.region_order))
+    plan = plan.model_copy(update={"doubts": doubts})
     if out is not None:
         write_json(out, write_plans(plan))
     return plan
+
+
+def _check_name(name: str) -> None:
+    """nnU-Net names folders after the data set."""
+    if name in ("", ".", "..") or any(character in "/\\" or not character.isprintable() for character in name):
+        raise SettingsError(
+            f"data set name {name!r}",
+            where="--dataset-name",
+            expected="the name of one folder, like Dataset001_Heads",
+            remedy="give such a name, or leave the option out to take that of dataset.json's folder",
+        )
 
 
 def _check_planner(planner: PlannerName, out: Path | None) -> None:

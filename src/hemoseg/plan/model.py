@@ -3,7 +3,7 @@
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
 from hemoseg.labels import LabelTable
 from hemoseg.plan.preparation import Preparation
@@ -134,6 +134,8 @@ class NnunetNames(BaseModel):
     """Median spacing of the data set after the transposition (z, y, x)."""
     median_shape: SizeZYX
     """Median shape of the cropped cases after the transposition (z, y, x), as nnU-Net rounds it."""
+    said: dict[str, JsonValue] = {}
+    """Entries of plans.json as nnU-Net's files say them: what is not understood here, and how numbers are spelled."""
 
 
 class Plan(BaseModel):

@@ -78,13 +78,8 @@ class Channel(BaseModel):
     masked: bool = False
     """Whether normalization looks at the voxels inside the non-zero mask alone (nnU-Net's use_mask_for_norm)."""
     intensity: Intensity | None = None
-    """Foreground statistics that the scheme `ct` needs."""
-
-    @model_validator(mode="after")
-    def _can_be_normalized(self) -> "Channel":
-        if self.normalization == "ct" and self.intensity is None:
-            raise ValueError(f"channel {self.name}: normalization ct needs foreground intensities")
-        return self
+    """Foreground statistics that the scheme `ct` needs. Only a plan from files of nnU-Net that lack them is without;
+    no scan can be prepared by it."""
 
 
 class Pooling(BaseModel):

@@ -10,7 +10,7 @@ import numpy as np
 
 from hemoseg.arrays import Float32
 from hemoseg.errors import InputError
-from hemoseg.plan import Channel
+from hemoseg.plan import Channel, Intensity
 from hemoseg.types import Mask, NewStack
 
 Stack = Float32[np.ndarray, "c z y x"]
@@ -38,8 +38,8 @@ def normalize(stack: Stack, channels: Sequence[Channel], inside: Mask | None, *,
 
 
 def _one(old: np.ndarray, channel: Channel, inside: Mask | None, new: np.ndarray, *, where: str) -> None:
-    facts = channel.intensity
-    if channel.normalization == "ct" and facts is not None:
+    if channel.normalization == "ct":
+        facts = _intensity_of(channel, where=where)
         for part, values in zip(new, old, strict=True):  # a slice stays in the cache for all three operations
             np.clip(values, facts.percentile_00_5, facts.percentile_99_5, out=part)
             part -= facts.mean
@@ -60,6 +60,17 @@ def _one(old: np.ndarray, channel: Channel, inside: Mask | None, new: np.ndarray
         np.divide(old, 255.0, out=new)
     else:
         new[:] = old
+
+
+def _intensity_of(channel: Channel, *, where: str) -> Intensity:
+    if channel.intensity is None:
+        raise InputError(
+            f"the plan knows no foreground intensities of channel {channel.name}",
+            where=where,
+            expected="mean, std and percentiles of the foreground, which CT is normalized by",
+            remedy="plan again from a fingerprint of cases with labeled voxels",
+        )
+    return channel.intensity
 
 
 def _check_is_rgb(old: np.ndarray, *, where: str) -> None:

@@ -1,6 +1,7 @@
 """Files of nnU-Net: read, written, and refused with a reason."""
 
 import json
+import re
 
 import pytest
 
@@ -101,6 +102,11 @@ def test_v1_is_planned_without_a_file(files):
         ({"background": 0, "a": 1, "ignore": 2}, {}, ("background", "a")),
         (REGIONS, {"regions_class_order": [1, 2]}, ("background", "whole", "core")),
         (REGIONS | {"ignore": 3}, {"regions_class_order": [1, 2]}, ("background", "whole", "core")),
+        ({"background": "0", "b": "2", "a": "1"}, {}, ("background", "a", "b")),
+        ({"1": "a", "0": "background"}, {}, ("background", "a")),
+        ({"b": "two", "background": "zero", "a": None}, {}, ("background", "b", "a")),
+        ({"b": 2, "a": 1}, {}, ("a", "b")),
+        ({}, {}, ()),
     ],
 )
 def test_class_names(labels, more, classes):
@@ -115,28 +121,61 @@ def test_every_entry_of_labels_counts(files):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": {"a": 0, "b": 1}}, '"background": 0'),
-        ({"labels": {"background": 1, "a": 0}}, '"background": 0'),
-        ({"labels": {"background": [0]}}, '"background": 0'),
-        ({"labels": {"background": 0, "a": 2}}, "without a gap"),
-        ({"labels": {"background": 0, "a": "1"}}, "labels.a"),
-        ({"labels": {"background": 0, "a": 1, "ignore": 1}}, "ignore is 1"),
-        ({"labels": {"background": 0, "a": 1, "ignore": [2]}}, "ignore is"),
-        ({"labels": {"background": 0, "a": []}}, "no numbers"),
-        ({"labels": REGIONS}, "regions_class_order needs 2 numbers"),
-        ({"labels": {"0": "background", "1": "a"}}, "labels.0"),
         ({"labels": None}, "labels"),
         ({"channel_names": {}}, "channel_names"),
         ({"channel_names": {"0": 3}}, "channel_names.0"),
         ({"channel_names": ["CT"]}, "channel_names"),
-        ({"numTraining": 0}, "numTraining"),
-        ({"numTraining": 2.5}, "numTraining"),
+        ({"labels": ["background", "a"]}, "labels"),
+        ({"numTraining": "10"}, "numTraining: .*should be a number, found '10'"),
+        ({"numTraining": None}, "numTraining"),
+        ({"numTraining": 10**400}, "numTraining: .*finite number"),
         ({"file_ending": "nii.gz"}, "file_ending"),
+        ({"file_ending": None}, "file_ending"),
+        ({"overwrite_image_reader_writer": None}, "overwrite_image_reader_writer"),
     ],
 )
 def test_dataset_json_that_is_refused(files, change, message):
     with pytest.raises(InputError, match=rf"(?s)dataset.json: .*{message}.*expected: .*try: "):
         planned(files(dataset=DATASET | change))
+
+
+@pytest.mark.parametrize(
+    ("labels", "doubt"),
+    [
+        ({"a": 0, "b": 1}, '"background": 0'),
+        ({"background": 1, "a": 0}, "background is 1"),
+        ({"background": [0], "a": 1}, '"background": 0'),
+        ({"background": 0, "a": 2}, r"\[0, 2\] are not 0, 1, 2, … without a gap"),
+        ({"background": 0, "a": "one"}, "no numbers"),
+        ({"background": 0, "a": None}, "no numbers"),
+        ({"background": 0, "ignore": 0}, "ignore is 0, must be one number, the one after the last: 1"),
+        ({"background": 0, "ignore": [1]}, "ignore is"),
+        ({"background": 0, "whole": [1, 2]}, "regions_class_order needs 1 numbers"),
+        ({"0": "background", "1": "a"}, '"background": 0'),
+        ({"background": "0", "a": "1"}, None),
+        ({"background": 0.0, "a": 1.0}, None),
+        ({"background": 0, "a": []}, None),
+    ],
+)
+def test_labels_of_any_kind_are_planned_with_as_nnunet_does_and_doubted(files, tmp_path, labels, doubt):
+    """nnU-Net's planners count the entries and look no further; its training does."""
+    plain, odd = tmp_path / "plain.json", tmp_path / "odd.json"
+    assert planned(files(), plain).doubts == ()
+    doubts = " ".join(planned(files(dataset=DATASET | {"labels": labels}), odd).doubts)
+    assert odd.read_text() == plain.read_text()
+    assert re.search(doubt, doubts) if doubt else doubts == ""
+
+
+@pytest.mark.parametrize(("number", "batch"), [(20.0, 12), (19.5, 12), (1, 8), (True, 8), (1.25, 10), (0, 2), (-3, 2)])
+def test_any_number_of_cases_is_reckoned_with(files, number, batch):
+    """A batch is limited to a twentieth of the data set, of 160 slices a case, and is never below 2."""
+    few = planned(files(dataset=DATASET | {"numTraining": number}))
+    assert few.configuration("2d").batch_size == batch
+
+
+def test_an_ending_of_any_kind_with_a_reader_of_its_own(files):
+    changes = {"file_ending": "nii.gz", "overwrite_image_reader_writer": "SimpleITKIO"}
+    assert planned(files(dataset=DATASET | changes)).nnunet.reader == "SimpleITKIO"
 
 
 @pytest.mark.parametrize("key", DATASET)
@@ -161,25 +200,57 @@ def test_fingerprint_needs_every_key(files, key):
         ({"spacings": [[1.0, 0.45]] * 20}, "spacings.0"),
         ({"spacings": [[1.0, None, 0.45]] * 20}, "spacings.0.1"),
         ({"spacings": "thin"}, "spacings"),
+        ({"spacings": [["1.0", "0.45", "0.45"]] * 20}, "spacings.0.0: .*should be a number, found '1.0'"),
         ({"shapes_after_crop": [[160, 512, 0]] * 20}, "shapes_after_crop.0.2"),
-        ({"shapes_after_crop": [[160, 512.5, 512]] * 20}, "shapes_after_crop.0.1"),
+        ({"shapes_after_crop": [[160, "512", 512]] * 20}, "shapes_after_crop.0.1"),
         ({"shapes_after_crop": [[160, 512]] * 20}, "shapes_after_crop.0"),
         ({"median_relative_size_after_cropping": -1}, "median_relative_size_after_cropping"),
-        ({"median_relative_size_after_cropping": "1"}, None),
-        ({"foreground_intensity_properties_per_channel": {"0": {"mean": 1.0}}}, "channel.0.median"),
-        (
-            {"foreground_intensity_properties_per_channel": {"0": intensity(0), "1": intensity(1)}},
-            "intensities of the channels 1",
-        ),
-        ({"foreground_intensity_properties_per_channel": {}}, "channel 0 .CT. has no foreground intensities"),
+        ({"median_relative_size_after_cropping": "1"}, "should be a number, found '1'"),
     ],
 )
 def test_fingerprints_that_are_refused(files, change, message):
-    if message is None:  # a number as text is a number
-        assert planned(files(FINGERPRINT | change)).configurations
-        return
     with pytest.raises(InputError, match=rf"(?s){message}.*expected: .*try: "):
         planned(files(FINGERPRINT | change))
+
+
+def test_voxels_may_be_written_as_floats_and_halves(files, tmp_path):
+    floats, whole, halves = (tmp_path / f"{name}.json" for name in ("floats", "whole", "halves"))
+    planned(files(), whole)
+    planned(files(FINGERPRINT | {"shapes_after_crop": [[160.0, 512.0, 512.0]] * 20}), floats)
+    assert floats.read_text() == whole.read_text()
+    plan = planned(files(FINGERPRINT | {"shapes_after_crop": [[160, 509.5, 512]] * 20}), halves)
+    assert plan.configuration("3d_fullres").median_shape == (160, 510, 512)  # 509.5, half to even
+
+
+@pytest.mark.parametrize(
+    ("said", "is_known"),
+    [
+        ({"0": intensity(0), "1": intensity(1)}, True),
+        ({"0": intensity(0) | {"note": ["x", 1]}}, True),
+        ({"0": dict.fromkeys(intensity(0), 50)}, True),
+        ({"0": dict.fromkeys(intensity(0), 50.0)}, True),
+        ({"0": dict.fromkeys(intensity(0), "50")}, False),
+        ({"0": {"mean": 1}}, False),
+        ({"CT": intensity(0)}, False),
+        ({}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_intensities_are_repeated_to_the_letter_and_missed_only_where_needed(files, tmp_path, said, is_known):
+    out = tmp_path / "plans.json"
+    plan = planned(files(FINGERPRINT | {"foreground_intensity_properties_per_channel": said}), out)
+    written = json.loads(out.read_text())["foreground_intensity_properties_per_channel"]
+    assert json.dumps(written, sort_keys=True) == json.dumps(said, sort_keys=True)  # 50 is not 50.0
+    assert (plan.preparation.channels[0].intensity is not None) is is_known
+    assert ("channel 0 (CT) has no foreground intensities" in " ".join(plan.doubts)) is not is_known
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/", "a\nb", "a\0b"])
+def test_a_data_set_has_the_name_of_a_folder(files, tmp_path, name):
+    with pytest.raises(SettingsError, match="--dataset-name"):
+        plan_from_files(*files(), planner="nnunet", memory_gb=None, dataset_name=name, out=tmp_path / "plans.json")
+    assert not (tmp_path / "plans.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from hemoseg.errors import InputError
 from hemoseg.interop import read_plans, write_plans
+from hemoseg.plan import Plan
 
 GOLDENS = json.loads((Path(__file__).parents[2] / "golden" / "nnunet-planners.json").read_text())
 DATASET = {
@@ -80,6 +81,37 @@ def test_a_configuration_of_the_users_own(plans):
     assert (large.batch_size, large.patch_size) == (40, plan.configuration("3d_fullres").patch_size)
     assert (coarse.batch_size, coarse.spacing_mm) == (40, (2.0, 1.0, 1.0))
     assert write_plans(plan) == plans
+
+
+def test_what_a_file_says_comes_back_to_the_letter(plans):
+    """Whole numbers, entries that are not understood, intensities of channels that are not there."""
+    plans["configurations"]["3d_fullres_2mm"] = {
+        "inherits_from": "3d_fullres",
+        "data_identifier": "nnUNetPlans_3d_fullres_2mm",
+        "spacing": [2, 1.0, 1],
+    }
+    plans["note"] = {"by": "me"}
+    intensities = plans["foreground_intensity_properties_per_channel"]
+    intensities["0"] |= {"mean": 50, "note": [1, 1.0]}
+    intensities["7"] = {}
+    plan = read_plans(plans, DATASET)
+    assert json.dumps(write_plans(plan), sort_keys=True) == json.dumps(plans, sort_keys=True)
+    stored = Plan.model_validate_json(plan.model_dump_json())
+    assert json.dumps(write_plans(stored), sort_keys=True) == json.dumps(plans, sort_keys=True)
+    assert plan.preparation.channels[0].intensity.mean == 50
+
+
+def test_a_changed_plan_is_not_overruled_by_what_its_file_said(plans):
+    plan = read_plans(plans, DATASET)
+    small = tuple(item.model_copy(update={"batch_size": 5}) for item in plan.configurations if item.name == "2d")
+    written = write_plans(plan.model_copy(update={"configurations": small, "trained": ("2d",)}))
+    assert list(written["configurations"]) == ["2d"]
+    assert written["configurations"]["2d"]["batch_size"] == 5
+
+
+def test_labels_with_a_gap_are_read_and_doubted(plans):
+    plan = read_plans(plans, DATASET | {"labels": {"background": 0, "hemorrhage": 2}})
+    assert "without a gap" in " ".join(plan.doubts)
 
 
 def test_a_child_of_the_cascade_has_its_previous_stage(plans):
@@ -194,6 +226,8 @@ def test_old_plans_lack_nothing(plans):
     [
         ({"channel_names": {"0": "CT", "1": "CT"}}, "1 normalization_schemes for 2 channels"),
         ({"labels": {"a": 1}}, "background"),
+        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "regions_class_order needs 2 numbers"),
+        ({"labels": {"background": 0, "ignore": 1, "a": 2}}, "ignore is 1"),
     ],
 )
 def test_a_dataset_json_of_other_data_is_refused(plans, change, message):

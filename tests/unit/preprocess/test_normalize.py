@@ -54,3 +54,8 @@ def test_rgb_refuses_what_is_none():
     assert normalized("rgb", np.full((1, 1, 1, 2), 51, dtype=np.float32)) == [[pytest.approx(0.2)] * 2]
     with pytest.raises(InputError, match="-1000 to 300"):
         normalized("rgb")
+
+
+def test_ct_without_intensities_is_refused():
+    with pytest.raises(InputError, match=r"case: the plan knows no foreground intensities of channel CT"):
+        normalize(STACK, [Channel(name="CT", normalization="ct")], None, where="case")

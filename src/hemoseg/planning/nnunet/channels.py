@@ -22,14 +22,15 @@ def make_channels(facts: DatasetFacts, *, v1: bool) -> tuple[Channel, ...]:
     """The input channels with their normalization.
 
     Raises:
-        InputError: a CT channel without foreground intensities.
+        InputError: a CT channel without foreground intensities, in data that were measured here. From files of
+            nnU-Net it is planned, as there; the plan's doubts tell.
     """
     cropped = facts.relative_size < MASKED_BELOW
     channels = []
     for index, (name, intensity) in enumerate(zip(facts.channel_names, facts.intensities, strict=True)):
         scheme = SCHEMES_V1.get(name, "zscore") if v1 else SCHEMES.get(name.casefold(), "zscore")
         masked = cropped and ("CT" not in name if v1 else scheme == "zscore")
-        if scheme == "ct" and intensity is None:
+        if scheme == "ct" and intensity is None and not facts.is_from_files:
             raise InputError(
                 f"channel {index} ({name}) has no foreground intensities",
                 where=facts.dataset_name,

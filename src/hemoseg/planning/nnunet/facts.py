@@ -1,6 +1,7 @@
 """What nnU-Net's planners know of a data set, and the reader of images that nnU-Net would take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from hemoseg.errors import InputError
 from hemoseg.plan import Intensity
@@ -33,20 +34,24 @@ class DatasetFacts:
     """Names of the image channels, in the order of dataset.json; they decide normalization."""
     label_count: int
     """Entries of `labels` in dataset.json: background, regions and `ignore` count."""
-    training_cases: int
-    """`numTraining` of dataset.json."""
+    training_cases: int | float
+    """`numTraining` of dataset.json; nnU-Net reckons with whatever number stands there."""
     file_ending: str
     """Ending of the image files."""
     reader: str | None = None
     """Class that dataset.json says images are to be read with; None leaves it to nnU-Net."""
     spacings_mm: tuple[FloatZYX, ...]
     """Spacing of each case along the axes of its array, as stored."""
-    shapes: tuple[IntZYX, ...]
+    shapes: tuple[IntZYX | FloatZYX, ...]
     """Voxels of each case after the crop to what is not 0."""
     relative_size: float
     """Median over the cases of the share of voxels that the crop left."""
     intensities: tuple[Intensity | None, ...]
     """Foreground intensities of each channel; None where they are not known."""
+    said_intensities: Any = field(default=None, compare=False)
+    """What dataset_fingerprint.json says of them, which plans.json repeats to the letter; of no meaning without it."""
+    is_from_files: bool = field(default=False, compare=False)
+    """Whether the facts are those of nnU-Net's files, which are planned with as nnU-Net does, gaps included."""
 
 
 def reader_of(facts: DatasetFacts) -> str:
@@ -67,7 +72,7 @@ def reader_of(facts: DatasetFacts) -> str:
     if ending not in READERS:
         raise InputError(
             f"file_ending {facts.file_ending!r}",
-            where=facts.dataset_name,
+            where=f"{facts.dataset_name}/dataset.json",
             expected=f"an ending that nnU-Net reads: {', '.join(sorted([*READERS, '.tif']))}",
             remedy="convert the images, or name a reader of nnU-Net in overwrite_image_reader_writer",
         )

@@ -27,6 +27,8 @@ NNUNET_RECIPE = Recipe(momentum=0.99, forced_foreground=0.33, shift_hu=0.0, nois
 """How nnU-Net trains, as far as the recipe says it; it has no shift of HU."""
 V1_NAMES = ("nnUNetPlansv2.1", "ExperimentPlanner3D_v21", "SimpleITKIO")
 """v1's names of plans, planner and, in v2's terms, reader."""
+INTENSITIES = "foreground_intensity_properties_per_channel"
+"""Entry of plans.json that repeats the fingerprint's to the letter."""
 CHOICES: dict[ConfigChoice, tuple[ConfigurationName, ...]] = {
     "2d": ("2d",),
     "3d_fullres": ("3d_fullres",),
@@ -102,8 +104,19 @@ def make_nnunet_plan(
             reader=reader,
             median_spacing_mm=median_spacing(facts, transpose),
             median_shape=median_shape(facts, transpose),
+            said={INTENSITIES: facts.said_intensities} if facts.is_from_files else {},
         ),
+        doubts=_doubts(preparation),
         reasons=make_reasons(drafts, facts, configurations, preparation, trained=trained, settings=settings),
+    )
+
+
+def _doubts(preparation: Preparation) -> tuple[str, ...]:
+    return tuple(
+        f"channel {channel.source} ({channel.name}) has no foreground intensities: nnU-Net plans all the same, but CT "
+        "cannot be normalized without them"
+        for channel in preparation.channels
+        if channel.normalization == "ct" and channel.intensity is None
     )
 
 
