@@ -115,6 +115,7 @@ def test_v1_decides_as_its_oracle(name):
     }
     assert decided == ORACLES["cohorts"][name]["v1"]
     assert plan.preparation.normalize == "after"
+    assert plan.preparation.resampling.labels.winner == "half"
 
 
 def test_the_whole_plans_json_of_the_oracle_is_read_and_written():

@@ -124,6 +124,9 @@ class Spline(BaseModel):
     """Order along the axis that is treated apart; 0 takes the nearest slice."""
     separate_z: bool | None = None
     """Whether the coarsest axis is treated apart; None decides by nnU-Net's factor of 3."""
+    winner: Literal["largest", "half"] = "largest"
+    """Which label a voxel gets: the one with the largest share; or, in nnU-Net v1, the highest of those with a half of
+    it, and 0 if none has. Images have no part in it."""
 
 
 class SplineResampling(BaseModel):

@@ -4,7 +4,8 @@ Images go by cubic splines, in plane alone where voxels are anisotropic; then sl
 go class by class. What comes out agrees with scikit-image's `resize` (no anti-aliasing, clipped) to rounding.
 
 Source:
-    nnU-Net v2 2.8.1, `resample_data_or_seg_to_shape`; batchgenerators 0.25.5, `resize_segmentation`.
+    nnU-Net v2 2.8.1, `resample_data_or_seg_to_shape`; batchgenerators 0.25.5, `resize_segmentation`. For v1, whose
+    labels need half a voxel: nnU-Net 1.7.1, `resample_data_or_seg`; batchgenerators 0.23.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ ANISOTROPIC = 3.0
 """Ratio of the largest to the smallest spacing beyond which the coarsest axis is treated apart."""
 TIED = 1e-9
 """Shares of two classes that differ by less are equal but for rounding."""
+
+HALF = 0.5
+"""Share of a voxel that gives it to a label in nnU-Net v1."""
 
 
 def separate_axis(current_mm: FloatZYX, new_mm: FloatZYX, forced: bool | None) -> int | None:
@@ -76,6 +80,8 @@ def spline_image(stack: Stack, maps: Sequence[AxisMap], rule: Spline, apart: int
 def spline_labels(labels: Labels, maps: Sequence[AxisMap], rule: Spline, apart: int | None) -> NewLabels:
     """A label map on another grid: each class as an indicator, the largest wins; of equals the nearest label.
 
+    By the rule of v1, every class of half a voxel or more wins over the lower ones, and 0 stays where none has that.
+
     Args:
         labels: class numbers, axes (z, y, x).
         maps: the way of each axis.
@@ -85,16 +91,16 @@ def spline_labels(labels: Labels, maps: Sequence[AxisMap], rule: Spline, apart: 
     if all(way.is_identity for way in maps):
         return labels
     if apart is None:
-        return _largest(labels, maps, rule.order)
+        return _labels(labels, maps, rule)
     order = (apart, *(axis for axis in range(3) if axis != apart))
     turned, ways = labels.transpose(order), [maps[axis] for axis in order]
     result = np.empty(tuple(way.new_size for way in maps), dtype=labels.dtype)
     out = result.transpose(order)
     if rule.z_order == 0 or ways[0].is_identity:
         for new, old in _runs(ways[0]):
-            out[new] = _largest(turned[old], ways[1:], rule.order)
+            out[new] = _labels(turned[old], ways[1:], rule)
         return result
-    flat = np.stack([_largest(one, ways[1:], rule.order) for one in turned])
+    flat = np.stack([_labels(one, ways[1:], rule) for one in turned])
     out[:] = _more_than_half(flat, spline_matrix(ways[0], rule.z_order))
     return result
 
@@ -154,12 +160,12 @@ def _along(array: np.ndarray, way: AxisMap, order: Order, *, axis: int) -> np.nd
     return result
 
 
-def _largest(labels: np.ndarray, maps: Sequence[AxisMap], order: Order) -> np.ndarray:
-    """Labels of a plane or volume by the largest indicator, where there is more than one near."""
+def _labels(labels: np.ndarray, maps: Sequence[AxisMap], rule: Spline) -> np.ndarray:
+    """Labels of a plane or volume by their indicators, where there is more than one near."""
     if all(way.is_identity for way in maps):
         return labels
     nearest = [way.nearest() for way in maps]
-    if order == 0:
+    if rule.order == 0:
         picked: np.ndarray = labels[np.ix_(*nearest)]
         return picked
     numbers = np.unique(labels)
@@ -167,9 +173,12 @@ def _largest(labels: np.ndarray, maps: Sequence[AxisMap], order: Order) -> np.nd
     result = np.full(tuple(way.new_size for way in maps), rest, dtype=labels.dtype)
     if len(numbers) == 1:
         return result
-    matrices = [spline_matrix(way, order) for way in maps]
+    matrices = [spline_matrix(way, rule.order) for way in maps]
     with one_thread():
-        _decide(labels, rest, matrices, nearest, out=result)
+        if rule.winner == "half":
+            _take_halves(labels, rest, matrices, out=result)
+        else:
+            _decide(labels, rest, matrices, nearest, out=result)
     return result
 
 
@@ -190,6 +199,16 @@ def _decide(
         is_nearest_level = (is_nearest_level & ~is_better) | ((near == number) & is_level & (share > TIED))
         np.maximum(best, share, out=best)
     out[target] = np.where(is_nearest_level, near, winner)
+
+
+def _take_halves(labels: np.ndarray, rest: int, matrices: Sequence[np.ndarray], *, out: np.ndarray) -> None:
+    """The highest label with half a voxel or more, where other labels than `rest` reach; 0 if there is none."""
+    target, source = windows(labels != rest, matrices)
+    part = labels[source]
+    weights = [matrix[rows, columns] for matrix, rows, columns in zip(matrices, target, source, strict=True)]
+    out[target] = 0
+    for number in np.unique(part):
+        out[target][_spread(part == number, weights) >= HALF - TIED] = number
 
 
 def _spread(mask: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:

@@ -51,6 +51,24 @@ def test_a_nearest_label_that_lost_does_not_win_a_tie():
     assert spline_labels(block, same_extent((2, 2, 2), (1, 1, 1)), LINEAR, None).item() == 1
 
 
+@pytest.mark.parametrize(
+    ("block", "largest", "half"),
+    [
+        ([[1, 2], [3, 4]], 4, 0),  # a quarter each: the nearest, or none
+        ([[1, 2], [3, 3]], 3, 3),
+        ([[2, 2], [1, 1]], 1, 2),  # a half each: the nearest, or the highest
+        ([[1, 1], [0, 0]], 0, 1),
+        ([[-1, -1], [2, 3]], -1, -1),
+        ([[-1, 1], [2, 3]], 3, 0),
+    ],
+)
+def test_in_nnunet_v1_a_label_needs_half_a_voxel(block, largest, half):
+    labels = np.array([block], dtype=np.int8)
+    maps = same_extent((1, 2, 2), (1, 1, 1))
+    assert spline_labels(labels, maps, LINEAR, 0).item() == largest
+    assert spline_labels(labels, maps, Spline(order=1, winner="half"), 0).item() == half
+
+
 def test_labels_apart_along_an_axis_of_order_one_need_more_than_half():
     labels = np.array([1, 1, 0, 2], dtype=np.uint8)[:, None, None]
     rule = Spline(order=1, z_order=1)

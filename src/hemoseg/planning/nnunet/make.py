@@ -12,6 +12,7 @@ from hemoseg.plan import (
     Precision,
     Preparation,
     Recipe,
+    Spline,
     SplineResampling,
 )
 from hemoseg.planning.nnunet.channels import make_channels
@@ -85,7 +86,7 @@ def make_nnunet_plan(
         transpose=transpose,
         nonzero_crop=True,
         normalize="after" if v1 else "before",
-        resampling=SplineResampling(),
+        resampling=SplineResampling(labels=Spline(order=1, winner="half")) if v1 else SplineResampling(),
     )
     plans_name, class_name, reader = V1_NAMES if v1 else _v2_names(facts, planner)
     return Plan(
