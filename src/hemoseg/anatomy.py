@@ -1,4 +1,4 @@
-"""Where the head is."""
+"""Air and head."""
 
 import numpy as np
 
@@ -6,6 +6,8 @@ from hemoseg.arrays import Bool, Real
 from hemoseg.components import FACES, Box, find_runs
 from hemoseg.types import IntZYX
 
+AIR_HU = -1024
+"""Lowest value a CT number can take in 12 bits; anything below is padding outside the scanned circle."""
 HEAD_ABOVE_HU = -10
 """Voxels above this are head, not air or padding. Above -20 HU, so that scans whose HU were clipped to a
 brain window give the same box as true-HU scans; scalp fat falls outside, the skull does not."""

@@ -27,6 +27,7 @@ SMALL = {
     "together": {"spacing_mm": (2.9, 1.3, 1.3), "source_mm": (2.5, 1.0, 1.0)},
     "two-d": {"spacing_mm": (0.7, 0.8), "configuration": "2d"},
     "transposed": {"spacing_mm": (0.9, 4.0, 1.2), "transpose": (1, 0, 2), "scheme": "zscore"},
+    "padded": {"spacing_mm": (5.0, 0.75, 0.75), "scheme": "zscore", "corner_hu": -3024.0},
     "masked": {"spacing_mm": (4.0, 0.8, 0.8), "scheme": "zscore", "masked": True, "air_hu": 0.0},
 }
 """{name: what is particular of the case}."""
@@ -45,11 +46,13 @@ def small_case(parity: ModuleType, folder: Path, name: str):
     """A made-up head of 8 x 30 x 26 voxels with two classes, written as files."""
     changes = dict(SMALL[name])
     spacing, air = changes.pop("source_mm", (5.0, 0.94, 0.94)), changes.pop("air_hu", -20.0)
+    corner = changes.pop("corner_hu", air)
     shape = (8, 30, 26)
     z, y, x = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
     radius = ((z - 3.5) / 5) ** 2 + ((y - 14) / 12) ** 2 + ((x - 12) / 10) ** 2
     texture = (7 * z + 5 * y * y + 3 * x * y) % 41  # whole numbers without a pattern to speak of
     hu = np.where(radius < 1, 15.0 + texture, air).astype(np.float32)
+    hu[radius > 3] = corner
     labels = (((z - 3) / 2.5) ** 2 + ((y - 11) / 5) ** 2 + ((x - 9) / 4) ** 2 < 1).astype(np.uint8)
     labels[(labels > 0) & (y > 11)] = 2
     grid = Grid(shape=shape, spacing_mm=spacing, origin_lps_mm=(0.0, 0.0, 0.0), direction=AXES_LPS)

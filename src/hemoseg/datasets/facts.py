@@ -5,7 +5,7 @@ from math import fsum, prod
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from hemoseg.anatomy import box_shape, head_box
+from hemoseg.anatomy import AIR_HU, box_shape, head_box
 from hemoseg.arrays import Float64, Real
 from hemoseg.components import CORNERS, Box, find_runs
 from hemoseg.datasets.histogram import Histogram
@@ -16,8 +16,6 @@ from hemoseg.types import FloatZYX, IntZYX, LabelMap, Mask
 Numbers = Real[np.ndarray, "z y x"]
 """HU as a file stores them, axes (z, y, x)."""
 
-LOWEST_HU = -1024.0
-"""Values below are padding, and count as this."""
 BRAIN_HU = (15, 50)
 """Range in which the mode of brain tissue is looked for: white matter has 20 to 30, gray matter 37 to 45; below lies
 cerebrospinal fluid, above fresh blood."""
@@ -112,7 +110,7 @@ def measure_case(
         nonzero_share=prod(box_shape(nonzero)) / prod((z, y, x)),
         head_box=(_range(box[0]), _range(box[1]), _range(box[2])),
         head_shape=box_shape(box),
-        hu_min=max(float(scan.hu.min()), LOWEST_HU),
+        hu_min=max(float(scan.hu.min()), float(AIR_HU)),
         hu_max=float(scan.hu.max()),
         brain_mode_hu=brain_mode_hu(turned[box], orientation.apply(labels)[box], voxel_ml=grid.voxel_ml),
         class_ml={n: round(fsum(parts), 4) for n, parts in lesions.items()},

@@ -1,4 +1,4 @@
-"""Whether numbers are Hounsfield units, and the small repairs that every scan gets."""
+"""Whether numbers are Hounsfield units."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hemoseg.anatomy import AIR_HU
 from hemoseg.arrays import Real
 from hemoseg.errors import InputError
-from hemoseg.types import HU
 
 Numbers = Real[np.ndarray, "z y x"]
 """HU of any type, axes (z, y, x): whole numbers need no conversion to be looked at."""
 
-AIR_HU = -1024
-"""Lowest value a CT number can take in 12 bits; anything below is padding outside the scanned circle."""
 ABSURD_HU = (-5000.0, 70000.0)
 """No padding value in use lies below (-3024 is the lowest seen) and no metal above."""
 SMALLEST_RANGE_HU = 60.0
@@ -37,25 +35,13 @@ class Doubt:
     """What they may be, and what to do then."""
 
 
-def tidy_hu(hu: HU, *, assume_hu: bool, where: Path) -> tuple[HU, tuple[str, ...]]:
-    """The volume with padding set to air, and what is doubtful about its numbers.
-
-    Args:
-        hu: axes (z, y, x); changed in place where there is padding.
-        assume_hu: whether data that do not look like HU are accepted, with a warning.
-        where: the file, for error texts.
-
-    Raises:
-        InputError: values that are not finite, or that are no HU.
-    """
-    doubts = check_hu(hu, assume_hu=assume_hu, where=where)
-    if float(hu.min()) < AIR_HU:
-        np.maximum(hu, np.float32(AIR_HU), out=hu)
-    return hu, doubts
-
-
 def check_hu(hu: Numbers, *, assume_hu: bool, where: Path) -> tuple[str, ...]:
     """What is doubtful about numbers that should be HU, padding included; nothing is changed.
+
+    Args:
+        hu: axes (z, y, x).
+        assume_hu: whether data that do not look like HU are accepted, with a warning.
+        where: the file, for error texts.
 
     Raises:
         InputError: values that are not finite, or that are no HU.
@@ -78,7 +64,7 @@ def check_hu(hu: Numbers, *, assume_hu: bool, where: Path) -> tuple[str, ...]:
         warnings.append(f"HU are clipped to [{low:g}, {high:g}]: air, and perhaps fat and bone, were cut off")
     if low < AIR_HU:
         count = int(np.count_nonzero(hu < AIR_HU))
-        warnings.append(f"{count:,} voxels below {AIR_HU:g} HU (lowest {low:g}) are padding: set to {AIR_HU:g}")
+        warnings.append(f"{count:,} voxels below {AIR_HU:g} HU (lowest {low:g}) are padding outside the scanned circle")
     return tuple(warnings)
 
 

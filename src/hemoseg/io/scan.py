@@ -12,14 +12,14 @@ from hemoseg.errors import InputError
 from hemoseg.geometry import Grid, Slice, Volume, uniform_slices
 from hemoseg.io.frame import stored_spacing_mm
 from hemoseg.io.header import Header
-from hemoseg.io.hu import check_hu, tidy_hu
+from hemoseg.io.hu import check_hu
 from hemoseg.io.nifti import MAX_VOXELS, read_stored, stem
 from hemoseg.types import HU, FloatZYX, IntZYX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawScan:
-    """A scan before padding is set to air: what measuring needs, without a copy in float32 where that can be."""
+    """A scan as measuring needs it: without a copy in float32 where that can be."""
 
     hu: Real[np.ndarray, "z y x"]
     """HU as stored, axes (z, y, x): whole numbers if the file holds 8 or 16 bits without scale, else float32."""
@@ -42,7 +42,7 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
         max_voxels: larger volumes are refused from their header alone.
 
     Returns:
-        The volume as stored, with padding set to -1024 HU; doubts are in its `warnings`.
+        The volume as stored, padding included; doubts are in its `warnings`.
 
     Raises:
         InputError: the file cannot be read, holds no single volume, or its values are no HU.
@@ -53,7 +53,8 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
     _check_is_volume(stored.grid.shape, where=file)
     with readable(file):
         digest = sha256_of(file)
-    hu, doubts = tidy_hu(_scaled(stored.array, stored.header), assume_hu=assume_hu, where=file)
+    hu = _scaled(stored.array, stored.header)
+    doubts = check_hu(hu, assume_hu=assume_hu, where=file)
     return Volume(
         hu=hu,
         grid=stored.grid,

@@ -16,7 +16,7 @@ from hemoseg.planning import Fingerprint
 from hemoseg.preprocess import prepare_case
 from hemoseg.scale import Job, default_workers, make_executor
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Version of what `preprocess` computes: a change of its numbers makes stored cases stale."""
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hemoseg.anatomy import head_box
+from hemoseg.anatomy import AIR_HU, head_box
 from hemoseg.arrays import Float32
 from hemoseg.errors import SettingsError
 from hemoseg.geometry import Orientation, Volume
@@ -14,7 +14,7 @@ from hemoseg.preprocess.nonzero import inside_box, outside_mask
 from hemoseg.preprocess.pool import chance_for, pool_image
 from hemoseg.preprocess.resample import resample
 from hemoseg.preprocess.steps import Crop, CropReason, Pool, SliceSpacing, Step, Turn
-from hemoseg.types import FloatZYX, IntZYX, Labels, NewLabels, NewStack
+from hemoseg.types import HU, FloatZYX, IntZYX, Labels, NewLabels, NewStack
 from hemoseg.windows import apply_windows, hu_range
 
 Stack = Float32[np.ndarray, "c z y x"]
@@ -65,7 +65,7 @@ def pre_steps(volume: Volume, labels: Labels | None, preparation: Preparation, *
     canonical = preparation.orientation == "canonical"
     orientation = volume.grid.canonical_orientation() if canonical else AS_STORED
     z, y, x = (scan_spacing(volume, preparation)[axis] for axis in orientation.axes)
-    hu = orientation.apply(volume.hu)
+    hu = _without_padding(orientation.apply(volume.hu), preparation)
     turn = Turn(axes=orientation.axes, flips=orientation.flips)
     state = Stepped(
         image=hu[None],
@@ -88,6 +88,16 @@ def pre_steps(volume: Volume, labels: Labels | None, preparation: Preparation, *
         z, y, x = (state.spacing_mm[axis] for axis in preparation.transpose)
         state = state.moved(state.image.transpose(0, *(axis + 1 for axis in step.axes)), (z, y, x), step)
     return _nonzero(state, preparation) if preparation.nonzero_crop else state
+
+
+def _without_padding(hu: HU, preparation: Preparation) -> HU:
+    """HU with padding set to air, where it would be averaged with what lies beside it.
+
+    Windows clamp it anyway; and nnU-Net's preparation, which takes scans as stored, takes padding as stored too.
+    """
+    if preparation.orientation == "as-stored" or all(channel.window for channel in preparation.channels):
+        return hu
+    return np.maximum(hu, np.float32(AIR_HU)) if float(hu.min()) < AIR_HU else hu
 
 
 def scan_spacing(volume: Volume, preparation: Preparation) -> FloatZYX:

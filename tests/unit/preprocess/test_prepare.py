@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hemoseg.plan import Channel
 from hemoseg.preprocess import prepare, prepare_labels, resample, restore
 from hemoseg.windows import one_hot
 from plans import head_volume, tiny_configuration, tiny_plan
@@ -46,3 +47,16 @@ def test_the_crop_holds_the_head_and_little_else():
     head = np.argwhere(volume.hu > -10)
     assert [part.start for part in prepared.steps[1].box] == head.min(axis=0).tolist()
     assert [part.stop for part in prepared.steps[1].box] == (head.max(axis=0) + 1).tolist()
+
+
+@pytest.mark.parametrize(("orientation", "lowest"), [("canonical", -1024), ("as-stored", -3024)])
+def test_padding_is_air_to_our_steps_and_as_stored_to_nnunets(orientation, lowest):
+    volume = head_volume()
+    volume.hu[0, 0, :3] = -3024
+    channel = Channel(name="CT")
+    preparation = tiny_plan(tiny_configuration()).preparation.model_copy(
+        update={"orientation": orientation, "channels": (channel,), "windowed": "first", "head_crop": False}
+    )
+    prepared = prepare(volume, preparation, volume.grid.spacing_mm)
+    assert prepared.image.min() == lowest
+    assert volume.hu.min() == -3024
