@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from time import monotonic
 
 from hemoseg.artifacts import write_model, write_text
 from hemoseg.datasets import index_dataset
@@ -24,13 +25,18 @@ from hemoseg.planning import (
     StepTiming,
     affordable_steps,
     candidates,
+    extrapolate_seconds,
     make_plan,
     methods_text,
+    probes,
+    voxels_of,
 )
 from hemoseg.settings import Settings
 
 TIMED_STEPS = 3
 """Steps timed per candidate; their median counts."""
+TIMING_SHARE = 0.3
+"""Share of the budget that timing may take: larger networks are timed on a part of their patch."""
 
 
 def check_settings(folder: RunFolder, settings: Settings) -> None:
@@ -75,9 +81,10 @@ def measure_device(
         return facts
     rungs = candidates(fingerprint, settings, precision="bf16" if bf16 else "fp32", stepped=stepped)
     draft = make_plan(fingerprint, settings.model_copy(update={"budget_s": None, "iterations": 1}), facts, stepped)
+    end = monotonic() + TIMING_SHARE * settings.budget_s
     watch.begin("device", len(rungs))
     for number, rung in enumerate(rungs, start=1):
-        timed = [_time(draft, item, settings.device) for item in rung]
+        timed = [_time(draft, item, settings.device, end=end) for item in rung]
         facts = facts.model_copy(update={"steps": (*facts.steps, *timed)})
         watch.advance(number, ", ".join(f"{t.seconds:.2f} s a step" for t in timed))
         if (affordable_steps(rung, settings, facts) or 0) < ENOUGH_ITERATIONS:
@@ -142,7 +149,30 @@ def _scratch_folder() -> Iterator[RunFolder]:
             folder.path.rmdir()
 
 
-def _time(draft: Plan, item: Configuration, device: str) -> StepTiming:
-    from hemoseg.training import measure_step_seconds
+def _time(draft: Plan, item: Configuration, device: str, *, end: float) -> StepTiming:
+    """The time of a configuration's step; where that itself would take until after `end`, from smaller patches.
 
-    return StepTiming.of(item, measure_step_seconds(draft, item, device=device, steps=TIMED_STEPS))
+    The smallest patch is always timed, then ever larger ones as long as half of the time left is enough for them.
+    """
+    from hemoseg.training import WARM_UP, measure_step_seconds
+
+    def measure(probe: Configuration) -> tuple[int, float]:
+        return voxels_of(probe), measure_step_seconds(draft, probe, device=device, steps=1, warm_up=1)
+
+    last, *larger = probes(draft, item)
+    timed = [measure(last)]
+    while True:
+        left = end - monotonic()
+        seconds = extrapolate_seconds(timed[0], timed[-1], voxels_of(item))
+        if item in (last, *larger) and (WARM_UP + TIMED_STEPS) * seconds <= left:
+            return StepTiming.of(item, measure_step_seconds(draft, item, device=device, steps=TIMED_STEPS))
+        fitting = [
+            probe
+            for probe in larger
+            if probe != item and 4 * extrapolate_seconds(timed[0], timed[-1], voxels_of(probe)) <= left
+        ]
+        if not fitting:
+            return StepTiming.of(item, seconds, timed_patch=None if last == item else last.patch_size)
+        last = fitting[-1]
+        timed.append(measure(last))
+        larger = larger[larger.index(last) + 1 :]

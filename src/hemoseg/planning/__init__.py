@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hemoseg.planning.methods import methods_text
     from hemoseg.planning.planner import candidates, make_plan, preparation_digest
     from hemoseg.planning.presteps import SteppedCase, SteppedFacts, needs_pass, stepped_preparation
+    from hemoseg.planning.probe import extrapolate_seconds, probes, voxels_of
 
 _HOME = {
     "CaseFacts": "hemoseg.datasets",
@@ -29,14 +30,17 @@ _HOME = {
     "affordable_steps": "hemoseg.planning.headct",
     "candidates": "hemoseg.planning.planner",
     "explain_plan": "hemoseg.planning.explain",
+    "extrapolate_seconds": "hemoseg.planning.probe",
     "folds_of": "hemoseg.planning.headct",
     "make_fingerprint": "hemoseg.planning.fingerprint",
     "make_plan": "hemoseg.planning.planner",
     "methods_text": "hemoseg.planning.methods",
     "needs_pass": "hemoseg.planning.presteps",
     "preparation_digest": "hemoseg.planning.planner",
+    "probes": "hemoseg.planning.probe",
     "stepped_preparation": "hemoseg.planning.presteps",
     "summarize_plan": "hemoseg.planning.explain",
+    "voxels_of": "hemoseg.planning.probe",
 }
 
 __all__ = [
@@ -51,14 +55,17 @@ __all__ = [
     "affordable_steps",
     "candidates",
     "explain_plan",
+    "extrapolate_seconds",
     "folds_of",
     "make_fingerprint",
     "make_plan",
     "methods_text",
     "needs_pass",
     "preparation_digest",
+    "probes",
     "stepped_preparation",
     "summarize_plan",
+    "voxels_of",
 ]
 
 

@@ -1,10 +1,12 @@
 """What was measured of the machine, before planning."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 from hemoseg.plan import Configuration, ConfigurationName, Precision, SizeZYX
+from hemoseg.types import IntZYX
 
 
 class StepTiming(BaseModel):
@@ -24,9 +26,11 @@ class StepTiming(BaseModel):
     """Arithmetic."""
     seconds: PositiveFloat
     """Median wall seconds of a step."""
+    timed_patch: SizeZYX | None = None
+    """Patch, one per step, that was timed and `seconds` are extrapolated from; None if the step itself was timed."""
 
     @classmethod
-    def of(cls, configuration: Configuration, seconds: float) -> "StepTiming":
+    def of(cls, configuration: Configuration, seconds: float, *, timed_patch: IntZYX | None = None) -> "StepTiming":
         """The time of a configuration's step."""
         return cls(
             configuration=configuration.name,
@@ -35,6 +39,7 @@ class StepTiming(BaseModel):
             batch_size=configuration.batch_size,
             precision=configuration.precision,
             seconds=seconds,
+            timed_patch=timed_patch,
         )
 
 
@@ -56,4 +61,17 @@ class DeviceTiming(BaseModel):
 
     def seconds(self, configuration: Configuration) -> float | None:
         """Seconds of one step of a configuration; None if it was not measured."""
-        return next((s.seconds for s in self.steps if s == StepTiming.of(configuration, s.seconds)), None)
+        timing = self.timing(configuration)
+        return None if timing is None else timing.seconds
+
+    def timing(self, configuration: Configuration) -> StepTiming | None:
+        """The timing of a configuration; None if it was not measured."""
+        wanted = StepTiming.of(configuration, 1.0)
+        result = {"seconds": 1.0, "timed_patch": None}
+        return next((step for step in self.steps if step.model_copy(update=result) == wanted), None)
+
+    def how_timed(self, configurations: Iterable[Configuration]) -> str:
+        """Where the times of these come from, as part of a sentence."""
+        timings = [timing for item in configurations if (timing := self.timing(item)) is not None]
+        patches = [" x ".join(map(str, timing.timed_patch)) for timing in timings if timing.timed_patch is not None]
+        return "by device.json" + (f", extrapolated from a patch of {', '.join(patches)}" if patches else "")

@@ -77,6 +77,34 @@ def size_doubts(needed_mb: float, memory_gb: float | None, *, device: str, is_lo
     return tuple(doubts)
 
 
+def budget_doubts(
+    iterations: int, *, budget_s: float | None, cost_s: float | None, wanted: int, wanted_by: str
+) -> tuple[str, ...]:
+    """Doubts about what a budget of time pays for.
+
+    Args:
+        iterations: optimizer steps of each network and fold that it pays for.
+        budget_s: the budget; None if there is none.
+        cost_s: seconds of one step of each network and fold together; None if they were not timed.
+        wanted: steps that there should be.
+        wanted_by: whose number that is, to follow it.
+    """
+    if budget_s is None or cost_s is None:
+        return ()
+    doubts = []
+    if iterations < wanted:
+        steps, share = _count(iterations, "optimizer step"), 100 * iterations / wanted
+        doubts.append(
+            f"{budget_s:g} s pay for {steps} of each network and fold, {share:.2g} % of the {wanted} {wanted_by}"
+        )
+    if cost_s > budget_s:
+        doubts.append(
+            f"the plan exceeds the budget of {budget_s:g} s: one optimizer step of each network and fold takes "
+            f"{cost_s:.0f} s"
+        )
+    return tuple(doubts)
+
+
 def _size_doubts(fingerprint: Fingerprint) -> list[str]:
     patients = len({case.patient for case in fingerprint.cases})
     if patients >= FEW_PATIENTS:

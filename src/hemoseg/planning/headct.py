@@ -15,7 +15,7 @@ from hemoseg.plan import (
 )
 from hemoseg.planning.channels import make_channels, windows_come_first
 from hemoseg.planning.device import DeviceTiming
-from hemoseg.planning.doubts import data_doubts, size_doubts, window_doubts
+from hemoseg.planning.doubts import budget_doubts, data_doubts, size_doubts, window_doubts
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.headct_reasons import (
     budget_reasons,
@@ -107,6 +107,13 @@ def make_headct_plan(fingerprint: Fingerprint, settings: Settings, device: Devic
             *data_doubts(fingerprint),
             *window_doubts(preparation.windows, fingerprint.clipped_hu),
             *size_doubts(size.needed_mb, size.memory_gb, device=settings.device, is_long_enough=size.is_long_enough),
+            *budget_doubts(
+                configurations[0].iterations,
+                budget_s=settings.budget_s,
+                cost_s=step_cost_s(size.configurations, settings, device),
+                wanted=ENOUGH_ITERATIONS,
+                wanted_by="that a network needs to be relied on",
+            ),
         ),
     )
 
@@ -128,8 +135,14 @@ def candidates(
 
 
 def affordable_steps(rung: Sequence[Configuration], settings: Settings, device: DeviceTiming) -> int | None:
-    """Optimizer steps of each network and fold that the budget pays for; None if the rung was not timed."""
+    """Optimizer steps of each network and fold that the budget pays for, at least 1; None if they were not timed."""
     assert settings.budget_s is not None
+    cost_s = step_cost_s(rung, settings, device)
+    return None if cost_s is None else max(1, int(settings.budget_s / cost_s))
+
+
+def step_cost_s(rung: Sequence[Configuration], settings: Settings, device: DeviceTiming) -> float | None:
+    """Seconds of one optimizer step of each network and fold together; None if a network was not timed."""
     names = [item.name for item in rung]
     cost_s = 0.0
     for item in rung:
@@ -137,7 +150,7 @@ def affordable_steps(rung: Sequence[Configuration], settings: Settings, device: 
         if seconds is None:
             return None
         cost_s += seconds * len(folds_of(item, names, settings))
-    return max(1, int(settings.budget_s / cost_s))
+    return cost_s
 
 
 def folds_of(configuration: Configuration, names: Sequence[str], settings: Settings) -> tuple[int, ...]:

@@ -57,7 +57,7 @@ def budget_reasons(
         because(
             "iterations",
             str(iterations),
-            f"what the budget pays for, {folds}, by device.json",
+            f"what the budget pays for, {folds}, {device.how_timed(rung)}",
             basis="measured",
         ),
     )

@@ -6,7 +6,7 @@ from hemoseg.errors import SettingsError
 from hemoseg.plan import Configuration, Plan, Precision, Preparation, Reason
 from hemoseg.planning import headct
 from hemoseg.planning.device import DeviceTiming
-from hemoseg.planning.doubts import data_doubts, size_doubts, window_doubts
+from hemoseg.planning.doubts import budget_doubts, data_doubts, size_doubts, window_doubts
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS
 from hemoseg.planning.memory import plan_memory
@@ -22,7 +22,7 @@ from hemoseg.planning.presteps import (
     with_steps,
 )
 from hemoseg.planning.reasons import because, given_steps
-from hemoseg.settings import Settings
+from hemoseg.settings import DEFAULT_ITERATIONS, Settings
 
 
 def make_plan(
@@ -46,7 +46,7 @@ def make_plan(
     plan = _nnunet_plan(fingerprint, settings, precision="bf16" if device.bf16 else "fp32", stepped=stepped)
     if settings.budget_s is not None:
         plan = _within_budget(plan, settings, device)
-    doubts = (*plan.doubts, *data_doubts(fingerprint), *_plan_doubts(plan, fingerprint, settings))
+    doubts = (*plan.doubts, *data_doubts(fingerprint), *_plan_doubts(plan, fingerprint, settings, device))
     return plan.model_copy(update={"doubts": doubts})
 
 
@@ -111,19 +111,27 @@ def _within_budget(plan: Plan, settings: Settings, device: DeviceTiming) -> Plan
             remedy="use a new --run folder, or give --iterations instead of --budget",
         )
     configurations = tuple(item.model_copy(update={"iterations": steps}) for item in plan.configurations)
-    why = f"what {settings.budget_s:.0f} s pay for on {device.threads} {device.device} threads, by device.json"
+    how = device.how_timed(plan.trained_configurations)
+    why = f"what {settings.budget_s:.0f} s pay for on {device.threads} {device.device} threads, {how}"
     reasons = [reason for reason in plan.reasons if reason.name != "iterations"]
     reasons.append(because("iterations", str(steps), why, source="--budget", basis="measured"))
     return plan.model_copy(update={"configurations": configurations, "reasons": tuple(reasons)})
 
 
-def _plan_doubts(plan: Plan, fingerprint: Fingerprint, settings: Settings) -> tuple[str, ...]:
+def _plan_doubts(plan: Plan, fingerprint: Fingerprint, settings: Settings, device: DeviceTiming) -> tuple[str, ...]:
     windows = plan.preparation.windows
     needed = max(plan_memory(plan, item).total_mb for item in plan.trained_configurations)
     iterations = min(item.iterations for item in plan.trained_configurations)
     return (
         *window_doubts(windows, fingerprint.clipped_hu),
         *size_doubts(needed, plan.memory_gb, device=settings.device, is_long_enough=iterations >= ENOUGH_ITERATIONS),
+        *budget_doubts(
+            iterations,
+            budget_s=settings.budget_s,
+            cost_s=headct.step_cost_s(plan.trained_configurations, settings, device),
+            wanted=DEFAULT_ITERATIONS,
+            wanted_by="that nnU-Net prescribes",
+        ),
     )
 
 

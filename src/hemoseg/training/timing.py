@@ -13,7 +13,9 @@ WARM_UP = 2
 """Steps that are not counted: libraries choose their kernels in them."""
 
 
-def measure_step_seconds(plan: Plan, configuration: Configuration, *, device: str, steps: int) -> float:
+def measure_step_seconds(
+    plan: Plan, configuration: Configuration, *, device: str, steps: int, warm_up: int = WARM_UP
+) -> float:
     """Median wall seconds of one optimizer step of a configuration, on random patches."""
     keep_freed_memory()
     network = build_network(plan, configuration).to(device)
@@ -23,7 +25,7 @@ def measure_step_seconds(plan: Plan, configuration: Configuration, *, device: st
     inputs = torch.rand(shape, generator=generator).to(device)
     labels = (inputs[:, 0] * len(plan.labels)).long()
     seconds = []
-    for _ in range(WARM_UP + steps):
+    for _ in range(warm_up + steps):
         began = time.monotonic()
         with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
             outputs = network(inputs)
@@ -34,7 +36,7 @@ def measure_step_seconds(plan: Plan, configuration: Configuration, *, device: st
         optimizer.step()
         loss.item()  # waits for the device
         seconds.append(time.monotonic() - began)
-    return median(seconds[WARM_UP:])
+    return median(seconds[warm_up:])
 
 
 def compute_threads() -> int:

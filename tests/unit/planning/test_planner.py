@@ -82,6 +82,9 @@ def test_a_budget_too_small_is_said():
     assert plan.configurations[0].features[0] == 8
     assert plan.configurations[0].iterations == 120 < ENOUGH_ITERATIONS
     assert any("too small" in reason.why for reason in plan.reasons)
+    assert "60 s pay for 120 optimizer steps of each network and fold, 3.4 % of the 3500 that a network needs" in str(
+        plan.doubts
+    )
 
 
 def test_without_a_limit_it_is_nnunets_schedule():

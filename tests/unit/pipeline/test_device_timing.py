@@ -1,0 +1,74 @@
+"""Timing of networks under a fake clock: it ends in time, and tells what a whole step takes."""
+
+import pytest
+
+from hemoseg.pipeline import measure
+from hemoseg.planning import voxels_of
+from plans import tiny_configuration, tiny_plan
+
+LARGE = tiny_configuration(
+    patch_size=(20, 320, 256),
+    features=(32, 64, 128, 256, 320, 320, 320),
+    strides=((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
+    kernels=((1, 3, 3),) * 3 + ((3, 3, 3),) * 4,
+    blocks=(2,) * 7,
+    decoder_blocks=(2,) * 6,
+)
+UPDATE_S = 0.3
+"""Seconds of a step that no voxel adds to."""
+
+
+class Clock:
+    """A machine on which a voxel takes its time, and nothing else does."""
+
+    def __init__(self, per_voxel_s):
+        self.now_s, self.per_voxel_s, self.timed = 0.0, per_voxel_s, []
+
+    def step(self, plan, configuration, *, device, steps, warm_up=2):
+        self.timed.append(configuration)
+        seconds = UPDATE_S + self.per_voxel_s * voxels_of(configuration)
+        self.now_s += (steps + warm_up) * seconds
+        return seconds
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """The timing of a configuration on such a machine, by a deadline, and the clock."""
+
+    def measured(configuration, *, per_voxel_s, end):
+        clock = Clock(per_voxel_s)
+        monkeypatch.setattr("hemoseg.training.measure_step_seconds", clock.step)
+        monkeypatch.setattr(measure, "monotonic", lambda: clock.now_s)
+        return measure._time(tiny_plan(configuration), configuration, "cpu", end=end), clock
+
+    return measured
+
+
+def test_a_step_that_fits_is_timed_itself(timed):
+    item = tiny_configuration()
+    timing, clock = timed(item, per_voxel_s=1e-6, end=12.0)
+    assert timing.seconds == UPDATE_S + 1e-6 * 2 * 4 * 16 * 16
+    assert timing.timed_patch is None
+    assert clock.timed[-1] == item
+
+
+@pytest.mark.parametrize(("end", "error"), [(12.0, 0.15), (60.0, 1e-6), (400.0, 1e-6)])
+def test_a_huge_step_is_extrapolated_in_time(timed, end, error):
+    """120 s a step, as nnU-Net's network for head CT takes on two cores."""
+    timing, clock = timed(LARGE, per_voxel_s=120 / voxels_of(LARGE), end=end)
+    assert clock.now_s < end
+    assert timing.timed_patch == clock.timed[-1].patch_size != LARGE.patch_size
+    assert LARGE not in clock.timed
+    assert timing.seconds == pytest.approx(120 + UPDATE_S, rel=error)
+
+
+def test_without_time_the_smallest_patch_alone_is_timed(timed):
+    timing, clock = timed(LARGE, per_voxel_s=120 / voxels_of(LARGE), end=0.0)
+    assert len(clock.timed) == 1
+    assert timing.seconds == pytest.approx(120 + UPDATE_S * voxels_of(LARGE) / voxels_of(clock.timed[0]))
+
+
+def test_a_step_beyond_the_memory_is_not_built_however_much_time_there_is(timed):
+    timing, clock = timed(LARGE, per_voxel_s=1e-9, end=1e6)
+    assert LARGE not in clock.timed
+    assert timing.seconds == pytest.approx(UPDATE_S + 1e-9 * voxels_of(LARGE))
