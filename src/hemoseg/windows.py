@@ -56,8 +56,22 @@ def window_named(text: str) -> Window:
     return _window(text, *WINDOWS[text])
 
 
-def window_doubt(window: Window) -> str | None:
+def is_printed_pair(window: Window) -> bool:
+    """Whether these are the bounds that the paper prints, by whatever name.
+
+    Example:
+        >>> is_printed_pair(window_named("59/96")), is_printed_pair(window_named("96/59"))
+        (True, False)
+    """
+    return (window.width_hu, window.center_hu) == WINDOWS["paper"]
+
+
+def window_doubt(window: Window, *, alone: bool = True) -> str | None:
     """What a user must know of a window that hides blood; None if it shows most of it.
+
+    Args:
+        window: the window.
+        alone: whether no other window shows what this one hides.
 
     Example:
         >>> window_doubt(window_named("brain")) is None
@@ -70,6 +84,7 @@ def window_doubt(window: Window) -> str | None:
     return (
         f"window {window.name} [{window.low_hu:g}, {window.high_hu:g}] HU shows {shown:.0%} of the range "
         f"{low:g} to {high:g} HU of acute blood: what lies beyond its bounds is lost to the network"
+        + ("" if alone else " but for what other windows show of it")
     )
 
 

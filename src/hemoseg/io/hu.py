@@ -57,7 +57,8 @@ def check_hu(hu: Numbers, *, assume_hu: bool, where: Path) -> tuple[str, ...]:
                 doubt.found,
                 where=where,
                 expected="Hounsfield units: air about -1000, water 0, brain 20 to 45, bone above 300",
-                remedy=f"{doubt.guess}; if the values are HU all the same, pass --assume-hu",
+                remedy=f"{doubt.guess}; `hemoseg segment --assume-hu` takes the values of a scan as HU all the same, "
+                "but a data set to learn from must hold HU",
             )
         warnings.append(f"values were taken as HU on request, though they do not look so: {doubt.found}")
     if low > CLIPPED_ABOVE_HU:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hemoseg.plan import Window
 from hemoseg.planning.fingerprint import CLIPPED_ABOVE_HU, Fingerprint
-from hemoseg.windows import BLOOD_HU, window_doubt
+from hemoseg.windows import BLOOD_HU, is_printed_pair, window_doubt
 
 FEW_PATIENTS = 20
 """Below this, five folds hold out fewer than four patients each."""
@@ -38,11 +38,13 @@ def window_doubts(windows: Sequence[Window], clipped_hu: tuple[float, float] | N
     """Doubts about the windows.
 
     Args:
-        windows: those of all channels; what one hides another may show.
+        windows: those of all channels; what one hides another may show. The pair that the paper prints is told of in
+            any company.
         clipped_hu: range that clipped data share; None if all data hold true HU.
     """
-    hiding = [text for window in windows if (text := window_doubt(window)) is not None]
-    doubts = hiding if len(hiding) == len(windows) else []
+    alone = all(window_doubt(window) is not None for window in windows)
+    told = [window for window in windows if alone or is_printed_pair(window)]
+    doubts = [text for window in told if (text := window_doubt(window, alone=alone)) is not None]
     if clipped_hu is not None:
         low, high = clipped_hu
         doubts += [

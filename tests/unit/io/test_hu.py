@@ -53,7 +53,8 @@ def test_brain_window_from_air_to_bone_is_not_called_clipped():
 def test_other_numbers_are_refused_unless_taken_as_hu(values, text):
     with pytest.raises(InputError, match=text) as caught:
         checked(values)
-    assert "--assume-hu" in caught.value.remedy
+    assert "`hemoseg segment --assume-hu`" in caught.value.remedy  # no other command has it
+    assert "a data set to learn from must hold HU" in caught.value.remedy
     warnings = checked(values, assume_hu=True)
     assert "taken as HU on request" in warnings[0]
     assert caught.value.found in warnings[0]

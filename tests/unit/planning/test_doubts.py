@@ -46,8 +46,18 @@ def test_few_patients():
 def test_a_window_hides_blood_unless_another_shows_it():
     paper, brain = Window(name="paper", low_hu=66.5, high_hu=125.5), Window(name="brain", low_hu=0, high_hu=80)
     assert "shows 47% of the range 40 to 90 HU" in window_doubts([paper], None)[0]
-    assert window_doubts([paper, brain], None) == ()
-    assert "reaches beyond [0, 100] HU" in window_doubts([paper, brain], (0.0, 100.0))[0]
+    edema = Window(name="edema", low_hu=5, high_hu=45)
+    assert "shows 10% of the range" in window_doubts([edema], None)[0]
+    assert window_doubts([edema, brain], None) == ()
+    assert "window paper [66.5, 125.5] HU reaches beyond [0, 100] HU" in window_doubts([paper, brain], (0.0, 100.0))[1]
+
+
+@pytest.mark.parametrize("name", ["paper", "59/96", "mine"])
+def test_the_printed_window_is_told_of_in_any_company(name):
+    printed, brain = Window(name=name, low_hu=66.5, high_hu=125.5), Window(name="brain", low_hu=0, high_hu=80)
+    (doubt,) = window_doubts([brain, printed], None)
+    assert doubt.startswith(f"window {name} [66.5, 125.5] HU shows 47% of the range 40 to 90 HU of acute blood")
+    assert doubt.endswith("lost to the network but for what other windows show of it")
 
 
 def test_memory_close_to_the_limit_and_too_few_steps():
