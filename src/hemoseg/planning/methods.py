@@ -44,7 +44,9 @@ class _Text:
 
     def __init__(self, plan: Plan) -> None:
         self.cited: list[str] = []
-        self.assumed = {reason.name for reason in plan.reasons if reason.basis == "assumed"}
+        names = [reason.name for reason in plan.reasons if reason.basis == "assumed"]
+        networks = tuple(f"{item.name}." for item in plan.configurations)
+        self.assumed = {name.split(".", 1)[1] if name.startswith(networks) else name for name in names}
 
     def cite(self, key: str) -> str:
         """The source's number in brackets."""
@@ -90,7 +92,11 @@ def _data(plan: Plan, fingerprint: Fingerprint) -> str:
 
 def _origin(plan: Plan, text: _Text) -> str:
     if plan.preset is not None:
-        return f"The system follows a challenge report {text.cite('paper')}, in the reading `{plan.preset}`. "
+        memory = f"{plan.memory_gb:g} GB{text.mark('memory_gb')}"
+        return (
+            f"The system follows a challenge report {text.cite('paper')}, in the reading `{plan.preset}`; networks "
+            f"were planned by nnU-Net v2's default rules{text.mark('planner')} for {memory} {text.cite('nnunet')}. "
+        )
     if plan.planner != "headct":
         return f"Networks were planned by the rules of nnU-Net ({plan.planner}) {text.cite('nnunet')}. "
     return ""
@@ -100,7 +106,8 @@ def _preparation(preparation: Preparation, text: _Text) -> list[str]:
     """One sentence per step, in the order in which they are applied."""
     sentences = []
     if preparation.orientation == "canonical":
-        sentences.append("Arrays were reoriented to run to superior, posterior and left.")
+        mark = text.mark("orientation")
+        sentences.append(f"Arrays were reoriented to run to superior, posterior and left{mark}.")
     else:
         sentences.append("Arrays were taken as stored.")
     if preparation.head_crop:
@@ -118,11 +125,13 @@ def _preparation(preparation: Preparation, text: _Text) -> list[str]:
             f"The slices {ranges[preparation.slab.train_range]}{text.mark('slab.train_range')} were kept, "
             f"and {preparation.slab.extend} beyond each end."
         )
-    if preparation.transpose != (0, 1, 2):
-        sentences.append(f"Axes were taken in the order {', '.join(AXES[axis] for axis in preparation.transpose)}.")
+    mark = text.mark("transpose")
+    if preparation.transpose != (0, 1, 2) or mark:
+        order = ", ".join(AXES[axis] for axis in preparation.transpose)
+        sentences.append(f"Axes were taken in the order {order}{mark}.")
     if preparation.nonzero_crop:
         sentences.append(f"Scans were cropped to the bounding box of what is not 0 {text.cite('nnunet')}.")
-    steps = [_normalization(preparation), _resampling(preparation, text)]
+    steps = [_normalization(preparation, text), _resampling(preparation, text)]
     return sentences + [step for step in (steps if preparation.normalize == "before" else steps[::-1]) if step]
 
 
@@ -147,22 +156,25 @@ def _pooling(pooling: Pooling, text: _Text) -> str:
     )
 
 
-def _normalization(preparation: Preparation) -> str:
-    done = [channel for channel in preparation.channels if channel.normalization != "none"]
-    if not done:
-        return ""
-    parts = [
-        f"{c.name} was {NORMALIZED[c.normalization]}" + (", within the non-zero mask" if c.masked else "") for c in done
-    ]
-    return f"Channel {'; '.join(parts)}."
+def _normalization(preparation: Preparation, text: _Text) -> str:
+    parts = []
+    for index, channel in enumerate(preparation.channels):
+        if channel.normalization != "none":
+            name, mark = f"channels.{index}", text.mark(f"channels.{index}.masked")
+            where = "within the non-zero mask" if channel.masked else "over all voxels" if mark else ""
+            taken = text.mark(f"{name}.source")
+            subject = f"{channel.name}, taken as no CT{taken}," if taken else channel.name
+            done = f"{subject} was {NORMALIZED[channel.normalization]}{text.mark(f'{name}.normalization')}"
+            parts.append(f"{done}, {where}{mark}" if where else done)
+    return f"Channel {'; '.join(parts)}." if parts else ""
 
 
 def _resampling(preparation: Preparation, text: _Text) -> str:
     if isinstance(preparation.resampling, SplineResampling):
         order = preparation.resampling.image.order
         return (
-            f"Scans were resampled to the target spacing by splines of order {order}, along an axis more than 3 times "
-            f"coarser apart from the plane and to the nearest slice {text.cite('nnunet')}."
+            f"Scans were resampled to the target spacing by splines of order {order}, along an axis more than 3 times"
+            f"{text.mark('anisotropy')} coarser apart from the plane and to the nearest slice {text.cite('nnunet')}."
             + (f" {LABELS_KEPT}{text.mark('resampling.labels')}." if preparation.resampling.labels is None else "")
         )
     return (
@@ -176,12 +188,23 @@ def _network(item: Configuration, preparation: Preparation, text: _Text) -> str:
     spacing = " x ".join("as scanned" if value is None else f"{value:g}" for value in item.spacing_mm)
     previous = f", with the {item.previous_stage} prediction as further input" if item.previous_stage else ""
     kind = "a plain U-Net" if item.encoder == "plain" else f"a U-Net with a residual encoder {text.cite('residual')}"
+    channels = ", ".join(map(str, item.features))
     return (
-        f"{item.name}: {kind} (instance norm, leaky ReLU) with {len(item.features)} stages of "
-        f"{', '.join(map(str, item.features))} channels{previous}, patches of {size_text(item.patch_size)} voxels "
-        f"({axes}) at {spacing} mm, {item.batch_size} per step, {item.iterations} steps in {item.precision} "
-        f"{text.cite('nnunet')}."
+        f"{item.name}{text.mark('trained')}: {kind} (instance norm, leaky ReLU) with {len(item.features)} stages of "
+        f"{channels} channels and {_blocks(item, text)}{previous}, patches of {size_text(item.patch_size)} voxels "
+        f"({axes}) at {spacing} mm, {item.batch_size} per step, {item.iterations} steps in "
+        f"{item.precision}{text.mark('precision')} {text.cite('nnunet')}."
     )
+
+
+def _blocks(item: Configuration, text: _Text) -> str:
+    """Convolutions or blocks of the stages, as few words as they need."""
+    down, up = (
+        str(blocks[0]) if len(set(blocks)) == 1 else ", ".join(map(str, blocks))
+        for blocks in (item.blocks, item.decoder_blocks or (0,))
+    )
+    kind = "residual blocks" if item.encoder == "residual" else "convolutions"
+    return f"{down}{text.mark('blocks')} {kind} each down, {up}{text.mark('decoder_blocks')} convolutions each up"
 
 
 def _pooled(plan: Plan) -> str:
@@ -201,19 +224,31 @@ def _training(plan: Plan, text: _Text) -> str:
     axes = sorted({order[axis] for item in plan.trained_configurations for axis in item.mirror_axes})
     mirrored = ", ".join(AXES[axis] for axis in axes)
     forced = {ceil(item.batch_size * recipe.forced_foreground) for item in plan.trained_configurations}
-    augmented = f"Patches were mirrored along {mirrored}" if axes else "Patches were not mirrored"
+    augmented = (
+        f"Patches were mirrored along {mirrored}{text.mark('mirror_axes')}" if axes else "Patches were not mirrored"
+    )
     if plan.preparation.windowed == "last" and (recipe.shift_hu or recipe.noise_hu):
         augmented += (
             f", shifted by up to ±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU"
         )
-    return (
-        f"Loss was cross-entropy plus soft Dice {_pooled(plan)}, with deep supervision {text.cite('nnunet')}; "
-        f"optimizer SGD with Nesterov momentum {recipe.momentum:g}, learning rate {recipe.learning_rate:g} falling as "
-        f"(1 - i/n)^0.9, weight decay {recipe.weight_decay:g}{text.mark('weight_decay, clip_norm')}, gradient norm "
-        f"clipped at {recipe.clip_norm:g}{text.mark('weight_decay, clip_norm')}; weights drawn after He "
-        f"{text.cite('he')} from seed {plan.seed}. In each batch, the patches made to contain foreground "
-        f"numbered {' or '.join(map(str, sorted(forced)))}. {augmented}."
+    sentences = (
+        f"Loss was cross-entropy plus soft Dice {_pooled(plan)}{text.mark('batch_dice')}, with deep supervision by "
+        f"weights that halve from stage to stage{text.mark('deep_supervision.weights')} {text.cite('nnunet')}; "
+        f"{_optimizer(plan, text)}.",
+        f"In each batch, the patches made to contain foreground numbered {' or '.join(map(str, sorted(forced)))}.",
+        f"{augmented}.",
     )
+    return " ".join(sentences)
+
+
+def _optimizer(plan: Plan, text: _Text) -> str:
+    recipe, mark, stopped = plan.recipe, text.mark("weight_decay, clip_norm"), text.mark("early_stopping")
+    return (
+        f"optimizer SGD with Nesterov momentum {recipe.momentum:g}, learning rate {recipe.learning_rate:g} falling as "
+        f"(1 - i/n)^0.9{text.mark('learning_rate.exponent')}, weight decay {recipe.weight_decay:g}{mark}, gradient "
+        f"norm clipped at {recipe.clip_norm:g}{mark}; weights drawn after He {text.cite('he')}"
+        f"{text.mark('initialization')} from seed {plan.seed}{text.mark('seed, folds')}"
+    ) + (f", no early stopping{stopped}" if stopped else "")
 
 
 _SPLITS: dict[SplitRule, str] = {
@@ -227,10 +262,18 @@ _SPLITS: dict[SplitRule, str] = {
 
 def _validation(plan: Plan, settings: Settings, text: _Text) -> str:
     mirrored = any(item.mirror_axes for item in plan.trained_configurations)
+    averaged = f", averaged over mirrored patches{text.mark('mirrored_prediction')}" if mirrored else ""
     folds = f"{len(settings.folds)} of the {FOLDS} folds ({', '.join(map(str, settings.folds))})"
     return (
         f"Of a cross-validation {_SPLITS[settings.splits.rule]}, {folds} were trained"
         f"{text.mark('seed, folds')}; each held-out scan was predicted by a sliding window with half a patch of "
-        f"overlap and Gaussian weights{', averaged over mirrored patches' if mirrored else ''}, and logits were "
-        "returned to the scan's own grid."
+        f"overlap and Gaussian weights of deviation 1/8 of it{text.mark('tile_weights.sigma')}{averaged}, and logits "
+        f"were returned to the scan's own grid{_returned(plan.preparation, text)}."
     )
+
+
+def _returned(preparation: Preparation, text: _Text) -> str:
+    rule = preparation.resampling
+    if not isinstance(rule, SplineResampling):
+        return ""
+    return f" by splines of order {rule.logits.order}{text.mark('resampling.logits')}"

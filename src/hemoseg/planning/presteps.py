@@ -156,6 +156,7 @@ def with_steps(plan: Plan, preparation: Preparation) -> Plan:
     reasons = tuple(
         reason.model_copy(update={"why": reason.why.replace("along the axes as stored", after)})
         for reason in plan.reasons
+        if reason.name != "resampling.labels"
     )
     reasons += (because("resampling.labels", "volumes kept", LABELS_WHY),)
     changes = {"preparation": Preparation.model_validate(values), "nnunet": None, "reasons": reasons}

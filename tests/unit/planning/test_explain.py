@@ -1,5 +1,7 @@
 """Plans in words."""
 
+import pytest
+
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.plan import Pooling, Slab
 from hemoseg.planning import DeviceTiming, StepTiming, explain_plan, make_plan, methods_text, summarize_plan
@@ -67,6 +69,19 @@ def test_methods_follow_the_steps_of_the_preparation():
     assert "INSTANCE 2022 challenge report (team superembrace)" in text
 
 
+@pytest.mark.parametrize("preset", ["paper", "paper-swapped"])
+def test_every_assumption_is_marked_in_the_prose(preset):
+    """Without one of them, the text has a mark less."""
+    plan, settings = paper(preset)
+    assumed = [reason for reason in plan.reasons if reason.basis == "assumed"]
+    assert len(assumed) >= 28
+    marks = _prose(plan, settings).count("(assumed)")
+    for reason in assumed:
+        surer = tuple(one.model_copy(update={"basis": "rule"}) if one == reason else one for one in plan.reasons)
+        text = _prose(plan.model_copy(update={"reasons": surer}), settings)
+        assert text.count("(assumed)") < marks, reason.name
+
+
 def test_methods_of_the_default_claim_no_more_than_it_does():
     text = methods_text(*_given(headct()))
     assert "bounding box of the head" in text
@@ -83,6 +98,10 @@ def test_methods_of_given_steps():
     assert "scaled to [0, 1] before any further step" in text
     assert "and 2 beyond each end" in text
     assert "HU and, three in ten" not in text  # windows come first, so no HU are left to shift
+
+
+def _prose(plan, settings):
+    return methods_text(plan, DATA, settings).split("## Assumed")[0]
 
 
 def _given(pair):

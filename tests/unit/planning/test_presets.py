@@ -49,6 +49,18 @@ def test_a_preset_has_the_papers_steps(preset, bounds):
 def test_what_the_paper_does_not_print_is_assumed():
     basis = {name: reason.basis for name, reason in reasons(planned(Settings(preset="paper"))).items()}
     printed = (
+        "resampling.image",
+        "nonzero_crop",
+        "encoder",
+        "channels.0.normalization",
+        "3d_fullres.batch_size",
+        "3d_fullres.strides",
+        "3d_fullres.features",
+        "forced_foreground",
+        "loss",
+        "deep_supervision",
+        "tile_overlap",
+        "tile_weights",
         "windows",
         "slab.extend",
         "iterations",
@@ -59,6 +71,27 @@ def test_what_the_paper_does_not_print_is_assumed():
     )
     assert {basis[name] for name in printed} == {"rule"}
     gaps = (
+        "channels.0.source",
+        "channels.0.masked",
+        "orientation",
+        "transpose",
+        "trained",
+        "anisotropy",
+        "resampling.labels",
+        "resampling.logits",
+        "3d_fullres.blocks",
+        "3d_fullres.decoder_blocks",
+        "learning_rate.exponent",
+        "deep_supervision.weights",
+        "weight_decay, clip_norm",
+        "batch_dice",
+        "mirror_axes",
+        "mirrored_prediction",
+        "initialization",
+        "tile_weights.sigma",
+        "early_stopping",
+        "precision",
+        "seed, folds",
         "windowed",
         "pooling.kind",
         "pooling.factor",
@@ -68,6 +101,7 @@ def test_what_the_paper_does_not_print_is_assumed():
         "memory_gb",
     )
     assert {basis[name] for name in gaps} == {"assumed"}
+    assert set(basis) == {*printed, *gaps}
     assert reasons(planned(Settings(preset="paper-swapped")))["windows"].basis == "assumed"
     assert reasons(planned(Settings(preset="paper", iterations=9)))["iterations"].basis == "given"
     assert reasons(planned(Settings(preset="paper", memory_gb=24)))["memory_gb"].basis == "given"

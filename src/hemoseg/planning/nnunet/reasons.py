@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hemoseg.plan import Basis, Configuration, ConfigurationName, Preparation, Reason
+from hemoseg.plan import Basis, Configuration, ConfigurationName, Preparation, Reason, SplineResampling
 from hemoseg.planning.nnunet.draft import Draft, Drafts
 from hemoseg.planning.nnunet.facts import DatasetFacts
 from hemoseg.settings import Settings
@@ -18,6 +18,11 @@ SCHEMES = {
     "rgb": "the channel's name asks for a division by 255",
 }
 """Why a channel is normalized as it is."""
+ENCODERS = {
+    "plain": "a U-Net with skip connections: convolution, instance norm and leaky ReLU alike in encoder and decoder",
+    "residual": "residual blocks in the encoder, for planners of that name",
+}
+"""What an encoder is."""
 
 
 def make_reasons(
@@ -36,9 +41,10 @@ def make_reasons(
         *_channel_reasons(facts, preparation, source),
         *_choice_reasons(drafts, configurations, trained, settings, source),
     ]
+    by_name = {item.name: item for item in configurations}
     for draft in (drafts.flat, drafts.low, drafts.full):
         if draft is not None:
-            reasons += _network_reasons(draft, facts, source)
+            reasons += _network_reasons(draft, by_name[draft.name], facts, source)
     return tuple(reasons)
 
 
@@ -60,12 +66,21 @@ def _grid_reasons(drafts: Drafts, preparation: Preparation, source: str) -> list
         ),
         _reason("orientation", preparation.orientation, "nnU-Net leaves axes as the file has them", source),
         _reason("nonzero_crop", "True", "volumes are cropped to what is not 0 in any channel", source),
-        _reason(
-            "resampling",
-            "spline",
-            "order 3 for images and 1 for labels and logits; the nearest slice along an axis over 3 times coarser",
-            source,
-        ),
+        *_resampling_reasons(preparation, source),
+    ]
+
+
+def _resampling_reasons(preparation: Preparation, source: str) -> list[Reason]:
+    half = "each label by its indicator, order 1; the highest with half of a voxel has it"
+    largest = "each label by its indicator, order 1; the largest has the voxel"
+    rule = preparation.resampling
+    takes_half = isinstance(rule, SplineResampling) and rule.labels is not None and rule.labels.winner == "half"
+    image = "splines of order 3; along an anisotropic axis the nearest slice"
+    return [
+        _reason("resampling.image", "order 3", image, source),
+        _reason("anisotropy", "3", "an axis is anisotropic if it is more than 3 times coarser than another", source),
+        _reason("resampling.labels", "half" if takes_half else "largest", half if takes_half else largest, source),
+        _reason("resampling.logits", "order 1", "splines of order 1 on the way back; then the largest has it", source),
     ]
 
 
@@ -105,6 +120,7 @@ def _choice_reasons(
             "the user" if given else source,
             basis="given" if given else "rule",
         ),
+        _reason("encoder", configurations[0].encoder, ENCODERS[configurations[0].encoder], source),
         _reason("recipe", "momentum 0.99, forced foreground 0.33", "nnU-Net's, whatever the data", source),
     ]
 
@@ -115,7 +131,7 @@ def _planned_why(drafts: Drafts) -> str:
     return f"3d_lowres and its cascade: {drafts.low_reason}"
 
 
-def _network_reasons(draft: Draft, facts: DatasetFacts, source: str) -> list[Reason]:
+def _network_reasons(draft: Draft, item: Configuration, facts: DatasetFacts, source: str) -> list[Reason]:
     patch, cost = draft.topology.patch_size, draft.cost
     first = _text(draft.first_patch)
     batch = f"{draft.budget:.4g} values of feature maps fit and one patch takes {cost:.4g}"
@@ -137,6 +153,18 @@ def _network_reasons(draft: Draft, facts: DatasetFacts, source: str) -> list[Rea
             f"{draft.name}.strides",
             f"{len(draft.topology.strides)} stages",
             "axes within a factor 2 of the finest are pooled while they have 8 voxels; coarser ones have kernels of 1",
+            source,
+        ),
+        _reason(
+            f"{draft.name}.blocks",
+            ", ".join(map(str, item.blocks)),
+            "residual blocks of each stage" if item.encoder == "residual" else "convolutions of each stage",
+            source,
+        ),
+        _reason(
+            f"{draft.name}.decoder_blocks",
+            ", ".join(map(str, item.decoder_blocks)),
+            "convolutions of each stage of the decoder, the coarsest first",
             source,
         ),
         _reason(
