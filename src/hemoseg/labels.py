@@ -7,10 +7,12 @@ import numpy as np
 
 from hemoseg.arrays import Shaped
 from hemoseg.errors import LabelError
-from hemoseg.types import LabelMap
+from hemoseg.types import LabelMap, Labels, NewLabels
 
 NOT_BLEEDING = frozenset({"edema"})
 """Class names that are no blood: left out of `hemorrhage_ml`."""
+IGNORE = "ignore"
+"""nnU-Net's name in `labels` for voxels that nobody labeled."""
 KNOWN = frozenset({"hemorrhage", "edema", "edh", "iph", "ivh", "sah", "sdh"})
 """Class names with an agreed meaning; any other foreground class counts as bleeding, with a warning."""
 
@@ -21,13 +23,21 @@ class LabelTable:
 
     names: tuple[str, ...]
     """Class names; the position is the number. The first is `background`."""
+    ignore: int | None = None
+    """Number of voxels that nobody labeled, the one after the last class; None where all are labeled. It is no class:
+    no network has an output for it, and what is found there counts neither for nor against a prediction."""
 
     @classmethod
     def from_mapping(cls, labels: dict[str, Any], *, where: str) -> "LabelTable":
-        """The table of a `dataset.json` `labels` entry, {name: number}.
+        """The table of a `dataset.json` `labels` entry, {name: number}; `ignore` is no class.
 
         Raises:
-            LabelError: no `background` 0, numbers that are not 0, 1, 2, …, or regions (lists of numbers).
+            LabelError: no `background` 0, numbers that are not 0, 1, 2, …, regions (lists of numbers), or an `ignore`
+                that is not the number after the last class.
+
+        Example:
+            >>> LabelTable.from_mapping({"background": 0, "hemorrhage": 1, "ignore": 2}, where="dataset.json")
+            LabelTable(names=('background', 'hemorrhage'), ignore=2)
         """
         numbers = list(labels.values())
         if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
@@ -37,14 +47,17 @@ class LabelTable:
                 expected='one whole number per class, like {"background": 0, "hemorrhage": 1}; no regions',
                 remedy="give every class a number of its own",
             )
-        if labels.get("background") != 0 or sorted(numbers) != list(range(len(numbers))) or len(numbers) < 2:
+        names = sorted((name for name in labels if name != IGNORE), key=lambda name: int(labels[name]))
+        ignore = labels.get(IGNORE, len(names))
+        in_order = [labels[name] for name in names] == list(range(len(names)))
+        if labels.get("background") != 0 or not in_order or len(names) < 2 or ignore != len(names):
             raise LabelError(
                 f"labels {labels}",
                 where=where,
-                expected="background 0 and the other classes numbered 1, 2, … without a gap",
+                expected=f"background 0, the other classes numbered 1, 2, … without a gap, and {IGNORE} after them",
                 remedy="renumber the classes in dataset.json and in the label files",
             )
-        return cls(tuple(sorted(labels, key=lambda name: int(labels[name]))))
+        return cls(tuple(names), ignore if IGNORE in labels else None)
 
     @property
     def foreground(self) -> dict[str, int]:
@@ -65,20 +78,25 @@ class LabelTable:
         )
 
     def check(self, labels: Shaped[np.ndarray, "z y x"], *, where: str) -> LabelMap:
-        """The label map as uint8.
+        """The label map as uint8; a reference may hold `ignore` where the table has it.
 
         Raises:
             LabelError: values that are not whole numbers of this table.
         """
-        if labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < len(self.names):
+        allowed = self.names if self.ignore is None else (*self.names, IGNORE)
+        if labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < len(allowed):
             return labels.astype(np.uint8, copy=False)
         values = np.unique(labels)
-        strange = [float(v) for v in values if not (0 <= v < len(self.names) and v == int(v))]
+        strange = [float(v) for v in values if not (0 <= v < len(allowed) and v == int(v))]
         if strange:
             raise LabelError(
                 f"label values {strange[:8]}",
                 where=where,
-                expected=f"only {', '.join(f'{i} {name}' for i, name in enumerate(self.names))}",
+                expected=f"only {', '.join(f'{i} {name}' for i, name in enumerate(allowed))}",
                 remedy="map the values to the numbers of dataset.json (a 0/255 mask: divide by 255)",
             )
         return labels.astype(np.uint8)
+
+    def without_ignored(self, labels: Labels) -> NewLabels:
+        """A label map with background where voxels are ignored, for pictures and counts of what is labeled."""
+        return labels if self.ignore is None else np.where(labels == self.ignore, 0, labels).astype(labels.dtype)

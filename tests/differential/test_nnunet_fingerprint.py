@@ -30,8 +30,11 @@ extractor.run()
 """
 
 
-def write_dataset(root: Path) -> Path:
-    """Five cases: plain; with a border of zeros that cuts a label; with axes turned; in floats; without a label."""
+def write_dataset(root: Path, *, ignore: bool) -> Path:
+    """Five cases: plain; with a border of zeros that cuts a label; with axes turned; in floats; without a label.
+
+    With `ignore`, three of them have slices that nobody labeled, and the last has nothing else.
+    """
     for part in ("imagesTr", "labelsTr"):
         (root / part).mkdir(parents=True)
     spacings = [(5.0, 0.47, 0.47), (3.3, 0.4883, 0.51), (0.625, 0.45, 0.45), (2.5, 0.7, 0.9), (5.0, 0.43, 0.43)]
@@ -44,6 +47,8 @@ def write_dataset(root: Path) -> Path:
             labels[5, 14:16, 12] = 2
             hu[labels == 1] = rng.normal(60, 6, (labels == 1).sum())
             hu[labels == 2] = rng.normal(20, 6, 2)
+        if ignore and number % 2 == 0:
+            labels[-2:] = 3
         affine = np.diag([-x, -y, z, 1.0])
         if number == 1:
             hu[:2], hu[:, :9], hu[:, :, -3:] = 0, 0, 0
@@ -54,7 +59,7 @@ def write_dataset(root: Path) -> Path:
         save(root / "labelsTr" / f"case{number}.nii.gz", labels, affine)
     description = {
         "channel_names": {"0": "CT"},
-        "labels": {"background": 0, "hemorrhage": 1, "edema": 2},
+        "labels": {"background": 0, "hemorrhage": 1, "edema": 2} | ({"ignore": 3} if ignore else {}),
         "numTraining": len(spacings),
         "file_ending": ".nii.gz",
     }
@@ -62,8 +67,9 @@ def write_dataset(root: Path) -> Path:
     return root
 
 
-def test_nnunets_own_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = write_dataset(tmp_path / "raw" / "Dataset001_Small")
+@pytest.mark.parametrize("ignore", [False, True], ids=["labeled", "ignore"])
+def test_nnunets_own_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignore: bool) -> None:
+    root = write_dataset(tmp_path / "raw" / "Dataset001_Small", ignore=ignore)
     folders = {f"nnUNet_{name}": str(tmp_path / name) for name in ("raw", "preprocessed", "results")}
     subprocess.run([PYTHON, "-c", PROGRAM], env={**os.environ, **folders}, check=True, capture_output=True)
     peer = json.loads((tmp_path / "preprocessed" / root.name / "dataset_fingerprint.json").read_text())
@@ -72,7 +78,7 @@ def test_nnunets_own_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ours = fingerprint_stage(run, index_dataset(root), Silent())
     histograms = [read_record(run.facts, case.name)[1][0] for case in ours.cases]
     mixture = Mixture(cases=tuple(histogram for histogram in histograms if histogram.total))
-    assert len(mixture.cases) == 4
+    assert len(mixture.cases) == (5 if ignore else 4)
     assert ours.cases[1].nonzero_share < 1
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     script = __import__("fingerprint")

@@ -54,3 +54,30 @@ def test_check_names_strange_values(value):
     with pytest.raises(LabelError, match=r"label values \[") as caught:
         TABLE.check(np.array([[[0, value]]], dtype=np.float32), where="case.nii.gz")
     assert "2 edema" in str(caught.value)
+
+
+def test_ignore_is_a_number_and_no_class():
+    table = LabelTable.from_mapping({"ignore": 3, "edema": 2, "background": 0, "hemorrhage": 1}, where="x")
+    assert (table.names, table.ignore) == (TABLE.names, 3)
+    assert table.foreground == TABLE.foreground
+    assert table.bleeding == TABLE.bleeding
+    assert table.warnings() == ()
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 255, [2], True])
+def test_ignore_has_the_number_after_the_last_class(number):
+    with pytest.raises(LabelError, match="labels"):
+        LabelTable.from_mapping({"background": 0, "hemorrhage": 1, "ignore": number}, where="x")
+
+
+def test_ignored_voxels_are_allowed_where_the_table_has_them():
+    table, labels = LabelTable(TABLE.names, 3), np.array([[[0, 1, 2, 3]]], dtype=np.int16)
+    assert table.check(labels, where="x").tolist() == [[[0, 1, 2, 3]]]
+    assert table.check(labels.astype(np.float32), where="x").tolist() == [[[0, 1, 2, 3]]]
+    with pytest.raises(LabelError, match=r"label values \[3\.0\]"):
+        TABLE.check(labels, where="x")
+    with pytest.raises(LabelError, match=r"(?s)label values \[4\.0\].*3 ignore"):
+        table.check(labels + 1, where="x")
+    assert table.without_ignored(labels).tolist() == [[[0, 1, 2, 0]]]
+    assert table.without_ignored(labels).dtype == labels.dtype
+    assert TABLE.without_ignored(labels) is labels

@@ -26,7 +26,8 @@ def models(
             place = "embedded" if root == embedded_folder() else str(path)
             manifest = bundle.manifest
             classes = ", ".join(bundle.plan.labels[1:])
-            row = (manifest.name, manifest.model_version, classes, bundle.sha256[:12], manifest.notice, place)
+            notice = " ".join((manifest.notice, *(f"Warning: {text}." for text in manifest.warnings)))
+            row = (manifest.name, manifest.model_version, classes, bundle.sha256[:12], notice, place)
             table.add_row(*map(escape, row))
     Console().print(table)
 

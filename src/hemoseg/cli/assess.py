@@ -18,9 +18,11 @@ def check(
     from rich.markup import escape
     from rich.table import Table
 
-    from hemoseg.datasets import check_dataset, index_dataset
+    from hemoseg.datasets import check_dataset, index_dataset, record_lines
 
     found = index_dataset(dataset)
+    for line in record_lines(found.sources):
+        typer.echo(line)
     with bars() as watch:
         watch.begin("check", len(found.cases))
         rows = check_dataset(found, progress=lambda done, _total, name: watch.advance(done, name))

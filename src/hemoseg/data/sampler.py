@@ -10,6 +10,7 @@ import numpy as np
 
 from hemoseg.arrays import Float32, Int64, UInt8
 from hemoseg.data.store import Sliced, StoredCase
+from hemoseg.errors import InputError
 from hemoseg.plan import Configuration, Plan, Preparation, Recipe
 from hemoseg.types import Channels, IntZYX, LabelMap
 from hemoseg.windows import apply_windows, hu_range, one_hot
@@ -46,15 +47,19 @@ class Batch:
     inputs: Float32[np.ndarray, "b c z y x"]
     """What the network sees."""
     labels: UInt8[np.ndarray, "b z y x"]
-    """Class numbers."""
+    """Class numbers; the one after the last where nobody labeled."""
 
 
 class Sampler:
     """Draws the patches of a fold.
 
     The first `ceil(batch_size · forced_foreground)` patches of a batch contain foreground: a class of
-    the case, drawn evenly, then one of its voxels. The others lie anywhere. Patches stay inside the
+    the case, drawn evenly, then one of its voxels. The others lie anywhere; in a case with ignored voxels, around
+    any voxel that is not, as in nnU-Net, for a patch without a label teaches nothing. Patches stay inside the
     case wherever it is large enough; nnU-Net lets forced ones hang over the far border.
+
+    Raises:
+        InputError: every voxel of every case is ignored.
     """
 
     def __init__(self, cases: Sequence[StoredCase], plan: Plan, configuration: Configuration, *, fold: int) -> None:
@@ -67,8 +72,22 @@ class Sampler:
         self.classes = len(plan.labels)
         self.seed = plan.seed
         self.fold = fold
-        self._places = [_foreground_places(_whole_numbers(case.labels[:])) for case in cases]
-        self._with_foreground = [i for i, places in enumerate(self._places) if places]
+        seen = [_Seen.of(_whole_numbers(case.labels[:]), ignore=self.classes) for case in cases]
+        self._seen = seen
+        self._labeled = [i for i, case in enumerate(seen) if case.rows is None or case.rows[-1]]
+        self._with_foreground = [i for i, case in enumerate(seen) if case.places]
+        if not self._labeled:
+            raise InputError(
+                "every voxel of every case is ignored",
+                where=f"fold {fold}",
+                expected="labels to learn from",
+                remedy="label some slices, or leave out cases without labels",
+            )
+
+    @property
+    def ignore(self) -> int | None:
+        """Number that stands for ignored voxels in the labels of a batch; None where no case has any."""
+        return self.classes if any(case.rows is not None for case in self._seen) else None
 
     def batch(self, iteration: int) -> Batch:
         """The batch of one iteration; the same whenever it is asked for."""
@@ -84,15 +103,13 @@ class Sampler:
     def draw(self, generator: np.random.Generator, *, forced: bool) -> Draw:
         """Draw one patch; `forced` ones contain foreground if any case has some."""
         forced = forced and bool(self._with_foreground)
-        pool = self._with_foreground if forced else range(len(self.cases))
+        pool = self._with_foreground if forced else self._labeled
         case = pool[int(generator.integers(len(pool)))]
         shape = self.cases[case].shape
         jitter = generator.uniform(-JITTER / 2, JITTER / 2, size=3)
         where = generator.random(3)
-        if forced:
-            places = self._places[case]
-            voxels = places[int(generator.integers(len(places)))]
-            voxel = voxels[int(generator.integers(len(voxels)))]
+        voxel = self._voxel(generator, case, forced=forced)
+        if voxel is not None:
             wanted = voxel - np.array(self.patch_size) // 2 + np.round(jitter * self.patch_size).astype(int)
         else:
             room = np.maximum(np.array(shape) - self.patch_size, 0)
@@ -115,6 +132,40 @@ class Sampler:
             noise_hu=noise,
             noise_seed=int(generator.integers(2**63)),
         )
+
+    def _voxel(self, generator: np.random.Generator, case: int, *, forced: bool) -> Int64[np.ndarray, " 3"] | None:
+        """The voxel that a patch is to hold: of a class, or any with a label; None where all are as good."""
+        seen = self._seen[case]
+        if forced:
+            voxels = seen.places[int(generator.integers(len(seen.places)))]
+            chosen: Int64[np.ndarray, " 3"] = voxels[int(generator.integers(len(voxels)))]
+            return chosen
+        if seen.rows is None:
+            return None
+        number = int(generator.integers(seen.rows[-1]))
+        row = int(np.searchsorted(seen.rows, number, side="right")) - 1
+        z, y = divmod(row, self.cases[case].shape[1])
+        in_row = np.flatnonzero(self.cases[case].labels[z, y] != self.classes)
+        return np.array([z, y, in_row[number - int(seen.rows[row])]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What a sampler keeps of a case's labels."""
+
+    places: list[Int64[np.ndarray, "n 3"]]
+    """Voxel indices (z, y, x) of each foreground class that is present, in the order of the numbers."""
+    rows: Int64[np.ndarray, " m"] | None
+    """Voxels that are not ignored before each row (z, y), and in all; None where no voxel is ignored."""
+
+    @classmethod
+    def of(cls, labels: LabelMap, *, ignore: int) -> "_Seen":
+        """What is kept of a label map."""
+        ignored = labels == ignore
+        if not ignored.any():
+            return cls(places=_foreground_places(labels), rows=None)
+        rows = np.insert(np.cumsum((~ignored).sum(axis=2)), 0, 0)
+        return cls(places=_foreground_places(np.where(ignored, np.uint8(0), labels)), rows=rows)
 
 
 def apply_draw(

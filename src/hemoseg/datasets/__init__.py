@@ -6,7 +6,16 @@ from hemoseg.datasets.histogram import Histogram
 from hemoseg.datasets.index import Case, Dataset, index_dataset
 from hemoseg.datasets.measure import Measuring, measure_one, read_record
 from hemoseg.datasets.read import read_case, read_raw_case, source_of
-from hemoseg.datasets.sources import CaseNotes, DatasetSources, Detection, Source, read_sources
+from hemoseg.datasets.sources import (
+    CaseNotes,
+    DatasetSources,
+    Detection,
+    Source,
+    pseudo_hu_text,
+    read_sources,
+    record_lines,
+    source_text,
+)
 from hemoseg.datasets.splits import (
     Split,
     SplitCase,
@@ -38,12 +47,15 @@ __all__ = [
     "measure_case",
     "measure_one",
     "nnunet_splits",
+    "pseudo_hu_text",
     "read_case",
     "read_raw_case",
     "read_record",
     "read_sources",
+    "record_lines",
     "shuffled_splits",
     "source_of",
+    "source_text",
     "split_cases",
     "stratified_splits",
     "volume_strata",

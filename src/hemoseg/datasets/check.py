@@ -66,7 +66,7 @@ def check_dataset(dataset: Dataset, *, progress: Callable[[int, int, str], None]
             findings.append(Finding(case=case.name, severity="error", found=found, remedy=error.remedy))
         else:
             seen.append(_look(case, volume))
-            findings.extend(_case_findings(case, volume, empty=not labels.any()))
+            findings.extend(_case_findings(case, volume, empty=not dataset.table.without_ignored(labels).any()))
         if progress is not None:
             progress(number, len(dataset.cases), case.name)
     found_together = (*_duplicates(seen), *_orientations(seen), *_spacings(seen), *_table_doubts(dataset))

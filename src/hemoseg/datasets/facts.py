@@ -72,6 +72,8 @@ class CaseFacts(BaseModel):
     """Mean HU of each foreground class that is present."""
     lesions_ml: dict[str, tuple[float, ...]]
     """Milliliters of each lesion (26-connected component) of each foreground class, the largest first."""
+    ignored_share: float = 0.0
+    """Share of the voxels that nobody labeled."""
     warnings: tuple[str, ...]
     """Doubts of the reader."""
 
@@ -80,6 +82,9 @@ def measure_case(
     scan: RawScan, labels: LabelMap, table: LabelTable, *, name: str, patient: str, source_sha256: str
 ) -> tuple[CaseFacts, Histogram]:
     """Measure one case: its facts, and its foreground voxels for the statistics of the data set. Pure.
+
+    Ignored voxels belong to no class and no lesion. In the histogram they count, as they do for nnU-Net, whose
+    foreground is all that is above 0: its statistics are the only ones that are made of it.
 
     Args:
         scan: the scan as stored.
@@ -116,6 +121,7 @@ def measure_case(
         class_ml={n: round(fsum(parts), 4) for n, parts in lesions.items()},
         class_mean_hu={n: round(float(v.mean(dtype=np.float64)), 2) for n, v in values.items() if len(v)},
         lesions_ml={n: tuple(sorted((round(part, 4) for part in parts), reverse=True)) for n, parts in lesions.items()},
+        ignored_share=0.0 if table.ignore is None else np.count_nonzero(labels == table.ignore) / labels.size,
         warnings=scan.warnings,
     )
     both = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(nonzero, labeled, strict=True))
@@ -149,7 +155,7 @@ def brain_mode_hu(hu: Numbers, labels: LabelMap, *, voxel_ml: float) -> float | 
 
     Args:
         hu: the head, axes (z, y, x).
-        labels: class numbers on its voxels; labeled ones are left out.
+        labels: class numbers on its voxels; labeled and ignored ones are left out.
         voxel_ml: volume of a voxel.
     """
     reach = SMOOTH_HU // 2

@@ -5,6 +5,7 @@
       imagesTr/CASE_0000.nii.gz   one channel per case
       labelsTr/CASE.nii.gz
       patients.csv                optional: case,patient
+      hemoseg.json                optional: where the data come from, see `sources.py`
 
 Source: nnU-Net v2, documentation/dataset_format.md.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hemoseg.artifacts import readable
+from hemoseg.datasets.sources import SOURCES, DatasetSources, read_sources
 from hemoseg.errors import InputError
 from hemoseg.labels import LabelTable
 
@@ -43,6 +45,8 @@ class Case:
     """The reference label map."""
     patient: str
     """Whose scan it is; cases of one patient stay in one fold."""
+    pseudo_hu: tuple[float, float] | None = None
+    """Bounds of HU that were rebuilt from windowed pictures; None for true HU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,10 @@ class Dataset:
     cases: tuple[Case, ...]
     """The cases in the order of their names."""
     digest: str
-    """SHA-256 over dataset.json and each case's name, patient and file sizes: tells data sets apart fast."""
+    """SHA-256 over dataset.json, hemoseg.json and each case's name, patient and file sizes: tells data sets apart
+    fast."""
+    sources: DatasetSources | None = None
+    """What hemoseg.json says; None where it is absent."""
 
 
 def index_dataset(root: Path) -> Dataset:
@@ -74,6 +81,7 @@ def index_dataset(root: Path) -> Dataset:
     Raises:
         InputError: something is absent, surplus, cannot be read, or is of a kind that is not supported.
         LabelError: the label table has regions or gaps.
+        ArtifactError: hemoseg.json is damaged or of another version.
     """
     with readable(root):
         return _index(root)
@@ -96,8 +104,16 @@ def _index(root: Path) -> Dataset:
     names = _pair(images, labels, root=root)
     _check_count(description.get("numTraining"), len(names), where=path)
     patients = _patients(root / PATIENTS, names)
+    sources = _sources(root, names, table)
     cases = tuple(
-        Case(name=name, image=images[name + CHANNEL], label=labels[name], patient=patients[name]) for name in names
+        Case(
+            name=name,
+            image=images[name + CHANNEL],
+            label=labels[name],
+            patient=patients[name],
+            pseudo_hu=None if sources is None else sources.bounds_hu,
+        )
+        for name in names
     )
     return Dataset(
         root=root,
@@ -106,7 +122,8 @@ def _index(root: Path) -> Dataset:
         file_ending=ending,
         table=table,
         cases=cases,
-        digest=_digest(text, cases),
+        digest=_digest(text if sources is None else text + (root / SOURCES).read_bytes(), cases),
+        sources=sources,
     )
 
 
@@ -139,12 +156,12 @@ def _table(description: dict[str, Any], *, where: Path) -> LabelTable:
             expected='one channel, {"0": "CT"}: hemoseg segments non-contrast CT',
             remedy="keep the CT channel alone",
         )
-    if not isinstance(labels, dict) or "ignore" in labels:
+    if not isinstance(labels, dict):
         raise InputError(
             f"labels {labels}",
             where=where,
-            expected='a table like {"background": 0, "hemorrhage": 1}, without an ignore label',
-            remedy="label every voxel, or leave out the cases that are labeled in part",
+            expected='a table like {"background": 0, "hemorrhage": 1}',
+            remedy=f"correct the entry: {MANUAL}",
         )
     return LabelTable.from_mapping(labels, where=str(where))
 
@@ -238,6 +255,28 @@ def _patients(path: Path, names: list[str]) -> dict[str, str]:
     if surplus:
         raise _bad_patients(f"{len(surplus)} cases that are not in {IMAGES}: {shorten(surplus)}", path)
     return patients
+
+
+def _sources(root: Path, names: list[str], table: LabelTable) -> DatasetSources | None:
+    """The record of the data set, which has to fit the cases; None without one."""
+    sources = read_sources(root)
+    if sources is None:
+        return None
+    surplus = sorted(set(sources.cases) - set(names))
+    ignored = sorted(name for name, case in sources.cases.items() if case.ignored_slices)
+    problems = (
+        (surplus, f"cases that are not in {IMAGES}"),
+        ([] if table.ignore is not None else ignored, f"cases with ignored slices, but no ignore in {DESCRIPTION}"),
+    )
+    for found, what in problems:
+        if found:
+            raise InputError(
+                f"{len(found)} {what}: {shorten(found)}",
+                where=root / SOURCES,
+                expected=f"notes on the cases of {IMAGES} that agree with {DESCRIPTION}",
+                remedy="import the data set again, or correct the file",
+            )
+    return sources
 
 
 def _bad_patients(found: str, path: Path) -> InputError:

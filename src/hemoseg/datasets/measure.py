@@ -26,10 +26,14 @@ class FactsRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     """Schema version; it rises with any change of what is measured, so that older records are made anew."""
     labels: tuple[str, ...]
     """Class names by number that the label file was read with."""
+    ignore: int | None
+    """Number of ignored voxels that it was read with."""
+    pseudo_hu: tuple[float, float] | None
+    """Bounds of pseudo-HU that the image was read with."""
     facts: CaseFacts
     """What was measured."""
     histogram_sha256: str
@@ -58,7 +62,13 @@ def measure_one(work: Measuring) -> None:
         scan, labels, work.table, name=work.case.name, patient=work.case.patient, source_sha256=source
     )
     table = histogram.table
-    record = FactsRecord(labels=work.table.names, facts=facts, histogram_sha256=_digest(table))
+    record = FactsRecord(
+        labels=work.table.names,
+        ignore=work.table.ignore,
+        pseudo_hu=work.case.pseudo_hu,
+        facts=facts,
+        histogram_sha256=_digest(table),
+    )
     with whole_file(work.folder / f"{work.case.name}.npy", durable=False) as temporary:
         np.save(temporary, table, allow_pickle=False)
     with whole_file(work.folder / f"{work.case.name}.json", durable=False) as temporary:
@@ -81,8 +91,9 @@ def _is_current(work: Measuring, source: str) -> bool:
         record, _ = _read(work.folder, work.case.name)
     except ArtifactError:
         return False
-    same = record.facts.source_sha256 == source and record.facts.patient == work.case.patient
-    return same and record.labels == work.table.names
+    found = (record.facts.source_sha256, record.facts.patient, record.labels, record.ignore, record.pseudo_hu)
+    wanted = (source, work.case.patient, work.table.names, work.table.ignore, work.case.pseudo_hu)
+    return found == wanted
 
 
 def _read(folder: Path, name: str) -> tuple[FactsRecord, Float64[np.ndarray, "3 n"]]:

@@ -22,7 +22,7 @@ def read_case(case: Case, table: LabelTable) -> tuple[Volume, LabelMap]:
         GeometryError: image and label differ in shape or place.
         LabelError: label values outside the table.
     """
-    volume = read_scan(case.image)
+    volume = read_scan(case.image, pseudo_hu=case.pseudo_hu)
     return volume, _read_reference(case, table, volume.grid)
 
 
@@ -34,7 +34,7 @@ def read_raw_case(case: Case, table: LabelTable) -> tuple[RawScan, LabelMap]:
         GeometryError: image and label differ in shape or place.
         LabelError: label values outside the table.
     """
-    scan = read_raw(case.image)
+    scan = read_raw(case.image, pseudo_hu=case.pseudo_hu)
     return scan, _read_reference(case, table, scan.grid)
 
 

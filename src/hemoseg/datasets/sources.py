@@ -79,6 +79,12 @@ class DatasetSources(BaseModel):
     detection: dict[str, Detection] = {}
     """Slice-level references by case name, with mask or without."""
 
+    @property
+    def filled(self) -> tuple[int, int]:
+        """How many slices were filled because the source lacks them, and in how many cases."""
+        counts = [len(case.filled_slices) for case in self.cases.values() if case.filled_slices]
+        return sum(counts), len(counts)
+
     @model_validator(mode="after")
     def _consistent(self) -> "DatasetSources":
         if (self.intensity == "pseudo-hu") != (self.bounds_hu is not None):
@@ -90,6 +96,34 @@ class DatasetSources(BaseModel):
         if any(number >= len(self.sources) for number in numbers):
             raise ValueError(f"a case names a source beyond the {len(self.sources)} listed")
         return self
+
+
+def source_text(source: Source) -> str:
+    """A source with its terms and what to cite, in one line.
+
+    Example:
+        >>> source_text(Source(name="A 1.0", license="CC BY 4.0", citation=""))
+        'A 1.0. License: CC BY 4.0. Cite: nothing is named.'
+    """
+    citation = source.citation.rstrip(".") or "nothing is named"
+    return f"{source.name}. License: {source.license.rstrip('.')}. Cite: {citation}."
+
+
+def pseudo_hu_text(bounds_hu: tuple[float, float]) -> str:
+    """What pseudo-HU are, to stand behind `the data are` or `trained on`."""
+    low, high = bounds_hu
+    return (
+        f"pseudo-HU rebuilt from 8-bit windows, range [{low:g}, {high:g}] HU: "
+        "what lies outside is clipped, and values within are coarser than a scanner's"
+    )
+
+
+def record_lines(record: DatasetSources | None) -> list[str]:
+    """What a user has to read of a record before anything else: terms, what to cite, pseudo-HU. None says nothing."""
+    if record is None:
+        return []
+    lines = [f"source: {source_text(source)}" for source in record.sources]
+    return lines if record.bounds_hu is None else [*lines, f"the data are {pseudo_hu_text(record.bounds_hu)}"]
 
 
 def read_sources(root: Path) -> DatasetSources | None:

@@ -42,7 +42,7 @@ def read_table(path: Path) -> LabelTable:
 
     Raises:
         InputError: the file is absent, no JSON, or has no `labels`.
-        LabelError: the labels have regions, gaps or an ignore label.
+        LabelError: the labels have regions or gaps.
     """
     try:
         description = json.loads(path.read_bytes())
@@ -60,13 +60,6 @@ def read_table(path: Path) -> LabelTable:
             where=path,
             expected='an object with an entry like "labels": {"background": 0, "hemorrhage": 1}',
             remedy="add the entry",
-        )
-    if "ignore" in labels:
-        raise LabelError(
-            f"labels {labels}",
-            where=path,
-            expected="no ignore label: every voxel counts",
-            remedy="label every voxel, or leave out the cases that are labeled in part",
         )
     return LabelTable.from_mapping(labels, where=str(path))
 

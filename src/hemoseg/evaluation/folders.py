@@ -92,9 +92,10 @@ def _evaluate(pairs: Sequence[tuple[str, Path, Path]], table: LabelTable, to_cla
         expected, grid = read_labels(reference)
         predicted, place = read_labels(prediction)
         _check_same_place(place, grid, where=prediction)
-        results.append(
-            evaluate_pair(to_classes(expected, str(reference)), to_classes(predicted, str(prediction)), grid, table)
-        )
+        truth, found = to_classes(expected, str(reference)), to_classes(predicted, str(prediction))
+        if table.ignore is not None:
+            truth, found = _without_ignored(truth, found, table, where=prediction)
+        results.append(evaluate_pair(truth, found, grid, table))
     return {
         "protocol": EXTENDED.name,
         "cases": [{"case": case, "classes": classes} for (case, _, _), classes in zip(pairs, results, strict=True)],
@@ -106,6 +107,18 @@ def _evaluate(pairs: Sequence[tuple[str, Path, Path]], table: LabelTable, to_cla
         },
         "rules": EXTENDED.rules,
     }
+
+
+def _without_ignored(
+    reference: LabelMap, prediction: LabelMap, table: LabelTable, *, where: Path
+) -> tuple[LabelMap, LabelMap]:
+    """Both label maps with background where the reference is ignored: nothing there counts for or against.
+
+    Raises:
+        LabelError: the prediction holds the number of ignored voxels, which is no class.
+    """
+    LabelTable(table.names).check(prediction, where=str(where))
+    return table.without_ignored(reference), np.where(reference == table.ignore, np.uint8(0), prediction)
 
 
 def _mean(values: Sequence[float | str | None]) -> dict[str, float | str | None]:

@@ -38,11 +38,20 @@ class Stage:
 class Model:
     """Networks of one plan, averaged; a cascade runs its previous stage first."""
 
-    def __init__(self, plan: Plan, stages: tuple[Stage, ...], identity: ModelIdentity, *, mirror: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        stages: tuple[Stage, ...],
+        identity: ModelIdentity,
+        *,
+        mirror: bool,
+        warnings: tuple[str, ...] = (),
+    ) -> None:
         self.plan = plan
         self.stages = stages
         self.identity = identity
         self.mirror = mirror
+        self.warnings = warnings
 
     def segment(
         self,
@@ -71,7 +80,7 @@ class Model:
             table=self.plan.table,
             volume=volume,
             model=self.identity,
-            warnings=_doubts(volume, self.plan),
+            warnings=(*self.warnings, *_doubts(volume, self.plan)),
             seconds=seconds,
         )
 
@@ -141,7 +150,8 @@ def load_model(model: str | Path | None = None, *, device: str = "cpu", models: 
         load_stage(bundle.plan, configuration, bundle.weights(configuration), device=device)
         for configuration in map(bundle.plan.configuration, order)
     )
-    return Model(bundle.plan, stages, identity, mirror=bundle.selection.mirror)
+    mirror, warnings = bundle.selection.mirror, bundle.manifest.warnings
+    return Model(bundle.plan, stages, identity, mirror=mirror, warnings=warnings)
 
 
 def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, device: str) -> Stage:

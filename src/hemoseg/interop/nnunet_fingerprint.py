@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from hemoseg.labels import IGNORE
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.nnunet.from_fingerprint import facts_from_fingerprint
 
@@ -10,7 +11,8 @@ def write_dataset_json(fingerprint: Fingerprint) -> dict[str, Any]:
     """The content of a dataset.json for a data set that was measured here."""
     return {
         "channel_names": {str(index): name for index, name in enumerate(fingerprint.channel_names)},
-        "labels": {name: number for number, name in enumerate(fingerprint.labels)},
+        "labels": {name: number for number, name in enumerate(fingerprint.labels)}
+        | ({} if fingerprint.ignore is None else {IGNORE: fingerprint.ignore}),
         "numTraining": len(fingerprint.cases),
         "file_ending": fingerprint.file_ending,
     }

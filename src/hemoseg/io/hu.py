@@ -21,6 +21,8 @@ SOFT_TISSUE_HU = (5, 80)
 """CSF, brain and blood."""
 SMALLEST_SOFT_SHARE = 0.01
 """Share of voxels in `SOFT_TISSUE_HU` below which no head is to be seen: a head fills 5 % or more."""
+ROUNDING_HU = 0.5
+"""Pseudo-HU may lie this far beyond their bounds: whole numbers in a file, bounds with a fraction."""
 CLIPPED_ABOVE_HU = -100.0
 """A lowest value above this means that air and fat were cut away by a display window."""
 
@@ -35,20 +37,29 @@ class Doubt:
     """What they may be, and what to do then."""
 
 
-def check_hu(hu: Numbers, *, assume_hu: bool, where: Path) -> tuple[str, ...]:
+def check_hu(
+    hu: Numbers, *, assume_hu: bool, where: Path, pseudo_hu: tuple[float, float] | None = None
+) -> tuple[str, ...]:
     """What is doubtful about numbers that should be HU, padding included; nothing is changed.
+
+    Pseudo-HU are known to lack air or bone, so they only have to keep to their bounds: the doubt about them stands
+    in the data set's record, not with each scan.
 
     Args:
         hu: axes (z, y, x).
         assume_hu: whether data that do not look like HU are accepted, with a warning.
         where: the file, for error texts.
+        pseudo_hu: bounds of HU that are known to be rebuilt from windowed pictures; None for a scanner's.
 
     Raises:
-        InputError: values that are not finite, or that are no HU.
+        InputError: values that are not finite, that are no HU, or that lie beyond the bounds of pseudo-HU.
     """
     low, high = float(hu.min()), float(hu.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise _not_finite(hu, where=where)
+    if pseudo_hu is not None:
+        _check_bounds(low, high, pseudo_hu, where=where)
+        return ()
     warnings = []
     doubt = find_doubt(low, high, lambda: _share_within(hu, SOFT_TISSUE_HU))
     if doubt is not None:
@@ -93,6 +104,18 @@ def find_doubt(low: float, high: float, soft_share: Callable[[], float]) -> Doub
         found += f", {100 * share:.2g} % of voxels from {SOFT_TISSUE_HU[0]:g} to {SOFT_TISSUE_HU[1]:g}"
         return Doubt(found=found, guess=f"no soft tissue: raw values offset by 1024, or not a head? {export}")
     return None
+
+
+def _check_bounds(low: float, high: float, bounds_hu: tuple[float, float], *, where: Path) -> None:
+    """Whether pseudo-HU keep to what their data set says of them."""
+    within = bounds_hu[0] - ROUNDING_HU <= low < high <= bounds_hu[1] + ROUNDING_HU
+    if not within:
+        raise InputError(
+            f"values from {low:g} to {high:g}",
+            where=where,
+            expected=f"more than one value, all in [{bounds_hu[0]:g}, {bounds_hu[1]:g}]: hemoseg.json says so",
+            remedy="import the data set again, or correct bounds_hu in hemoseg.json",
+        )
 
 
 def _share_within(hu: Numbers, limits: tuple[int, int]) -> float:

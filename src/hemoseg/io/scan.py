@@ -33,13 +33,21 @@ class RawScan:
     """What a reader of the result should know about the source; the same that `read_scan` gives."""
 
 
-def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MAX_VOXELS) -> Volume:
+def read_scan(
+    path: Path | str,
+    *,
+    assume_hu: bool = False,
+    max_voxels: int = MAX_VOXELS,
+    pseudo_hu: tuple[float, float] | None = None,
+) -> Volume:
     """Read a head CT from a NIfTI file.
 
     Args:
         path: a `.nii` or `.nii.gz` file with one volume in Hounsfield units.
         assume_hu: accept values that do not look like HU, with a warning.
         max_voxels: larger volumes are refused from their header alone.
+        pseudo_hu: bounds of HU that are known to be rebuilt from windowed pictures: values beyond them are refused,
+            and nothing else is asked of them.
 
     Returns:
         The volume as stored, padding included; doubts are in its `warnings`.
@@ -54,7 +62,7 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
     with readable(file):
         digest = sha256_of(file)
     hu = _scaled(stored.array, stored.header)
-    doubts = check_hu(hu, assume_hu=assume_hu, where=file)
+    doubts = check_hu(hu, assume_hu=assume_hu, where=file, pseudo_hu=pseudo_hu)
     return Volume(
         hu=hu,
         grid=stored.grid,
@@ -67,8 +75,12 @@ def read_scan(path: Path | str, *, assume_hu: bool = False, max_voxels: int = MA
     )
 
 
-def read_raw(path: Path) -> RawScan:
+def read_raw(path: Path, *, pseudo_hu: tuple[float, float] | None = None) -> RawScan:
     """Read a head CT from a NIfTI file without touching its numbers; what `read_scan` refuses is refused.
+
+    Args:
+        path: as for `read_scan`.
+        pseudo_hu: as for `read_scan`.
 
     Raises:
         InputError: the file cannot be read, holds no single volume, or its values are no HU.
@@ -82,7 +94,7 @@ def read_raw(path: Path) -> RawScan:
         grid=stored.grid,
         slices=uniform_slices(stored.grid),
         stored_spacing_mm=stored_spacing_mm(stored.header.fields),
-        warnings=(*stored.warnings, *check_hu(hu, assume_hu=False, where=path)),
+        warnings=(*stored.warnings, *check_hu(hu, assume_hu=False, where=path, pseudo_hu=pseudo_hu)),
     )
 
 

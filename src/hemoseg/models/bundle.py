@@ -40,14 +40,16 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
-    """Schema version."""
+    version: Literal[1, 2] = 2
+    """Schema version; 1 has no warnings."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the model."""
     model_version: str
     """Version of the model."""
     notice: str
     """What its users must know; printed with every result."""
+    warnings: tuple[str, ...] = ()
+    """What was special about the data that it was trained on; among the warnings of every result."""
     files: dict[str, str]
     """{path inside the bundle: SHA-256}."""
 
@@ -174,6 +176,7 @@ def write_bundle(
     card: str,
     license_text: str,
     weights: dict[str, bytes],
+    warnings: tuple[str, ...] = (),
 ) -> None:
     """Write a bundle, whole or not at all; an older one in its place goes.
 
@@ -187,6 +190,7 @@ def write_bundle(
         card: the model card, Markdown.
         license_text: the terms of the weights.
         weights: {`weights_name(…)`: content of the safetensors file}.
+        warnings: sentences for every result.
     """
     with whole_folder(folder) as temporary:
         write_model(temporary / "plan.json", plan)
@@ -197,7 +201,7 @@ def write_bundle(
         for file, content in weights.items():
             (temporary / file).write_bytes(content)
         files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
-        manifest = Manifest(name=name, model_version=model_version, notice=notice, files=files)
+        manifest = Manifest(name=name, model_version=model_version, notice=notice, warnings=warnings, files=files)
         write_model(temporary / "manifest.json", manifest)
 
 

@@ -7,6 +7,7 @@ from statistics import stdev
 from typing import Any
 
 from hemoseg import __version__
+from hemoseg.datasets import pseudo_hu_text, source_text
 from hemoseg.models import Selection
 from hemoseg.plan import Plan
 from hemoseg.planning import Fingerprint
@@ -49,6 +50,20 @@ device.
 UNSEEN = "Scans from any other source. Nothing is known of its errors there."
 
 
+def model_warnings(fingerprint: Fingerprint) -> tuple[str, ...]:
+    """What every result of a model has to say of the data that it was trained on."""
+    if fingerprint.pseudo_hu is None:
+        return ()
+    return (f"the model was trained on {pseudo_hu_text(fingerprint.pseudo_hu)}",)
+
+
+def terms(fingerprint: Fingerprint) -> str:
+    """Terms of a model that a user trained, with the sources that the data set names."""
+    if not fingerprint.sources:
+        return TERMS
+    return f"{TERMS}\nSources of the data:\n" + "".join(f"- {source_text(one)}\n" for one in fingerprint.sources)
+
+
 def model_card(
     run: RunFiles,
     *,
@@ -73,9 +88,11 @@ def model_card(
     patients = len({case.patient for case in fingerprint.cases})
     spacing = " x ".join(f"{value:g}" for value in fingerprint.spacing_mm)
     folds = ", ".join(map(str, run.selection.folds[configuration.name]))
-    clipped = fingerprint.clipped_hu
-    if clipped is not None:
-        unseen = [f"HU outside [{clipped[0]:g}, {clipped[1]:g}]: the data were clipped.", *unseen]
+    held = fingerprint.held_hu
+    if held is not None:
+        unseen = [f"HU outside [{held[0]:g}, {held[1]:g}]: the data were clipped.", *unseen]
+    if fingerprint.pseudo_hu is not None:
+        unseen = [f"HU of a scanner: the data were {pseudo_hu_text(fingerprint.pseudo_hu)}.", *unseen]
     return "\n".join(
         [
             f"# {name}",
@@ -95,6 +112,7 @@ def model_card(
             "held-out scans of the same source.",
             "",
             *about_data,
+            *_sources(fingerprint),
             "",
             "## Figures",
             "",
@@ -106,6 +124,14 @@ def model_card(
             "",
         ]
     )
+
+
+def _sources(fingerprint: Fingerprint) -> list[str]:
+    """The data set's sources as a list, and what is not labeled."""
+    lines = [f"- {source_text(source)}" for source in fingerprint.sources]
+    if fingerprint.ignore is not None:
+        lines += ["", "Voxels that nobody labeled had no part in training and figures."]
+    return [*(["Sources:", ""] if fingerprint.sources else []), *lines]
 
 
 def _figures(run: RunFiles, today: date) -> list[str]:

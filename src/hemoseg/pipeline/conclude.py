@@ -12,7 +12,7 @@ from hemoseg.datasets import index_dataset
 from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import evaluate_pairs
 from hemoseg.models import Selection, weights_name, write_bundle
-from hemoseg.pipeline.card import NOTICE, TERMS, RunFiles, model_card
+from hemoseg.pipeline.card import NOTICE, RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import jobs, prediction
 from hemoseg.pipeline.splits import named
@@ -103,8 +103,9 @@ def bundle_stage(folder: RunFolder) -> Path:
         plan=run.plan,
         selection=run.selection,
         card=model_card(run, name=name, today=evaluation_date(folder)),
-        license_text=TERMS,
+        license_text=terms(run.fingerprint),
         weights=half_precision_weights(folder, run.selection),
+        warnings=model_warnings(run.fingerprint),
     )
     return folder.model
 

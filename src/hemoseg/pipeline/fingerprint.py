@@ -54,6 +54,8 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
         channel_names=dataset.channel_names,
         file_ending=dataset.file_ending,
         labels=dataset.table.names,
+        ignore=dataset.table.ignore,
+        record=dataset.sources,
     )
     write_model(folder.fingerprint_file, fingerprint)
     return fingerprint

@@ -10,10 +10,12 @@ from hemoseg.datasets import index_dataset, read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels
 from hemoseg.models import Selection
+from hemoseg.pipeline.card import model_warnings
 from hemoseg.pipeline.conclude import read_evaluation, read_selection
 from hemoseg.pipeline.folder import RunFolder, digest_of
 from hemoseg.pipeline.learn import prediction
 from hemoseg.plan import Configuration, Plan
+from hemoseg.planning import Fingerprint
 from hemoseg.report import RunPage, curves_png, montage_png, versions, write_run_report
 from hemoseg.settings import FOLDS
 
@@ -38,6 +40,7 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
         mean=result["mean"],
         per_case={case["case"]: case["classes"] for case in result["cases"]},
         notes=_notes(folder, selection),
+        sources=[(source.name, source.license, source.citation) for source in fingerprint.sources],
         curves=_curves(folder, selection),
         montages=_montages(folder, plan, chosen, selection, result),
         methods=_read_text(folder.methods_file, remedy="run `hemoseg plan --run DIR` again: it writes what is absent"),
@@ -68,6 +71,9 @@ def _notes(folder: RunFolder, selection: Selection) -> list[str]:
     found = sorted({warning for case in fingerprint.cases for warning in case.warnings})
     folds = selection.folds[selection.configuration]
     return [
+        *model_warnings(fingerprint),
+        *fingerprint.warnings,
+        *_ignored(fingerprint),
         f"The figures are those of fold {', '.join(map(str, folds))} of {FOLDS}: each case was predicted by networks "
         "that never saw its patient.",
         "Held-out cases come from the same source as the training cases; other scanners were not seen.",
@@ -102,6 +108,12 @@ def _log_rows(log: Path) -> list[dict[str, Any]]:
         raise ArtifactError(f"no JSON: {error}", where=log, expected="one object a line", remedy=remedy) from error
 
 
+def _ignored(fingerprint: Fingerprint) -> list[str]:
+    """What is said of voxels that nobody labeled."""
+    count = sum(case.ignored_share > 0 for case in fingerprint.cases)
+    return [f"{count} cases have voxels that nobody labeled: these count in no figure."] if count else []
+
+
 def _curves(folder: RunFolder, selection: Selection) -> list[tuple[str, bytes]]:
     """The curves of each fold, also written as `curves.png` beside its log."""
     pictures = []
@@ -134,6 +146,7 @@ def _montages(
         fold = next(k for k in selection.folds[chosen.name] if name in splits.held_out[k])
         volume, reference = read_case(cases[name], dataset.table)
         labels, _ = read_labels(prediction(folder, chosen, fold, name))
+        reference = dataset.table.without_ignored(reference)
         png = montage_png(volume, plan.table.check(labels, where=name), reference=reference, table=plan.table)
         pictures.append((f"{title}: {name}, mean Dice {score:.3f}", png))
     return pictures

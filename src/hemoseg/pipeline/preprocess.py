@@ -118,7 +118,9 @@ def prepare_one(work: Work) -> None:
         return
     volume, labels = read_case(work.case, work.table)
     for target in missing:
-        prepared, there = prepare_case(volume, labels, work.preparation, target.spacing_mm, seed=work.seed)
+        prepared, there = prepare_case(
+            volume, labels, work.preparation, target.spacing_mm, seed=work.seed, ignore=work.table.ignore
+        )
         properties = prepared.properties.model_dump(mode="json")
         record = target.record.model_copy(update={"shape": prepared.image.shape, "properties": properties})
         write_case(target.store / work.case.name, record, prepared.image, there)

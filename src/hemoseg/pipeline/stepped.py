@@ -110,7 +110,7 @@ def step_one(work: Work) -> SteppedCase:
             remedy="use a new --run folder for a changed data set",
         )
     volume, labels = read_case(work.case, work.table)
-    stepped = pre_steps(volume, labels, work.preparation, seed=work.seed)
+    stepped = pre_steps(volume, labels, work.preparation, seed=work.seed, ignore=work.table.ignore)
     result = SteppedCase(
         name=work.case.name,
         source_sha256=work.source_sha256,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hemoseg.datasets import index_dataset
+from hemoseg.datasets import index_dataset, record_lines
 from hemoseg.pipeline.conclude import bundle_stage, evaluate_stage, select_stage
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
@@ -35,6 +35,8 @@ def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: 
     folder = RunFolder(Path(run_dir))
     cases = index_dataset(Path(dataset))
     check_device(settings)
+    for line in record_lines(cases.sources):
+        watch.say(line)
     with folder.lock():
         check_settings(folder, settings)
         fingerprint_stage(folder, cases, watch)

@@ -18,13 +18,13 @@ NEEDS_WINDOWS = ("summed-area", "random-area")
 
 
 def make_channels(fingerprint: Fingerprint, steps: Steps) -> tuple[tuple[Channel, ...], Reason]:
-    """The channels and why: those asked for, or `WINDOWS` cut to what clipped data hold."""
+    """The channels and why: those asked for, or `WINDOWS` cut to what clipped data or pseudo-HU hold."""
     scale = (0.0, 1.0) if windows_come_first(steps.pooling) else (-1.0, 1.0)
     if steps.windows:
         windows = tuple(window_named(name) for name in steps.windows)
         reason = because("windows", listed(windows), "given", source="--window", basis="given")
     else:
-        windows, why = _within(fingerprint.clipped_hu)
+        windows, why = _within(fingerprint)
         reason = because("windows", listed(windows), why)
     return tuple(Channel(name=window.name, window=window, scale=scale) for window in windows), reason
 
@@ -55,16 +55,19 @@ def listed(windows: tuple[Window, ...]) -> str:
     return ", ".join(f"{w.name} [{w.low_hu:g}, {w.high_hu:g}]" for w in windows) + " HU"
 
 
-def _within(clipped: tuple[float, float] | None) -> tuple[tuple[Window, ...], str]:
+def _within(fingerprint: Fingerprint) -> tuple[tuple[Window, ...], str]:
     """The windows, cut to what clipped data hold, so that true-HU scans look alike to the network; and why."""
-    if clipped is None:
+    held = fingerprint.held_hu
+    if held is None:
         return WINDOWS, "the data hold true HU"
-    low, high = clipped
+    low, high = held
     cut = tuple(
         window.model_copy(update={"low_hu": max(window.low_hu, low), "high_hu": min(window.high_hu, high)})
         for window in WINDOWS
         if max(window.low_hu, low) < min(window.high_hu, high)
     )
+    kind = "clipped data" if fingerprint.pseudo_hu is None else "pseudo-HU"
     if not cut:
-        return WINDOWS, f"clipped data share no range with them: [{low:g}, {high:g}] HU"
-    return cut, f"within [{low:g}, {high:g}] HU, to which data are clipped"
+        return WINDOWS, f"{kind} share no range with them: [{low:g}, {high:g}] HU"
+    what = "to which data are clipped" if fingerprint.pseudo_hu is None else "the bounds of the data's pseudo-HU"
+    return cut, f"within [{low:g}, {high:g}] HU, {what}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hemoseg.datasets import pseudo_hu_text
 from hemoseg.plan import Window
 from hemoseg.planning.fingerprint import CLIPPED_ABOVE_HU, Fingerprint
 from hemoseg.windows import BLOOD_HU, is_printed_pair, window_doubt
@@ -25,28 +26,36 @@ CLOSE_TO_LIMIT = 0.9
 
 
 def data_doubts(fingerprint: Fingerprint) -> tuple[str, ...]:
-    """Doubts about the data set: its size, its classes, its slices, its HU."""
+    """Doubts about the data set: its size, its classes, what is ignored, its slices, its HU."""
     return (
         *_size_doubts(fingerprint),
         *_class_doubts(fingerprint),
+        *_ignore_doubts(fingerprint),
         *_spacing_doubts(fingerprint),
         *_hu_doubts(fingerprint),
     )
 
 
-def window_doubts(windows: Sequence[Window], clipped_hu: tuple[float, float] | None) -> tuple[str, ...]:
+def foreground_doubts(fingerprint: Fingerprint) -> tuple[str, ...]:
+    """A doubt about foreground intensities, for plans that scale by them: nnU-Net counts ignored voxels in."""
+    if not any(case.ignored_share for case in fingerprint.cases):
+        return ()
+    return ("nnU-Net takes ignored voxels for foreground: CT is scaled by intensities that are not of labels alone",)
+
+
+def window_doubts(windows: Sequence[Window], held_hu: tuple[float, float] | None) -> tuple[str, ...]:
     """Doubts about the windows.
 
     Args:
         windows: those of all channels; what one hides another may show. The pair that the paper prints is told of in
             any company.
-        clipped_hu: range that clipped data share; None if all data hold true HU.
+        held_hu: range that clipped data share, or the bounds of pseudo-HU; None if all data hold true HU.
     """
     alone = all(window_doubt(window) is not None for window in windows)
     told = [window for window in windows if alone or is_printed_pair(window)]
     doubts = [text for window in told if (text := window_doubt(window, alone=alone)) is not None]
-    if clipped_hu is not None:
-        low, high = clipped_hu
+    if held_hu is not None:
+        low, high = held_hu
         doubts += [
             f"window {window.name} [{window.low_hu:g}, {window.high_hu:g}] HU reaches beyond [{low:g}, {high:g}] HU, "
             "all that clipped cases hold"
@@ -129,6 +138,18 @@ def _class_doubts(fingerprint: Fingerprint) -> list[str]:
     return doubts
 
 
+def _ignore_doubts(fingerprint: Fingerprint) -> list[str]:
+    shares = [case.ignored_share for case in fingerprint.cases if case.ignored_share]
+    if not shares:
+        return []
+    part = f"{sum(shares) / len(fingerprint.cases):.2g}"
+    doubts = [
+        f"{_count(len(shares), 'case')} with ignored voxels, a share of {part} of a mean case: no reference there"
+    ]
+    whole = sum(share == 1 for share in shares)
+    return [*doubts, f"{_count(whole, 'case')} ignored as a whole: nothing is learned from it"] if whole else doubts
+
+
 def _spacing_doubts(fingerprint: Fingerprint) -> list[str]:
     doubts = []
     for axis, place in enumerate(("between slices", "along y", "along x")):
@@ -155,12 +176,14 @@ def _hu_doubts(fingerprint: Fingerprint) -> list[str]:
     if len(modes) < len(fingerprint.cases):
         count = _count(len(fingerprint.cases) - len(modes), "case")
         doubts.append(f"no peak of brain tissue among the HU of {count}")
-    clipped = fingerprint.clipped_hu
-    if clipped is not None:
+    held = fingerprint.held_hu
+    if fingerprint.pseudo_hu is not None:
+        doubts.append(f"the data are {pseudo_hu_text(fingerprint.pseudo_hu)}")
+    elif held is not None:
         count = _count(sum(case.hu_min > CLIPPED_ABOVE_HU for case in fingerprint.cases), "case")
-        doubts.append(f"{count} clipped to [{clipped[0]:g}, {clipped[1]:g}] HU: what lies beyond is lost")
-        if clipped[1] < BLOOD_HU[1] or clipped[0] > BLOOD_HU[0]:
-            doubts.append(f"the clipped range cuts into {BLOOD_HU[0]:g} to {BLOOD_HU[1]:g} HU of acute blood")
+        doubts.append(f"{count} clipped to [{held[0]:g}, {held[1]:g}] HU: what lies beyond is lost")
+    if held is not None and (held[1] < BLOOD_HU[1] or held[0] > BLOOD_HU[0]):
+        doubts.append(f"the clipped range cuts into {BLOOD_HU[0]:g} to {BLOOD_HU[1]:g} HU of acute blood")
     return doubts
 
 

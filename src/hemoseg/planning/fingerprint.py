@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from hemoseg.datasets import CaseFacts, Histogram
+from hemoseg.datasets import CaseFacts, DatasetSources, Histogram, Source
 from hemoseg.plan import Intensity
 from hemoseg.planning.intensity import mixture_intensity, pooled_intensity
 from hemoseg.types import FloatZYX
@@ -39,7 +39,7 @@ class Fingerprint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     """Schema version."""
     dataset: str
     """The data set's folder."""
@@ -53,10 +53,17 @@ class Fingerprint(BaseModel):
     """Ending of the image files."""
     labels: tuple[str, ...]
     """Class names by number."""
+    ignore: int | None = None
+    """Number of voxels that nobody labeled; None where all are labeled."""
+    sources: tuple[Source, ...] = ()
+    """Where the cases come from, with terms and what to cite; empty where nobody recorded it."""
+    pseudo_hu: tuple[float, float] | None = None
+    """Bounds of HU that were rebuilt from windowed pictures; None for true HU."""
     cases: tuple[CaseFacts, ...]
     """One entry per case."""
     intensity: tuple[Intensity | None, ...]
-    """Foreground intensities of each channel, each case with foreground weighing the same; None if there is none."""
+    """Foreground intensities of each channel, each case with foreground weighing the same; None if there is none.
+    Ignored voxels count as foreground, as they do for nnU-Net."""
     intensity_v1: tuple[Intensity | None, ...]
     """The same as nnU-Net v1 has them: every tenth foreground voxel of all cases pooled."""
     warnings: tuple[str, ...] = ()
@@ -103,6 +110,16 @@ class Fingerprint(BaseModel):
         return max(case.hu_min for case in clipped), min(case.hu_max for case in clipped)
 
     @property
+    def label_count(self) -> int:
+        """Entries of `labels` in dataset.json: nnU-Net's memory estimate counts `ignore` too."""
+        return len(self.labels) + (self.ignore is not None)
+
+    @property
+    def held_hu(self) -> tuple[float, float] | None:
+        """The range of HU that all cases hold: the bounds of pseudo-HU, or what clipped cases share; None if more."""
+        return self.pseudo_hu if self.pseudo_hu is not None else self.clipped_hu
+
+    @property
     def lesion_sizes(self) -> dict[str, LesionSizes]:
         """How large the lesions of each class are; classes that no case has are left out."""
         found = {name: [c.lesions_ml[name] for c in self.cases if c.lesions_ml[name]] for name in self.labels[1:]}
@@ -118,6 +135,8 @@ def make_fingerprint(
     channel_names: tuple[str, ...],
     file_ending: str,
     labels: tuple[str, ...],
+    ignore: int | None = None,
+    record: DatasetSources | None = None,
 ) -> Fingerprint:
     """The fingerprint of cases, each with its facts and a histogram of foreground voxels per channel. Pure."""
     channels = [[histograms[index] for _, histograms in cases] for index in range(len(channel_names))]
@@ -129,11 +148,19 @@ def make_fingerprint(
         channel_names=channel_names,
         file_ending=file_ending,
         labels=labels,
+        ignore=ignore,
+        sources=() if record is None else record.sources,
+        pseudo_hu=None if record is None else record.bounds_hu,
         cases=tuple(facts for facts, _ in cases),
         intensity=intensity,
         intensity_v1=tuple(pooled_intensity(channel) for channel in channels),
-        warnings=(NO_FOREGROUND,) if None in intensity else (),
+        warnings=(*((NO_FOREGROUND,) if None in intensity else ()), *_filled(record)),
     )
+
+
+def _filled(record: DatasetSources | None) -> tuple[str, ...]:
+    slices, cases = (0, 0) if record is None else record.filled
+    return (f"{slices} slices of {cases} cases are missing at the source and were filled",) if slices else ()
 
 
 def _sizes(cases: list[tuple[float, ...]]) -> LesionSizes:

@@ -30,6 +30,7 @@ from hemoseg.planning.headct_reasons import (
 )
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS, SMALLEST_USUAL, USUAL, make_rungs
 from hemoseg.planning.memory import estimate_memory
+from hemoseg.planning.reasons import recorded
 from hemoseg.settings import DEFAULT_ITERATIONS, FOLDS, Settings
 
 DEFAULT_MEMORY_GB = 8.0
@@ -102,10 +103,11 @@ def make_headct_plan(fingerprint: Fingerprint, settings: Settings, device: Devic
             *size.reasons,
             *network_reasons(configurations[-1], device),
             *recipe_reasons(recipe, preparation, settings),
+            *recorded(fingerprint),
         ),
         doubts=(
             *data_doubts(fingerprint),
-            *window_doubts(preparation.windows, fingerprint.clipped_hu),
+            *window_doubts(preparation.windows, fingerprint.held_hu),
             *size_doubts(size.needed_mb, size.memory_gb, device=settings.device, is_long_enough=size.is_long_enough),
             *budget_doubts(
                 configurations[0].iterations,

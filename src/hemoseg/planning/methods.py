@@ -2,6 +2,7 @@
 
 from math import ceil
 
+from hemoseg.datasets import pseudo_hu_text, source_text
 from hemoseg.plan import Configuration, Plan, Pooling, Preparation, SplineResampling
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.reasons import size_text
@@ -87,7 +88,14 @@ def methods_text(plan: Plan, fingerprint: Fingerprint, settings: Settings) -> st
 
 def _data(plan: Plan, fingerprint: Fingerprint) -> str:
     patients = len({case.patient for case in fingerprint.cases})
-    return f"{len(fingerprint.cases)} scans of {patients} patients, labeled {', '.join(plan.labels[1:])}, were used. "
+    text = f"{len(fingerprint.cases)} scans of {patients} patients, labeled {', '.join(plan.labels[1:])}, were used. "
+    if fingerprint.sources:
+        text += f"Their sources: {' '.join(map(source_text, fingerprint.sources))} "
+    if fingerprint.pseudo_hu is not None:
+        text += f"The scans hold {pseudo_hu_text(fingerprint.pseudo_hu)}. "
+    if fingerprint.ignore is not None:
+        text += "Voxels that nobody labeled had no part in training and evaluation. "
+    return text
 
 
 def _origin(plan: Plan, text: _Text) -> str:

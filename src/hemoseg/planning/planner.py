@@ -6,7 +6,7 @@ from hemoseg.errors import SettingsError
 from hemoseg.plan import Configuration, Plan, Precision, Preparation, Reason
 from hemoseg.planning import headct
 from hemoseg.planning.device import DeviceTiming
-from hemoseg.planning.doubts import budget_doubts, data_doubts, size_doubts, window_doubts
+from hemoseg.planning.doubts import budget_doubts, data_doubts, foreground_doubts, size_doubts, window_doubts
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS
 from hemoseg.planning.memory import plan_memory
@@ -21,7 +21,7 @@ from hemoseg.planning.presteps import (
     steps_of,
     with_steps,
 )
-from hemoseg.planning.reasons import because, given_steps
+from hemoseg.planning.reasons import because, given_steps, recorded
 from hemoseg.settings import DEFAULT_ITERATIONS, Settings
 
 
@@ -47,7 +47,7 @@ def make_plan(
     if settings.budget_s is not None:
         plan = _within_budget(plan, settings, device)
     doubts = (*plan.doubts, *data_doubts(fingerprint), *_plan_doubts(plan, fingerprint, settings, device))
-    return plan.model_copy(update={"doubts": doubts})
+    return plan.model_copy(update={"reasons": (*plan.reasons, *recorded(fingerprint)), "doubts": doubts})
 
 
 def candidates(
@@ -122,8 +122,10 @@ def _plan_doubts(plan: Plan, fingerprint: Fingerprint, settings: Settings, devic
     windows = plan.preparation.windows
     needed = max(plan_memory(plan, item).total_mb for item in plan.trained_configurations)
     iterations = min(item.iterations for item in plan.trained_configurations)
+    scaled = any(channel.normalization == "ct" for channel in plan.preparation.channels)
     return (
-        *window_doubts(windows, fingerprint.clipped_hu),
+        *(foreground_doubts(fingerprint) if scaled else ()),
+        *window_doubts(windows, fingerprint.held_hu),
         *size_doubts(needed, plan.memory_gb, device=settings.device, is_long_enough=iterations >= ENOUGH_ITERATIONS),
         *budget_doubts(
             iterations,

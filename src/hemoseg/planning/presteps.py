@@ -125,7 +125,7 @@ def stepped_dataset(
     return DatasetFacts(
         dataset_name=fingerprint.dataset_name,
         channel_names=windows or fingerprint.channel_names,
-        label_count=len(fingerprint.labels),
+        label_count=fingerprint.label_count,
         training_cases=len(fingerprint.cases),
         file_ending=fingerprint.file_ending,
         spacings_mm=tuple(case.spacing_mm for case in stepped.cases),

@@ -1,6 +1,7 @@
 """Sources of rules, and the making of a reason."""
 
 from hemoseg.plan import Basis, Reason
+from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.settings import Steps
 
 OURS = "docs/explanation/planning.md"
@@ -31,6 +32,20 @@ def size_text(size: tuple[int, ...]) -> str:
         '16 x 96 x 96'
     """
     return " x ".join(map(str, size))
+
+
+def recorded(fingerprint: Fingerprint) -> tuple[Reason, ...]:
+    """What the data set says of its numbers and labels; nothing for true HU that are labeled everywhere."""
+    reasons = []
+    if fingerprint.pseudo_hu is not None:
+        low, high = fingerprint.pseudo_hu
+        why = "HU were rebuilt from windowed pictures"
+        value = f"pseudo-HU [{low:g}, {high:g}]"
+        reasons.append(because("intensity", value, why, source="hemoseg.json", basis="given"))
+    if fingerprint.ignore is not None:
+        why = "voxels of this number have no part in the loss and in figures, and no patch is put on them"
+        reasons.append(because("ignore", str(fingerprint.ignore), why, source="dataset.json", basis="given"))
+    return tuple(reasons)
 
 
 def given_steps(steps: Steps) -> list[Reason]:

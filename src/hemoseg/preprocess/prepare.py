@@ -48,7 +48,13 @@ def prepare(volume: Volume, preparation: Preparation, spacing_mm: TargetSpacing)
 
 
 def prepare_case(
-    volume: Volume, labels: Labels, preparation: Preparation, spacing_mm: TargetSpacing, *, seed: int
+    volume: Volume,
+    labels: Labels,
+    preparation: Preparation,
+    spacing_mm: TargetSpacing,
+    *,
+    seed: int,
+    ignore: int | None = None,
 ) -> tuple[Prepared, NewLabels]:
     """A scan and its labels as training sees them.
 
@@ -58,12 +64,13 @@ def prepare_case(
         preparation: the plan's preparation.
         spacing_mm: the configuration's spacing.
         seed: of pooling by chance; the same seed and scan give the same result.
+        ignore: number of voxels that nobody labeled; None where all are labeled.
 
     Returns:
         The scan, and its labels on the same grid: of the type given, or signed, with -1 for background outside the
         non-zero mask, where the preparation crops to that.
     """
-    stepped = pre_steps(volume, labels, preparation, seed=seed)
+    stepped = pre_steps(volume, labels, preparation, seed=seed, ignore=ignore)
     prepared, prepared_labels = _finish(volume, stepped, preparation, spacing_mm)
     assert prepared_labels is not None
     return prepared, np.ascontiguousarray(prepared_labels)

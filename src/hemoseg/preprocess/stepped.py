@@ -49,7 +49,9 @@ class Stepped:
         return replace(self, image=image, labels=labels, spacing_mm=spacing_mm, steps=(*self.steps, step))
 
 
-def pre_steps(volume: Volume, labels: Labels | None, preparation: Preparation, *, seed: int | None) -> Stepped:
+def pre_steps(
+    volume: Volume, labels: Labels | None, preparation: Preparation, *, seed: int | None, ignore: int | None = None
+) -> Stepped:
     """The scan up to and with the non-zero crop: what a planner's facts are measured on.
 
     Crops come before resampling (fewer voxels to work on), and clamping before averaging: bone of 1500 HU
@@ -60,6 +62,8 @@ def pre_steps(volume: Volume, labels: Labels | None, preparation: Preparation, *
         labels: class numbers on its grid; None in prediction.
         preparation: the plan's preparation.
         seed: of pooling by chance; None takes the expectation instead, as prediction does.
+        ignore: number of voxels that nobody labeled. On every grid it is moved like a class, so that a voxel that is
+            ignored as a whole stays so; the range of the labels does not count it.
     """
     _check_sources(volume, preparation)
     canonical = preparation.orientation == "canonical"
@@ -82,7 +86,7 @@ def pre_steps(volume: Volume, labels: Labels | None, preparation: Preparation, *
     state = _pooled(state, preparation, chance_for(seed, volume.name) if seed is not None else None)
     state = _respaced(state, preparation)
     if preparation.slab is not None and head is not None:
-        state = _slab(state, head[0], len(hu), preparation)
+        state = _slab(state, head[0], len(hu), preparation, ignore=ignore)
     if preparation.transpose != (0, 1, 2):
         step = Turn(axes=preparation.transpose)
         z, y, x = (state.spacing_mm[axis] for axis in preparation.transpose)
@@ -157,7 +161,7 @@ def _respaced(state: Stepped, preparation: Preparation) -> Stepped:
     return state.moved(resample(state.image, step.after), (wanted, y, x), step)
 
 
-def _slab(state: Stepped, head: slice, slices: int, preparation: Preparation) -> Stepped:
+def _slab(state: Stepped, head: slice, slices: int, preparation: Preparation, *, ignore: int | None) -> Stepped:
     """The slices of the head, or of the labels in training where that is asked for, and some beyond.
 
     Args:
@@ -165,13 +169,15 @@ def _slab(state: Stepped, head: slice, slices: int, preparation: Preparation) ->
         head: slices of the head, of all `slices` that the scan had before the slice spacing changed.
         slices: number of these.
         preparation: the plan's preparation.
+        ignore: number of voxels that nobody labeled.
     """
     slab = preparation.slab
     assert slab is not None
     present, y, x = state.shape
     first, stop = head.start * present // slices, -(-head.stop * present // slices)
     if slab.train_range == "label" and state.labels is not None:
-        labeled = np.flatnonzero((state.labels > 0).any(axis=(1, 2)))
+        marked = state.labels > 0 if ignore is None else (state.labels > 0) & (state.labels != ignore)
+        labeled = np.flatnonzero(marked.any(axis=(1, 2)))
         if len(labeled):
             first, stop = int(labeled[0]), int(labeled[-1]) + 1
     kept = slice(max(0, first - slab.extend), min(present, stop + slab.extend))

@@ -49,6 +49,8 @@ class RunPage:
     """How the model came about, in plain Markdown: paragraphs, headings, lists; see `read_blocks`."""
     provenance: Mapping[str, Any]
     """Versions, hashes, seed, date."""
+    sources: Sequence[tuple[str, str, str]] = ()
+    """(name, license, citation) of each source of the data; empty where nobody recorded them."""
 
 
 def write_run_report(path: Path, page: RunPage) -> None:

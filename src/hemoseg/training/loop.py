@@ -146,7 +146,7 @@ def _step(
         group["lr"] = rate
     with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
         outputs = network(inputs)
-    loss, dice = deep_loss(outputs, labels, pooled=configuration.batch_dice)
+    loss, dice = deep_loss(outputs, labels, pooled=configuration.batch_dice, ignore=sampler.ignore)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm)

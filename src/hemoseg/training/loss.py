@@ -28,9 +28,13 @@ def supervision_weights(outputs: int) -> tuple[float, ...]:
 
 
 def soft_dice(
-    probabilities: Float32[Tensor, "b c z y x"], labels: Int64[Tensor, "b z y x"], *, pooled: bool
+    probabilities: Float32[Tensor, "b c z y x"],
+    labels: Int64[Tensor, "b z y x"],
+    *,
+    pooled: bool,
+    ignore: int | None = None,
 ) -> Float32[Tensor, " k"]:
-    """Soft Dice of each foreground class: (2 Σpg + ε) / (Σp + Σg + ε).
+    """Soft Dice of each foreground class: (2 Σpg + ε) / (Σp + Σg + ε); sums leave out voxels labeled `ignore`.
 
     Pooled, sums go over the whole batch (nnU-Net's `batch_dice`): with small batches most patches lack most
     classes, and a Dice per patch would only teach silence there. Else it is the mean of one Dice per patch.
@@ -38,6 +42,8 @@ def soft_dice(
     scores = []
     for number in range(1, probabilities.shape[1]):
         p = probabilities[:, number]
+        if ignore is not None:
+            p = p * (labels != ignore)
         g = (labels == number).to(p.dtype)
         if pooled:
             scores.append((2 * (p * g).sum() + SMOOTH) / (p.sum() + g.sum() + SMOOTH))
@@ -48,23 +54,43 @@ def soft_dice(
 
 
 def dice_ce(
-    logits: Float[Tensor, "b c z y x"], labels: Int64[Tensor, "b z y x"], *, pooled: bool
+    logits: Float[Tensor, "b c z y x"], labels: Int64[Tensor, "b z y x"], *, pooled: bool, ignore: int | None = None
 ) -> tuple[Float32[Tensor, ""], Float32[Tensor, " k"]]:
-    """Cross-entropy minus mean soft Dice, and the soft Dice per foreground class; sums in float32."""
+    """Cross-entropy minus mean soft Dice, and the soft Dice per foreground class; sums in float32.
+
+    With `ignore`, both are means and sums over the other voxels alone, so that logits of ignored voxels change
+    neither loss nor gradient. If all are ignored, there is no cross-entropy.
+    """
     logits = logits.float()
-    dice = soft_dice(logits.softmax(dim=1), labels, pooled=pooled)
-    return functional.cross_entropy(logits, labels) - dice.mean(), dice
+    dice = soft_dice(logits.softmax(dim=1), labels, pooled=pooled, ignore=ignore)
+    if ignore is None:
+        return functional.cross_entropy(logits, labels) - dice.mean(), dice
+    if not (labels != ignore).any():
+        return -dice.mean(), dice
+    return functional.cross_entropy(logits, labels, ignore_index=ignore) - dice.mean(), dice
 
 
 def deep_loss(
-    outputs: Sequence[Float[Tensor, "b c _ _ _"]], labels: Int64[Tensor, "b z y x"], *, pooled: bool
+    outputs: Sequence[Float[Tensor, "b c _ _ _"]],
+    labels: Int64[Tensor, "b z y x"],
+    *,
+    pooled: bool,
+    ignore: int | None = None,
 ) -> tuple[Float32[Tensor, ""], Float32[Tensor, " k"]]:
-    """The weighted loss over all decoder outputs, and the finest output's soft Dice per class."""
+    """The weighted loss over all decoder outputs, and the finest output's soft Dice per class.
+
+    Args:
+        outputs: logits of each output, the finest first.
+        labels: class numbers; `ignore` where nobody labeled.
+        pooled: see `soft_dice`.
+        ignore: number of voxels without a say; None where there are none.
+    """
     total = torch.zeros(())
     finest = torch.zeros(0)
     for level, (weight, logits) in enumerate(zip(supervision_weights(len(outputs)), outputs, strict=True)):
         if weight:
-            loss, dice = dice_ce(logits, shrink_labels(labels, logits.shape[2:]), pooled=pooled)
+            shrunk = shrink_labels(labels, logits.shape[2:])
+            loss, dice = dice_ce(logits, shrunk, pooled=pooled, ignore=ignore)
             total = total + weight * loss
             finest = dice.detach() if level == 0 else finest
     return total, finest

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hemoseg.data import Draw, Sampler, StoredCase, apply_draw
 from hemoseg.data.sampler import NOISE_SHARE
+from hemoseg.errors import InputError
 from plans import tiny_configuration, tiny_plan
 
 
@@ -99,3 +100,63 @@ def test_a_previous_stage_adds_one_channel_per_class():
     channels, labels = apply_draw(case, draw, (2, 4, 4), tiny_plan().preparation, classes=3)
     assert channels.shape == (4, 2, 4, 4)
     assert np.array_equal(channels[2], labels == 1)
+
+
+def ignoring(shape, ignored, **changes):
+    """A case with the number after the last class of a tiny plan in a box."""
+    case = stored(shape, **changes)
+    case.labels[ignored] = 3
+    return case
+
+
+def test_patches_lie_around_voxels_that_somebody_labeled():
+    shape, labeled = (10, 64, 64), (slice(3, 5), slice(8, 11), slice(50, 64))
+    case = ignoring(shape, ..., lesion=None)
+    case.labels[labeled] = 0
+    sampler = make([case, ignoring((8, 32, 32), ..., lesion=None, seed=1)])
+    assert sampler.ignore == 3
+    held = np.zeros(shape, dtype=bool)
+    for seed in range(300):
+        draw = sampler.draw(np.random.default_rng(seed), forced=seed % 2 == 0)
+        assert draw.case == 0  # nothing is to be learned from the other
+        box = tuple(slice(a, a + n) for a, n in zip(draw.corner, sampler.patch_size, strict=True))
+        assert (case.labels[box] == 0).any()
+        held[box] |= case.labels[box] == 0
+    assert np.array_equal(held, case.labels == 0)  # and every labeled voxel is met
+
+
+def test_every_labeled_voxel_is_as_likely():
+    case = ignoring((3, 4, 5), ..., lesion=None)
+    case.labels[0, 0, 4] = case.labels[1, 2, 1:3] = case.labels[2, 3, 4] = 0
+    sampler = make([case])
+    found = [tuple(sampler._voxel(np.random.default_rng(i), 0, forced=False)) for i in range(2000)]
+    counts = {place: found.count(place) / len(found) for place in set(found)}
+    assert counts == {place: pytest.approx(0.25, abs=0.04) for place in ((0, 0, 4), (1, 2, 1), (1, 2, 2), (2, 3, 4))}
+
+
+def test_ignored_voxels_are_never_forced_and_keep_their_number():
+    case = ignoring((8, 64, 64), (slice(0, 4),), lesion=(6, 9, 11))
+    sampler = make([case], batch_size=4)
+    seen = set()
+    for iteration in range(30):
+        labels = sampler.batch(iteration).labels
+        assert (labels[:2] == 1).any(axis=(1, 2, 3)).all()
+        seen |= set(np.unique(labels).tolist())
+    assert seen == {0, 1, 3}
+
+
+def test_cases_without_ignored_voxels_are_drawn_as_ever():
+    """The same draws for a case, whether another one ignores voxels or not."""
+    plain = [stored((8, 32, 32)), stored((8, 32, 32), seed=1)]
+    mixed = [plain[0], ignoring((8, 32, 32), (0, 0, 0), seed=1)]
+    first, second = make(plain), make(mixed)
+    assert (first.ignore, second.ignore) == (None, 3)
+    for seed in range(40):
+        a, b = (one.draw(np.random.default_rng(seed), forced=False) for one in (first, second))
+        assert a.case == b.case
+        assert a.case == 1 or a == b
+
+
+def test_nothing_to_learn_from_is_refused():
+    with pytest.raises(InputError, match="every voxel of every case is ignored"):
+        make([ignoring((8, 32, 32), ...)])

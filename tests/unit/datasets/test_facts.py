@@ -147,3 +147,21 @@ def test_brain_mode_of_real_scans(data: Path) -> None:
         apart.append(abs(facts.brain_mode_hu - expected[case.name]))
     assert max(apart) <= 3
     assert sorted(apart)[len(apart) // 2] <= 1
+
+
+def test_ignored_voxels_belong_to_no_lesion_and_to_nnunets_foreground() -> None:
+    hu, labels = head()
+    table = LabelTable(TABLE.names, ignore=3)
+    plain, histogram = measure(raw_scan(hu), labels)
+    labels[6] = 3  # takes away the lesion of one voxel
+    labels[4, 17, 12] = 3  # touches the large one
+    facts, with_ignored = measure_case(raw_scan(hu), labels, table, name="a", patient="p", source_sha256="0")
+    assert plain.ignored_share == 0
+    assert facts.ignored_share == (40 * 30 + 1) / labels.size
+    assert facts.lesions_ml == {"hemorrhage": (0.13,), "edema": (0.04,)}
+    assert facts.class_mean_hu == plain.class_mean_hu
+    assert with_ignored.total == histogram.total - 1 + 40 * 30 + 1
+    changed = np.where(labels == 3, 99, hu)
+    again, _ = measure_case(raw_scan(changed), labels, table, name="a", patient="p", source_sha256="0")
+    assert (again.lesions_ml, again.class_mean_hu) == (facts.lesions_ml, facts.class_mean_hu)
+    assert again.brain_mode_hu == facts.brain_mode_hu

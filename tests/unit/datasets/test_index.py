@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hemoseg.datasets import index_dataset
+from hemoseg.artifacts import write_model
+from hemoseg.datasets import DatasetSources, index_dataset
 from hemoseg.errors import InputError, LabelError
 from nifti_files import make_dataset
 
@@ -104,7 +105,7 @@ def test_description_that_is_no_object(tmp_path):
         ({"numTraining": None, "file_ending": None}, "no numTraining, file_ending"),
         ({"channel_names": {"0": "CT", "1": "CTA"}}, "one channel"),
         ({"channel_names": ["CT"]}, "one channel"),
-        ({"labels": {"background": 0, "hemorrhage": 1, "ignore": 2}}, "ignore label"),
+        ({"labels": {"background": 0, "hemorrhage": 1, "ignore": 3}}, "ignore after them"),
         ({"labels": ["background"]}, "labels"),
         ({"file_ending": ".mha"}, r"file_ending '\.mha'"),
         ({"file_ending": ".nii"}, "no cases"),
@@ -198,3 +199,37 @@ def test_a_link_to_nowhere_is_named(tmp_path):
     (root / "imagesTr" / "a_0000.nii.gz").symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"a_0000\.nii\.gz: cannot be read: No such file"):
         index_dataset(root)
+
+
+def write_record(root, **changes):
+    record = DatasetSources.model_validate({"sources": [{"name": "A", "license": "B", "citation": ""}], **changes})
+    write_model(root / "hemoseg.json", record)
+    return record
+
+
+def test_a_record_is_part_of_the_data_set_and_of_its_digest(tmp_path):
+    root = make_dataset(tmp_path)
+    plain = index_dataset(root)
+    assert plain.sources is None
+    digests = {plain.digest}
+    for bounds in (None, (-800.0, 2000.0), (-800.0, 1999.0)):
+        record = write_record(root, intensity="hu" if bounds is None else "pseudo-hu", bounds_hu=bounds)
+        dataset = index_dataset(root)
+        assert dataset.sources == record
+        assert [case.pseudo_hu for case in dataset.cases] == [bounds] * 2
+        digests.add(dataset.digest)
+    assert len(digests) == 4
+    (root / "hemoseg.json").unlink()
+    assert index_dataset(root) == plain
+
+
+def test_a_record_must_fit_the_data_set(tmp_path):
+    root = make_dataset(tmp_path)
+    write_record(root, cases={"c": {"source": 0, "annotates": ["any"]}})
+    with pytest.raises(InputError, match=r"1 cases that are not in imagesTr: c"):
+        index_dataset(root)
+    write_record(root, cases={"a": {"source": 0, "annotates": ["any"], "ignored_slices": [1]}})
+    with pytest.raises(InputError, match=r"ignored slices, but no ignore in dataset.json: a"):
+        index_dataset(root)
+    edit(root, labels={"background": 0, "hemorrhage": 1, "ignore": 2})
+    assert index_dataset(root).table.ignore == 2

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from hemoseg.artifacts import write_model
-from hemoseg.datasets import CaseNotes, DatasetSources, Source, read_sources
+from hemoseg.datasets import CaseNotes, DatasetSources, Source, read_sources, record_lines
 from hemoseg.errors import ArtifactError
 
 SOURCE = Source(name="a set", license="CC BY 4.0", citation="A. Author, 2020")
@@ -45,3 +45,20 @@ def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
 def test_a_record_that_contradicts_itself_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         DatasetSources(sources=(SOURCE,), **values)
+
+
+def test_what_is_told_of_a_record() -> None:
+    assert record_lines(None) == []
+    assert record_lines(DatasetSources(sources=(SOURCE,))) == [
+        "source: a set. License: CC BY 4.0. Cite: A. Author, 2020."
+    ]
+    pseudo = DatasetSources(sources=(), intensity="pseudo-hu", bounds_hu=(-20.0, 2300.0))
+    assert record_lines(pseudo)[0].startswith("the data are pseudo-HU rebuilt from 8-bit windows, range [-20, 2300] HU")
+
+
+def test_filled_slices_are_counted() -> None:
+    notes = {
+        name: CaseNotes(source=0, annotates=(), filled_slices=filled)
+        for name, filled in (("a", ()), ("b", (2,)), ("c", (0, 5)))
+    }
+    assert DatasetSources(sources=(SOURCE,), cases=notes).filled == (3, 2)

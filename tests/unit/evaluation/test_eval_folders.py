@@ -183,7 +183,7 @@ def test_files_without_any_class_are_refused_if_none_is_named(tmp_path):
         ("[]", InputError, "no labels"),
         ('{"labels": [0, 1]}', InputError, "no labels"),
         ('{"labels": {"background": 0, "iph": 2}}', LabelError, "without a gap"),
-        ('{"labels": {"background": 0, "iph": 1, "ignore": 2}}', LabelError, "ignore"),
+        ('{"labels": {"background": 0, "iph": 1, "ignore": 3}}', LabelError, "ignore after them"),
     ],
 )
 def test_labels_file_that_says_nothing_is_refused(folders, tmp_path, content, kind, part):
@@ -217,3 +217,21 @@ def test_table_shows_means_intervals_and_n(folders, show):
     assert ["rvd", "0.250", "[0.000,", "0.500]", "2"] in rows
     assert ["volume_error_ml", "-0.003", "[-0.005,", "0.000]", "2"] in rows
     assert ["edema", "dice", "–", "–", "0"] in rows
+
+
+def test_ignored_voxels_count_neither_for_nor_against(tmp_path: Path) -> None:
+    """A bleed of 2 x 4 pixels, a prediction of 4 x 4 over and beside it; what is beside it is ignored."""
+    labels, path = {"background": 0, "hemorrhage": 1, "ignore": 2}, tmp_path / "references" / "a.nii.gz"
+    reference = np.zeros((8, 8, 3), dtype=np.uint8)
+    reference[:4, :2, 1], reference[:4, 2:4, 1] = 1, 2
+    path.parent.mkdir()
+    nib.save(nib.Nifti1Image(reference, AFFINE), path)
+    write(tmp_path / "predictions" / "a.nii.gz", rows=4)
+    description = describe(tmp_path / "dataset.json", labels)
+    result = evaluate_folders(tmp_path / "predictions", path.parent, labels=description)
+    assert list(result["mean"]) == ["hemorrhage"]
+    assert result["cases"][0]["classes"]["hemorrhage"]["dice"] == 1
+    assert result["cases"][0]["classes"]["hemorrhage"]["volume_error_ml"] == 0
+    write(tmp_path / "predictions" / "a.nii.gz", value=2)
+    with pytest.raises(LabelError, match=r"label values \[2\.0\]"):
+        evaluate_folders(tmp_path / "predictions", path.parent, labels=description)

@@ -67,3 +67,15 @@ def test_values_that_are_not_finite_are_counted_and_placed(value, assume_hu):
     values[3, 4, 5] = values[5, 0, 0] = value
     with pytest.raises(InputError, match=r"2 voxels are NaN or infinite.*\(3, 4, 5\)"):
         checked(values, assume_hu=assume_hu)
+
+
+def test_pseudo_hu_have_to_keep_to_their_bounds_alone():
+    """A brain window alone is refused as HU, and taken where the data set says what it is."""
+    values = np.clip(head_hu(), 0, 80).astype(np.float32)
+    with pytest.raises(InputError, match="none below 0"):
+        check_hu(values, assume_hu=False, where=WHERE)
+    assert check_hu(values, assume_hu=False, where=WHERE, pseudo_hu=(0.0, 80.0)) == ()
+    with pytest.raises(InputError, match=r"(?s)values from 0 to 80.*all in \[0, 70\]"):
+        check_hu(values, assume_hu=False, where=WHERE, pseudo_hu=(0.0, 70.0))
+    with pytest.raises(InputError, match="more than one value"):
+        check_hu(np.full_like(values, 30), assume_hu=False, where=WHERE, pseudo_hu=(0.0, 80.0))

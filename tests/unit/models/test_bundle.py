@@ -99,3 +99,9 @@ def test_every_embedded_model_is_whole_and_small():
     for bundle in bundles:
         assert sum(file.stat().st_size for file in bundle.folder.iterdir()) < 15e6
         assert "research use only" in bundle.manifest.notice.lower()
+
+
+def test_a_bundle_from_before_warnings_is_read():
+    """The embedded model is of version 1 of the manifest."""
+    manifest = open_bundle(find_bundle(None)).manifest
+    assert (manifest.version, manifest.warnings) == (1, ())

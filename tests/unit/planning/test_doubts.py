@@ -4,7 +4,7 @@ import pytest
 
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.plan import Window
-from hemoseg.planning.doubts import data_doubts, size_doubts, window_doubts
+from hemoseg.planning.doubts import data_doubts, foreground_doubts, size_doubts, window_doubts
 
 SURE = [case_facts(spacing_mm=(3.0, 0.5, 0.5), ml=20.0) for _ in range(20)]
 
@@ -65,3 +65,18 @@ def test_memory_close_to_the_limit_and_too_few_steps():
     assert "7.50 GB, close to 8 GB" in size_doubts(7500.0, 8.0, device="cpu", is_long_enough=True)[0]
     assert "9.00 GB, beyond 8 GB" in size_doubts(9000.0, 8.0, device="cpu", is_long_enough=True)[0]
     assert len(size_doubts(9000.0, None, device="cuda", is_long_enough=False)) == 2
+
+
+def test_ignored_voxels() -> None:
+    assert "4 cases with ignored voxels, a share of 0.05 of a mean case" in doubts({"ignored_share": 0.25}, 4)
+    assert "1 case ignored as a whole" in doubts({"ignored_share": 1.0}, 1)
+    assert foreground_doubts(make_fingerprint(SURE)) == ()
+    (doubt,) = foreground_doubts(make_fingerprint([*SURE, case_facts(ignored_share=0.1)]))
+    assert "ignored voxels for foreground" in doubt
+
+
+def test_pseudo_hu_are_doubted_instead_of_what_they_lack() -> None:
+    cases = [case.model_copy(update={"hu_min": 0.0, "hu_max": 79.0}) for case in SURE]
+    found = data_doubts(make_fingerprint(cases, pseudo_hu=(0.0, 80.0)))
+    assert found[0].startswith("the data are pseudo-HU rebuilt from 8-bit windows, range [0, 80] HU")
+    assert found[1:] == ("the clipped range cuts into 40 to 90 HU of acute blood",)

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.errors import SettingsError
-from hemoseg.plan import Pooling, Slab
+from hemoseg.interop import write_dataset_json
+from hemoseg.plan import Intensity, Pooling, Slab
 from hemoseg.planning import DeviceTiming, StepTiming, candidates, make_plan, methods_text
 from hemoseg.planning.headct import folds_of
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS, configuration_names
@@ -202,3 +203,31 @@ def test_windows_that_clipped_data_cannot_fill_are_left_out():
     plan = make_plan(fingerprint(hu=(50.0, 90.0)), Settings(iterations=1), CPU)
     assert [window.name for window in plan.preparation.windows] == ["brain", "tissue"]
     assert any("cuts into 40 to 90 HU" in doubt for doubt in plan.doubts)
+
+
+def test_windows_stay_within_pseudo_hu_and_the_plan_says_so():
+    data = fingerprint().model_copy(update={"pseudo_hu": (10.0, 90.0)})
+    plan = make_plan(data, Settings(iterations=1), CPU)
+    windows = plan.preparation.windows
+    assert (min(w.low_hu for w in windows), max(w.high_hu for w in windows)) == (10, 90)
+    reasons = {reason.name: reason for reason in plan.reasons}
+    assert "bounds of the data's pseudo-HU" in reasons["windows"].why
+    assert (reasons["intensity"].value, reasons["intensity"].basis) == ("pseudo-HU [10, 90]", "given")
+    assert any("pseudo-HU" in doubt for doubt in plan.doubts)
+    true_hu = make_plan(fingerprint(), Settings(iterations=1), CPU)
+    assert not {"intensity", "ignore"} & {reason.name for reason in true_hu.reasons}
+
+
+@pytest.mark.parametrize("planner", ["headct", "nnunet"])
+def test_ignore_is_told_and_is_no_output(planner):
+    intensity = (Intensity(mean=60, median=60, std=9, min=0, max=99, percentile_00_5=30, percentile_99_5=90),)
+    plain = fingerprint().model_copy(update={"intensity": intensity})
+    cases = tuple(case.model_copy(update={"ignored_share": 0.2}) for case in plain.cases)
+    data = plain.model_copy(update={"ignore": 3, "cases": cases})
+    plan = make_plan(data, Settings(planner=planner, iterations=1), CPU)
+    assert plan.labels == ("background", "hemorrhage", "edema")
+    assert {reason.name: reason.value for reason in plan.reasons}["ignore"] == "3"
+    assert any("foreground" in doubt for doubt in plan.doubts) == (planner == "nnunet")
+    assert "Voxels that nobody labeled" in methods_text(plan, data, Settings(planner=planner, iterations=1))
+    assert write_dataset_json(data)["labels"] == {"background": 0, "hemorrhage": 1, "edema": 2, "ignore": 3}
+    assert (data.label_count, plain.label_count) == (4, 3)

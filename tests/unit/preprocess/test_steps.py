@@ -224,3 +224,35 @@ def test_after_steps_of_our_own_the_last_resampling_keeps_volumes(spacing):
         count = np.count_nonzero(before == number)
         assert np.count_nonzero(there == number) == pytest.approx(count * np.prod(size) / before.size, abs=0.5)
         assert np.count_nonzero(back == number) == pytest.approx(count, abs=0.5 + 0.5 * before.size / np.prod(size))
+
+
+@pytest.mark.parametrize("target", [(2.0, 1.0, 1.0), (5.0, 2.0, 2.0), (9.0, 5.0, 3.0)])
+@pytest.mark.parametrize("name", ["headct", "nnunet", "paper"])
+def test_what_is_ignored_stays_so_on_every_grid(name, target):
+    paper = PAPER.model_copy(update={"slab": Slab(extend=1)})
+    preparation = {"headct": tiny_preparation(), "nnunet": NNUNET, "paper": paper}[name]
+    volume = head_volume((12, 80, 72), (5.0, 1.0, 1.0))
+    labels = np.full(volume.hu.shape, 2, dtype=np.uint8)
+    _, there = prepare_case(volume, labels, preparation, target, seed=0, ignore=2)
+    assert (there == 2).all()
+    labels[5:] = bleed(volume)[5:]
+    prepared, there = prepare_case(volume, labels, preparation, target, seed=0, ignore=2)
+    back = restore_labels(there, prepared)
+    kept = restore_labels(np.ones_like(there), prepared) == 1  # what no crop took away
+    assert kept[1:3].sum() > 1000
+    assert (back[:3][kept[:3]] == 2).all()  # two slices from the border: no share of another label
+    assert (back == 1).any()
+    assert not (back[8:] == 2).any()
+
+
+def test_ignored_slices_are_not_in_the_labels_range():
+    volume = head_volume((12, 80, 72), (5.0, 1.0, 1.0))
+    preparation = tiny_preparation(slab=Slab(extend=1, train_range="label"))
+    labels = bleed(volume)
+    plain, _ = prepare_case(volume, labels, preparation, (5.0, 1.0, 1.0), seed=0)
+    assert not labels[:3].any()
+    labels[:2] = 2
+    ignoring, _ = prepare_case(volume, labels, preparation, (5.0, 1.0, 1.0), seed=0, ignore=2)
+    assert ignoring.steps == plain.steps
+    wrong, _ = prepare_case(volume, labels, preparation, (5.0, 1.0, 1.0), seed=0)
+    assert wrong.steps != plain.steps

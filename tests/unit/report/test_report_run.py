@@ -130,3 +130,15 @@ def test_curves_have_a_second_panel_for_dice_alone():
 
 def test_a_log_without_rows_is_an_empty_picture():
     assert pixels(curves_png([], "fold 0")).min() < 255
+
+
+def test_sources_are_listed_with_terms_and_citation():
+    assert "Sources of the data" not in run_page(PAGE)
+    page = run_page(replace(PAGE, sources=[("A <set>", "CC BY", "Author 2020"), ("own", "none", "")]))
+    for text in (
+        "Sources of the data",
+        "A &lt;set&gt;",
+        "<td>CC BY</td><td>Author 2020</td>",
+        "<td>none</td><td>–</td>",
+    ):
+        assert text in page, text

@@ -57,3 +57,59 @@ def test_the_coarsest_output_has_no_say():
     a, _ = deep_loss([fine, torch.zeros((1, 2, 1, 2, 2))], labels, pooled=True)
     b, _ = deep_loss([fine, torch.ones((1, 2, 1, 2, 2)) * 7], labels, pooled=True)
     assert a.item() == b.item()
+
+
+def test_the_loss_of_what_is_not_ignored_by_hand():
+    """Four voxels, the last ignored: cross-entropy over three, Dice without its probability.
+
+    Probabilities of the class: 1/2, 3/4, 1/4; labels 0, 1, 1. Cross-entropy -(ln 1/2 + ln 3/4 + ln 1/4) / 3;
+    Dice 2 (3/4 + 1/4) / (3/2 + 2).
+    """
+    labels = torch.tensor([[[[0, 1, 1, 2]]]])
+    foreground = torch.tensor([0.5, 0.75, 0.25, 0.9])
+    logits = torch.stack([torch.zeros(4), torch.log(foreground / (1 - foreground))]).reshape(1, 2, 1, 1, 4)
+    loss, dice = dice_ce(logits, labels, pooled=True, ignore=2)
+    assert dice.item() == pytest.approx(2 / 3.5, abs=1e-4)
+    assert loss.item() == pytest.approx(-math.log(0.5 * 0.75 * 0.25) / 3 - 2 / 3.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_logits_of_ignored_voxels_change_neither_loss_nor_gradient(pooled):
+    """Bit for bit, on the finest output and on a coarser one; and their own gradient is zero."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (2, 2, 8, 8), generator=generator)
+    sizes = ((2, 8, 8), (2, 4, 4), (2, 2, 2))
+    plain = [torch.randn((2, 3, *size), generator=generator) for size in sizes]
+    results = []
+    for scale in (0.0, 1e4):
+        outputs = [one.clone() for one in plain]
+        for one in outputs:
+            ignored = (shrink_labels(labels, one.shape[2:]) == 3)[:, None].expand_as(one)
+            one[ignored] += scale * torch.randn(int(ignored.sum()), generator=generator)
+            one.requires_grad_()
+        loss, dice = deep_loss(outputs, labels, pooled=pooled, ignore=3)
+        loss.backward()
+        for one in outputs[:2]:
+            ignored = (shrink_labels(labels, one.shape[2:]) == 3)[:, None].expand_as(one)
+            assert (one.grad[ignored] == 0).all()
+            assert (one.grad[~ignored] != 0).any()
+            one.grad[ignored] = 0
+        results.append([loss.detach(), dice, *(one.grad for one in outputs[:2])])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+def test_no_ignored_voxel_changes_no_bit():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (2, 2, 8, 8), generator=generator)
+    logits = torch.randn((2, 3, 2, 8, 8), generator=generator)
+    a, b = (dice_ce(logits, labels, pooled=True, ignore=ignore) for ignore in (None, 3))
+    assert torch.equal(a[0], b[0])
+    assert torch.equal(a[1], b[1])
+
+
+def test_a_batch_that_is_ignored_as_a_whole_teaches_nothing():
+    logits = torch.randn((1, 2, 1, 2, 2), requires_grad=True)
+    loss, dice = dice_ce(logits, torch.full((1, 1, 2, 2), 2), pooled=True, ignore=2)
+    loss.backward()
+    assert (loss.item(), dice.item()) == (-1, 1)
+    assert (logits.grad == 0).all()

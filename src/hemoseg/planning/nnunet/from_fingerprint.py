@@ -16,7 +16,7 @@ def facts_from_fingerprint(fingerprint: Fingerprint, *, v1: bool = False) -> Dat
     return DatasetFacts(
         dataset_name=fingerprint.dataset_name,
         channel_names=fingerprint.channel_names,
-        label_count=len(fingerprint.labels),
+        label_count=fingerprint.label_count,
         training_cases=len(fingerprint.cases),
         file_ending=fingerprint.file_ending,
         spacings_mm=tuple(case.stored_spacing_mm for case in fingerprint.cases),
