@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from cohort import command, hemoseg, write_cohort
-from hemoseg.datasets import index_dataset
+from hemoseg.artifacts import write_model
+from hemoseg.datasets import DatasetSources, index_dataset
 from hemoseg.errors import InputError, SettingsError
 from hemoseg.io import read_labels, read_scan, write_mask
 from hemoseg.pipeline import Silent, fingerprint
@@ -176,3 +177,20 @@ def test_no_foreground_at_all_is_a_doubt(tmp_path: Path, monkeypatch: pytest.Mon
     found = json.loads(measure(tmp_path / "run", own, monkeypatch))
     assert found["intensity"] == found["intensity_v1"] == [None]
     assert found["warnings"] == ["no case has a labeled voxel: foreground intensities are not known"]
+
+
+def test_a_case_that_is_read_otherwise_is_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same files, but now with a number for ignored voxels, and as pseudo-HU."""
+    own, run = write_cohort(tmp_path / "Dataset001_Heads", cases=CASES), tmp_path / "run"
+    measure(run, own, monkeypatch)
+    description = json.loads((own / "dataset.json").read_text())
+    description["labels"]["ignore"] = 3
+    record = DatasetSources(sources=(), intensity="pseudo-hu", bounds_hu=(-1100.0, 700.0))
+    for change in (
+        lambda: (own / "dataset.json").write_text(json.dumps(description)),
+        lambda: write_model(own / "hemoseg.json", record),
+    ):
+        before = times(run)
+        change()
+        measure(run, own, monkeypatch)
+        assert all(when != before[name] for name, when in times(run).items())

@@ -153,7 +153,7 @@ class Sampler:
 class _Seen:
     """What a sampler keeps of a case's labels."""
 
-    places: list[Int64[np.ndarray, "n 3"]]
+    places: list[Int64[np.ndarray, "_ 3"]]
     """Voxel indices (z, y, x) of each foreground class that is present, in the order of the numbers."""
     rows: Int64[np.ndarray, " m"] | None
     """Voxels that are not ignored before each row (z, y), and in all; None where no voxel is ignored."""
@@ -206,7 +206,7 @@ def _draw_intensity(generator: np.random.Generator, recipe: Recipe) -> tuple[flo
     return shift, deviation if noisy else 0.0
 
 
-def _foreground_places(labels: LabelMap) -> list[Int64[np.ndarray, "n 3"]]:
+def _foreground_places(labels: LabelMap) -> list[Int64[np.ndarray, "_ 3"]]:
     """Voxel indices (z, y, x) of each foreground class that is present, in the order of the numbers."""
     found = np.argwhere(labels)
     numbers = labels[tuple(found.T)]

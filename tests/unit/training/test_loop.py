@@ -21,9 +21,9 @@ def cases():
     return [StoredCase(name="a", image=hu[None], labels=(volume.hu == 65).astype(np.uint8), previous=None)]
 
 
-def go(folder, *, watch=lambda progress: None, stop=lambda: None, sha="p", iterations=ITERATIONS):
+def go(folder, *, watch=lambda progress: None, stop=lambda: None, sha="p", iterations=ITERATIONS, given=cases):
     plan = tiny_plan(tiny_configuration(iterations=iterations))
-    sampler = Sampler(cases(), plan, plan.configurations[0], fold=0)
+    sampler = Sampler(given(), plan, plan.configurations[0], fold=0)
     train(folder, plan, plan.configurations[0], sampler, plan_sha256=sha, device="cpu", watch=watch, stop=stop)
     return load_file(folder / "last.safetensors")
 
@@ -102,3 +102,14 @@ def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, monkeypatch):
 
 def test_the_schedule_falls_to_zero():
     assert loop.learning_rate(0.01, 100, 100) == 0
+
+
+def test_a_part_of_a_patch_that_is_ignored_has_no_label_in_training(tmp_path):
+    """Neither background nor a class: the weights are those of none of the two."""
+    results = []
+    for number in (0, 1, 3):
+        (case,) = cases()
+        case.labels[:, :, 12:20] = number
+        results.append(go(tmp_path / str(number), iterations=2, given=lambda case=case: [case]))
+    assert not any(same(results[2], other) for other in results[:2])
+    assert all(torch.isfinite(weight).all() for weight in results[2].values())
