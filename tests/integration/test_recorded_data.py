@@ -16,7 +16,7 @@ from hemoseg.pipeline import Silent
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import train_stage
-from hemoseg.pipeline.measure import plan_stage, settings_stage
+from hemoseg.pipeline.measure import plan_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.settings import Settings
 
@@ -138,7 +138,6 @@ def test_what_lies_under_ignored_slices_changes_no_bit_of_the_weights(
     """Networks of single slices see nothing of an ignored slice: neither another label nor another image matters."""
     other = index_dataset(write_recorded(tmp_path / "Heads", hidden=7))
     run = RunFolder(tmp_path / "run")
-    settings_stage(run, SETTINGS)
     fingerprint_stage(run, other, Silent())
     plan = plan_stage(run, SETTINGS, Silent())
     preprocess_stage(run, plan, Silent())
