@@ -93,6 +93,28 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link_or_copy(source: Path, target: Path) -> bool:
+    """Give a file a second name, or copy it where the file system cannot: then the copy appears whole or not at all.
+
+    A linked file is the source: neither is ever to be written in place.
+
+    Returns:
+        Whether it was linked.
+
+    Raises:
+        ResourceError: the target cannot be written.
+    """
+    with suppress(OSError):  # another device, no hard links, no leave: copying tells what is wrong beside
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        os.link(source.resolve(), target)
+        _sync_folder(target.parent)
+        return True
+    with whole_file(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, whole or not at all."""
     with whole_file(path) as temporary:

@@ -30,6 +30,29 @@ def test_whole_file_appears_under_its_name_and_leaves_nothing_else(tmp_path):
     assert [(p.name, p.read_text()) for p in (tmp_path / "new").iterdir()] == [("a.nii.gz", "done")]
 
 
+def test_a_linked_file_has_two_names_and_keeps_its_mode(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "new" / "b"
+    source.write_text("bytes")
+    source.chmod(0o444)
+    assert artifacts.link_or_copy(source, target)
+    assert artifacts.link_or_copy(source, target)  # once more, as after a kill
+    assert (target.stat().st_ino, target.stat().st_mode & 0o777) == (source.stat().st_ino, 0o444)
+    (tmp_path / "c").symlink_to(source)
+    assert artifacts.link_or_copy(tmp_path / "c", tmp_path / "d")
+    assert not (tmp_path / "d").is_symlink()
+
+
+def test_what_cannot_be_linked_is_copied(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(artifacts.os, "link", refuse)
+    (tmp_path / "a").write_text("bytes")
+    assert not artifacts.link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text() == "bytes"
+    assert (tmp_path / "b").stat().st_ino != (tmp_path / "a").stat().st_ino
+
+
 def test_failure_keeps_the_old_file_and_no_temporary(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from hemoseg.cli.about import models, version
 from hemoseg.cli.assess import check, evaluate, report
+from hemoseg.cli.datasets import import_data, merge
 from hemoseg.cli.plan import plan
 from hemoseg.cli.runs import fingerprint, preprocess, run, select, splits, train, validate
 from hemoseg.cli.scans import demo, segment
@@ -35,6 +36,8 @@ app.command(rich_help_panel=USE)(segment)
 app.command(rich_help_panel=USE)(demo)
 app.command(rich_help_panel=USE)(models)
 app.command(rich_help_panel=USE)(version)
+app.command("import", rich_help_panel=TRAIN)(import_data)
+app.command(rich_help_panel=TRAIN)(merge)
 app.command(rich_help_panel=TRAIN)(check)
 app.command(rich_help_panel=TRAIN)(run)
 app.command(rich_help_panel=TRAIN)(evaluate)

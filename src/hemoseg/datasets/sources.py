@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hemoseg.artifacts import read_model
+from hemoseg.types import FloatZYX
 
 SOURCES = "hemoseg.json"
 """File name of the record."""
@@ -29,6 +30,9 @@ class Source(BaseModel):
     """Its terms in a few words; disputed terms are named as such."""
     citation: str
     """What a paper has to cite; empty for a folder of one's own."""
+    nominal_spacing_mm: FloatZYX | None = None
+    """Spacing (z, y, x) that was assumed where the source does not tell it: milliliters are nominal then. None where
+    the scans themselves say it."""
 
 
 class CaseNotes(BaseModel):
@@ -58,7 +62,9 @@ class Detection(BaseModel):
     source: Annotated[int, Field(ge=0)]
     """Position in `sources`."""
     slices: tuple[tuple[str, ...] | None, ...]
-    """Classes seen on each slice, in the stored order; None where the source says nothing."""
+    """Classes seen on each slice, in the stored order; None where the source says nothing, as on filled slices."""
+    filled_slices: tuple[int, ...] = ()
+    """Slices (as stored, from 0) that the source lacks and that were filled on request."""
 
 
 class DatasetSources(BaseModel):
@@ -78,6 +84,8 @@ class DatasetSources(BaseModel):
     """Notes on the cases of imagesTr."""
     detection: dict[str, Detection] = {}
     """Slice-level references by case name, with mask or without."""
+    warnings: tuple[str, ...] = ()
+    """What was assumed or found doubtful when the data set was imported or merged."""
 
     @property
     def filled(self) -> tuple[int, int]:

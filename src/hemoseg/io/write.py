@@ -1,7 +1,7 @@
 """NIfTI files out: masks in the frame of their scan, and scans. The same input gives the same bytes."""
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from isal import igzip
@@ -42,7 +42,22 @@ def write_mask(path: Path, labels: LabelMap, volume: Volume) -> None:
             expected=f"the shape of {volume.name}, {volume.grid.shape}",
             remedy="bring the mask back to the scan's own grid first",
         )
-    _write(path, labels, volume)
+    write_labels(path, labels, volume.grid, volume.nifti_header)
+
+
+def write_labels(path: Path, labels: LabelMap, grid: Grid, nifti_header: bytes | None) -> None:
+    """Write a label map in a frame that is known to be its own.
+
+    Args:
+        path: file to write, `.nii.gz` or `.nii`; it appears whole or not at all.
+        labels: class numbers, axes (z, y, x), of the grid's shape.
+        grid: where the voxels lie.
+        nifti_header: header of a NIfTI file on this grid, whose frame is taken; None writes the grid's.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    _write(path, labels, grid, nifti_header)
 
 
 def write_scan(path: Path, volume: Volume) -> None:
@@ -57,11 +72,11 @@ def write_scan(path: Path, volume: Volume) -> None:
     """
     limits = np.iinfo(np.int16)
     fits = bool(np.all((volume.hu >= limits.min) & (volume.hu <= limits.max) & (volume.hu == np.rint(volume.hu))))
-    _write(path, volume.hu.astype(np.int16) if fits else volume.hu, volume)
+    _write(path, volume.hu.astype(np.int16) if fits else volume.hu, volume.grid, volume.nifti_header)
 
 
-def _write(path: Path, array: Shaped[np.ndarray, "z y x"], volume: Volume) -> None:
-    header = _header_of(volume)
+def _write(path: Path, array: Shaped[np.ndarray, "z y x"], grid: Grid, nifti_header: bytes | None) -> None:
+    header = _header_of(grid, nifti_header)
     header.set_data_dtype(array.dtype)
     header["vox_offset"] = header.sizeof_hdr + 4
     no_extensions = b"\0" * 4
@@ -70,24 +85,27 @@ def _write(path: Path, array: Shaped[np.ndarray, "z y x"], volume: Volume) -> No
         if not path.name.endswith(".gz"):
             file.writelines(parts)
             return
-        # No file name and no time in the gzip header: the same mask gives the same bytes.
-        zipped: Any = igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0)  # type: ignore[no-untyped-call]
-        with zipped:
+        with zipped_into(file) as zipped:
             for part in parts:
                 zipped.write(part)
 
 
-def _header_of(volume: Volume) -> Any:
-    """A new header with the frame of the volume and nothing else, little-endian."""
-    if volume.nifti_header is None:
-        return _header_from_grid(volume.grid)
+def zipped_into(file: IO[bytes]) -> Any:
+    """A gzip stream without file name and time in its header: the same content gives the same bytes."""
+    return igzip.IGzipFile(filename="", mode="wb", fileobj=file, mtime=0)  # type: ignore[no-untyped-call]
+
+
+def _header_of(grid: Grid, nifti_header: bytes | None) -> Any:
+    """A new header with the frame of another header, or of the grid, and nothing else, little-endian."""
+    if nifti_header is None:
+        return _header_from_grid(grid)
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
     kinds: dict[bool, Any] = {True: Nifti1Header, False: Nifti2Header}
-    kind = kinds[len(volume.nifti_header) == NIFTI1_BYTES]
-    _, byte_order = header_fields(volume.nifti_header)
-    source = kind(volume.nifti_header, endianness=byte_order, check=False)
+    kind = kinds[len(nifti_header) == NIFTI1_BYTES]
+    _, byte_order = header_fields(nifti_header)
+    source = kind(nifti_header, endianness=byte_order, check=False)
     header = kind(endianness="<")
     for name in FRAME_FIELDS:
         header[name] = source[name]

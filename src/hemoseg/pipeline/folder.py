@@ -1,6 +1,5 @@
 """The run folder: where each stage's files lie, and who may write."""
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hemoseg.artifacts import read_model, sweep
 from hemoseg.datasets import Split
-from hemoseg.errors import InputError, ResourceError
+from hemoseg.pipeline.lock import locked
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import DeviceTiming, Fingerprint
 from hemoseg.settings import Settings
@@ -153,33 +152,7 @@ class RunFolder:
             InputError: a file lies where a folder should be.
             ResourceError: another process works in the folder, or it cannot be made.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = (self.path / ".lock").open("w")
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise InputError(
-                f"cannot be used: {error.strerror}",
-                where=Path(error.filename),
-                expected="a run folder, or a path where one can be made",
-                remedy="choose another --run folder, or move what lies there",
-            ) from error
-        except OSError as error:
-            raise ResourceError(
-                f"cannot be used: {error.strerror}",
-                where=self.path,
-                expected="a folder that can be written",
-                remedy="choose another --run folder",
-            ) from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ResourceError(
-                    "another process works in this run folder",
-                    where=self.path,
-                    expected="one process per run folder",
-                    remedy="wait for it, stop it, or choose another --run folder",
-                ) from error
+        with locked(self.path, remedy="choose another --run folder"):
             self._sweep()
             try:
                 yield
