@@ -374,8 +374,8 @@ def test_the_command_tells_what_it_did_and_under_which_terms(tmp_path: Path):
     assert "1 labeled cases, 1 scans in imagesTs" in done.stdout
     assert "slices of labeled cases: 2 ignored, of which 1 filled" in done.stdout
     assert "intensity: pseudo-HU in [-900, 2300]" in done.stdout
-    assert "license: CC BY 4.0" in done.stdout
-    assert "cite: M. Hssayeni" in done.stdout
+    assert "License: CC BY 4.0" in done.stdout
+    assert "Cite: M. Hssayeni" in done.stdout
     assert "import (2)" in done.stderr
     assert "warning: ctich_077: slices 4 are missing, filled" in done.stderr
     bhsd = write_bhsd(tmp_path / "bhsd", ("ID_a_ID_b",))

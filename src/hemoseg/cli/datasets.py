@@ -103,17 +103,18 @@ def _parse_label(text: str) -> tuple[str, int]:
 
 def _tell(built: "Built", dataset: Path) -> None:
     """The result on stdout, what is doubtful on stderr."""
+    from hemoseg.datasets import source_text
+
     record = built.record
     for text in record.warnings:
         typer.echo(f"warning: {text}", err=True)
     typer.echo(f"{built.labeled} labeled cases, {built.held_back} scans in imagesTs -> {dataset}")
     typer.echo(f"files: {built.linked} linked, {built.written} written")
-    ignored = sum(len(notes.ignored_slices) for notes in record.cases.values())
-    filled = sum(len(notes.filled_slices) for notes in record.cases.values())
+    ignored, (filled, _) = sum(len(notes.ignored_slices) for notes in record.cases.values()), record.filled
     if ignored or filled:
         typer.echo(f"slices of labeled cases: {ignored} ignored, of which {filled} filled")
     if record.bounds_hu is not None:
         low, high = record.bounds_hu
         typer.echo(f"intensity: pseudo-HU in [{low:g}, {high:g}]")
     for source in record.sources:
-        typer.echo(f"{source.name}\n  license: {source.license}\n  cite: {source.citation or 'nothing is named'}")
+        typer.echo(source_text(source))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from hemoseg.datasets.importers.classes import HEMORRHAGE, annotated, in_order, marks_all_blood
 from hemoseg.datasets.importers.core import NiftiScan, SourceCase, SourceSet, check_names, nifti_files
 from hemoseg.datasets.index import CHANNEL, Dataset, shorten
-from hemoseg.datasets.sources import ANY, CaseNotes, DatasetSources, Detection, Source, read_sources
+from hemoseg.datasets.sources import ANY, CaseNotes, DatasetSources, Detection, Source
 from hemoseg.errors import InputError
 from hemoseg.labels import KNOWN
 
@@ -91,7 +91,7 @@ def discover_merge(first: Dataset, second: Dataset, *, to_any: bool) -> SourceSe
 
 
 def _side(dataset: Dataset) -> _Side:
-    record = read_sources(dataset.root)
+    record = dataset.sources
     own = annotated(dataset.table.foreground)
     if record is None:
         record = DatasetSources(sources=(Source(name=dataset.name, license=NOT_RECORDED, citation=""),))
