@@ -93,8 +93,9 @@ def discover_merge(first: Dataset, second: Dataset, *, to_any: bool) -> SourceSe
 def _side(dataset: Dataset) -> _Side:
     record = dataset.sources
     own = annotated(dataset.table.foreground)
-    if record is None:
-        record = DatasetSources(sources=(Source(name=dataset.name, license=NOT_RECORDED, citation=""),))
+    if record is None or not record.sources:
+        source = Source(name=dataset.name, license=NOT_RECORDED, citation="")
+        record = (record or DatasetSources(sources=())).model_copy(update={"sources": (source,)})
     noted = [record.cases[case.name].annotates if case.name in record.cases else own for case in dataset.cases]
     return _Side(dataset=dataset, record=record, annotates=frozenset.intersection(*map(frozenset, noted)))
 

@@ -118,6 +118,14 @@ def test_sources_are_joined(tmp_path: Path):
     assert found.warnings == ()
 
 
+def test_a_record_without_sources_is_no_obstacle(tmp_path: Path):
+    first = dataset(tmp_path, "a", "iph")
+    write_model(first / "hemoseg.json", DatasetSources(sources=(), warnings=("said before",)))
+    found = merged(first, dataset(tmp_path, "b", "iph"))
+    assert [source.name for source in found.sources] == ["a", "b"]
+    assert found.warnings == ("said before",)
+
+
 def pseudo(low: float, high: float) -> dict[str, Any]:
     return {"intensity": "pseudo-hu", "bounds_hu": (low, high)}
 
