@@ -1,6 +1,6 @@
 """Areas of the surface elements that separate voxels: 2x2x2 neighborhoods, 256 of them."""
 
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +14,7 @@ MOST_PIECES = 4
 """Flat pieces that the surface inside one cell has at most: four corners that are all cut apart."""
 
 
+@lru_cache(maxsize=64)
 def element_areas(spacing_mm: FloatZYX) -> Float64[np.ndarray, " 256"]:
     """Area in mm² of the surface inside a cell of 2x2x2 voxel centers, for each set of its corners.
 
@@ -42,6 +43,7 @@ def element_areas(spacing_mm: FloatZYX) -> Float64[np.ndarray, " 256"]:
     z, y, x = spacing_mm
     faces_mm2 = np.array([y * x, z * x, z * y])  # normal to z, y, x
     areas: Float64[np.ndarray, " 256"] = np.sqrt(((_projections() * faces_mm2) ** 2).sum(axis=2)).sum(axis=1)
+    areas.flags.writeable = False
     return areas
 
 

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import ndimage
 
-from hemoseg.arrays import Bool, Float64, UInt8
+from hemoseg.arrays import Float64, UInt8
 from hemoseg.evaluation.elements import element_areas
+from hemoseg.evaluation.nearest import Target, column_distances, distances_mm
 from hemoseg.types import FloatZYX, Mask
 
 Box = tuple[slice, slice, slice]
+ROUNDING = 1e-12
+"""Share of a surface by which a sum of its areas may miss a percentile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +23,18 @@ class SurfaceDistances:
     """
 
     reference_mm: Float64[np.ndarray, " r"]
-    """Distance of each element of the reference from the nearest of the prediction; infinite if none."""
+    """Distance of each element of the reference from the nearest of the prediction, ascending; infinite if none."""
     reference_mm2: Float64[np.ndarray, " r"]
     """Area of each element of the reference."""
     prediction_mm: Float64[np.ndarray, " p"]
-    """Distance of each element of the prediction from the nearest of the reference; infinite if none."""
+    """Distance of each element of the prediction from the nearest of the reference, ascending; infinite if none."""
     prediction_mm2: Float64[np.ndarray, " p"]
     """Area of each element of the prediction."""
+
+    @property
+    def sides(self) -> tuple[tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]], ...]:
+        """(distances, areas) of the reference's elements and of the prediction's."""
+        return (self.reference_mm, self.reference_mm2), (self.prediction_mm, self.prediction_mm2)
 
 
 def measure_surface_distances(reference: Mask, prediction: Mask, *, spacing_mm: FloatZYX) -> SurfaceDistances:
@@ -46,14 +53,38 @@ def measure_surface_distances(reference: Mask, prediction: Mask, *, spacing_mm: 
         of the package `surface-distance` 0.1.
     """
     box = _joint_box(reference, prediction)
-    codes = _neighbor_codes(reference[box]), _neighbor_codes(prediction[box])
-    surfaces = tuple((code != 0) & (code != 255) for code in codes)
-    areas_mm2 = element_areas(spacing_mm)
+    return distances_between(_neighbor_codes(reference[box], prediction[box]), element_areas(spacing_mm), spacing_mm)
+
+
+def distances_between(
+    codes: UInt8[np.ndarray, "2 z y x"], areas_mm2: Float64[np.ndarray, " 256"], spacing_mm: FloatZYX
+) -> SurfaceDistances:
+    """The surface elements of two masks from the codes of their cells: all but 0 and 255 are elements.
+
+    Args:
+        codes: of the reference and of the prediction.
+        areas_mm2: area by code.
+        spacing_mm: distance of cells along (z, y, x).
+    """
+    surfaces = codes - np.uint8(1) < 254
+    columns = column_distances(surfaces)
+    points = [np.flatnonzero(surface) for surface in surfaces]
+    _, slices, rows, width = codes.shape
+    found = []
+    for here, there in ((0, 1), (1, 0)):
+        mm = np.full(len(points[here]), np.inf)
+        if len(points[there]):
+            apart = np.flatnonzero(columns[there].ravel()[points[here]])  # the other elements lie in both surfaces
+            target = Target(shape=(slices, rows, width), columns=columns[there], points=points[there])
+            mm[:] = 0.0
+            mm[apart] = distances_mm(points[here][apart], target, spacing_mm)
+        found.append(_sorted(mm, areas_mm2[codes[here].ravel()[points[here]]]))
+    (reference_mm, reference_mm2), (prediction_mm, prediction_mm2) = found
     return SurfaceDistances(
-        reference_mm=_distances(surfaces[0], surfaces[1], spacing_mm),
-        reference_mm2=areas_mm2[codes[0][surfaces[0]]],
-        prediction_mm=_distances(surfaces[1], surfaces[0], spacing_mm),
-        prediction_mm2=areas_mm2[codes[1][surfaces[1]]],
+        reference_mm=reference_mm,
+        reference_mm2=reference_mm2,
+        prediction_mm=prediction_mm,
+        prediction_mm2=prediction_mm2,
     )
 
 
@@ -72,47 +103,88 @@ def nsd(distances: SurfaceDistances, *, tolerance_mm: float, both_empty: Literal
     Source:
         Nikolov et al., J. Med. Internet Res. 23:e26151 (2021), doi:10.2196/26151; there "surface DSC".
     """
-    total = float(distances.reference_mm2.sum() + distances.prediction_mm2.sum())
+    total = sum(float(mm2.sum()) for _, mm2 in distances.sides)
     if total == 0:
         return 1.0 if both_empty == "one" else float("nan")
-    near = (
-        distances.reference_mm2[distances.reference_mm <= tolerance_mm].sum()
-        + distances.prediction_mm2[distances.prediction_mm <= tolerance_mm].sum()
-    )
-    return float(near) / total
+    near = sum(float(mm2[: np.searchsorted(mm, tolerance_mm, side="right")].sum()) for mm, mm2 in distances.sides)
+    return near / total
+
+
+def hausdorff_mm(distances: SurfaceDistances, *, percent: float) -> float:
+    """Hausdorff distance in mm, or its robust form: the larger of the two surfaces' percentiles of distance.
+
+    A percentile is the smallest distance within which that share of the surface's area lies. Infinite if a
+    mask is empty: there is nothing to be near to.
+
+    Args:
+        distances: the surface elements of both masks.
+        percent: 100 for the Hausdorff distance, 95 for the robust one, in (0, 100].
+
+    Source:
+        Huttenlocher et al., IEEE Trans. Pattern Anal. Mach. Intell. 15:850–863 (1993), doi:10.1109/34.232073;
+        by area as in the package `surface-distance`.
+    """
+    return max(_percentile(mm, mm2, percent) for mm, mm2 in distances.sides)
+
+
+def assd_mm(distances: SurfaceDistances) -> float:
+    """Average symmetric surface distance in mm: the mean over the area of both surfaces together.
+
+    Infinite if one mask is empty, NaN if both are.
+
+    Source:
+        Heimann et al., IEEE Trans. Med. Imaging 28:1251–1265 (2009), doi:10.1109/TMI.2009.2013851; elements
+        count by their area.
+    """
+    total = sum(float(mm2.sum()) for _, mm2 in distances.sides)
+    return sum(float((mm * mm2).sum()) for mm, mm2 in distances.sides) / total if total else float("nan")
+
+
+def _percentile(mm: Float64[np.ndarray, " n"], mm2: Float64[np.ndarray, " n"], percent: float) -> float:
+    if not len(mm):
+        return float("inf")
+    if percent == 100:
+        return float(mm[-1])
+    inside = np.cumsum(mm2)
+    reached = int(np.searchsorted(inside, inside[-1] * (percent / 100 - ROUNDING)))
+    return float(mm[min(reached, len(mm) - 1)])
+
+
+def _sorted(
+    mm: Float64[np.ndarray, " n"], mm2: Float64[np.ndarray, " n"]
+) -> tuple[Float64[np.ndarray, " n"], Float64[np.ndarray, " n"]]:
+    """Distances in ascending order with their areas. Zeros, as a rule most of them, need no sorting."""
+    zero = mm == 0
+    apart = np.flatnonzero(~zero)
+    apart = apart[np.argsort(mm[apart])]
+    return np.append(mm[zero], mm[apart]), np.append(mm2[zero], mm2[apart])
 
 
 def _joint_box(reference: Mask, prediction: Mask) -> Box:
-    """The bounding box of both masks together; an empty box if both are empty."""
-    either = reference | prediction
-    parts = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(either.any(axis=others))
-        parts.append(slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 0))
-    return parts[0], parts[1], parts[2]
+    """The bounding box of both masks together; an empty box if both are empty.
+
+    Whole slices are looked at first, one pass over each mask; what is found out next is read from few of them.
+    """
+    z = np.flatnonzero(reference.any(axis=(1, 2)) | prediction.any(axis=(1, 2)))
+    if not z.size:
+        return slice(0, 0), slice(0, 0), slice(0, 0)
+    slices = slice(int(z[0]), int(z[-1]) + 1)
+    plane = np.logical_or.reduce(reference[slices], axis=0) | np.logical_or.reduce(prediction[slices], axis=0)
+    y, x = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
+    return slices, slice(int(y[0]), int(y[-1]) + 1), slice(int(x[0]), int(x[-1]) + 1)
 
 
-def _neighbor_codes(mask: Mask) -> UInt8[np.ndarray, "zc yc xc"]:
-    """Codes of the cells between voxels, those beyond the border included: one more along each axis."""
-    padded = np.pad(mask, 1).astype(np.uint8)
-    z, y, x = (size + 1 for size in mask.shape)
-    codes = np.zeros((z, y, x), dtype=np.uint8)
-    for corner in range(8):
-        dz, dy, dx = corner >> 2 & 1, corner >> 1 & 1, corner & 1
-        codes |= padded[dz : dz + z, dy : dy + y, dx : dx + x] << np.uint8(corner)
-    return codes
+def _neighbor_codes(reference: Mask, prediction: Mask) -> UInt8[np.ndarray, "2 zc yc xc"]:
+    """Codes of the cells between voxels of both masks, those beyond the border included.
 
-
-def _distances(
-    start: Bool[np.ndarray, "zc yc xc"], target: Bool[np.ndarray, "zc yc xc"], spacing_mm: FloatZYX
-) -> Float64[np.ndarray, " n"]:
-    """Distance in mm of each point of `start`, in the order of the array, from the nearest of `target`."""
-    points = np.nonzero(start)
-    if not target.any():
-        return np.full(len(points[0]), np.inf)
-    # Indices instead of distances: a sixth of the memory, and only the few surface points are measured.
-    nearest = ndimage.distance_transform_edt(~target, sampling=spacing_mm, return_distances=False, return_indices=True)
-    offsets_mm = [(nearest[axis][points] - points[axis]) * spacing for axis, spacing in enumerate(spacing_mm)]
-    distances: Float64[np.ndarray, " n"] = np.sqrt(sum(offset**2 for offset in offsets_mm))
-    return distances
+    The arrays have a margin of one voxel, so that flat shifts, which run on from the end of a row to the next, meet
+    zeros there: two more than voxels along each axis, the last of which is no cell and has the code 0.
+    """
+    z, y, x = (size + 2 for size in reference.shape)
+    voxels: UInt8[np.ndarray, "2 zc yc xc"] = np.zeros((2, z, y, x), dtype=np.uint8)
+    for mask, place in ((reference, voxels[0]), (prediction, voxels[1])):
+        place[1:-1, 1:-1, 1:-1] = mask
+    codes = voxels.ravel()
+    for bit, shift in ((1, 1), (2, x), (4, y * x)):
+        codes[:-shift] |= codes[shift:] << np.uint8(bit)
+    return voxels
