@@ -16,7 +16,7 @@ def test_references_against_themselves_are_perfect(dataset, tmp_path):
     labels = dataset / "labelsTr"
     hemoseg("evaluate", labels, labels, "--out", tmp_path / "metrics.json")
     result = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
-    assert set(result) == {"protocol", "cases", "mean", "rules"}
+    assert {"protocol", "cases", "mean", "rules"} < set(result)
     assert len(result["cases"]) == 5
     for name in ("hemorrhage", "edema"):
         assert result["mean"][name]["dice"] == {"value": 1, "low": 1, "high": 1, "n": 4}

@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 
 from hemoseg.cli.about import models, version
-from hemoseg.cli.assess import check, evaluate, report
+from hemoseg.cli.assess import check, report
 from hemoseg.cli.datasets import import_data, merge
+from hemoseg.cli.judge import compare, evaluate, rank
 from hemoseg.cli.plan import plan
 from hemoseg.cli.runs import fingerprint, preprocess, run, select, splits, train, validate
 from hemoseg.cli.scans import demo, segment
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 YOUNG_OBJECTS = 50_000
 """New objects after which the collector looks for cycles: Python's 700 make it look a hundred times during imports."""
-USE, TRAIN, STAGES = "Use a model", "Make a model", "Its stages, each alone"
+USE, TRAIN, JUDGE, STAGES = "Use a model", "Make a model", "Judge a model", "Its stages, each alone"
 app.command(rich_help_panel=USE)(segment)
 app.command(rich_help_panel=USE)(demo)
 app.command(rich_help_panel=USE)(models)
@@ -40,7 +41,9 @@ app.command("import", rich_help_panel=TRAIN)(import_data)
 app.command(rich_help_panel=TRAIN)(merge)
 app.command(rich_help_panel=TRAIN)(check)
 app.command(rich_help_panel=TRAIN)(run)
-app.command(rich_help_panel=TRAIN)(evaluate)
+app.command(rich_help_panel=JUDGE)(evaluate)
+app.command(rich_help_panel=JUDGE)(compare)
+app.command(rich_help_panel=JUDGE)(rank)
 app.command(rich_help_panel=STAGES)(fingerprint)
 app.command(rich_help_panel=STAGES)(plan)
 app.command(rich_help_panel=STAGES)(splits)

@@ -1,4 +1,4 @@
-"""`check`, `evaluate` and `report`: looking at data, predictions and runs."""
+"""`check` and `report`: looking at data and at runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,46 +36,6 @@ def check(
     typer.echo(f"{found.name}: {len(found.cases)} cases, {errors} errors, {len(rows) - errors} other findings")
     if errors:
         raise typer.Exit(2)
-
-
-def evaluate(
-    predictions: Annotated[
-        Path | None, typer.Argument(help="Folder of CASE.nii.gz or CASE/mask.nii.gz; leave out with --run.")
-    ] = None,
-    references: Annotated[Path | None, typer.Argument(help="Folder of CASE.nii.gz.")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="dataset.json with the class names; else the one beside REFERENCES.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option("--run", help="Evaluate a run's out-of-fold predictions -> evaluation.json."),
-    ] = None,
-) -> None:
-    """Compare predictions with references: Dice, surface Dice, relative volume difference, milliliters."""
-    from rich.console import Console
-
-    from hemoseg.artifacts import write_json
-    from hemoseg.evaluation import evaluate_folders, format_table
-
-    if run_dir is not None:
-        if predictions is not None or references is not None or out is not None or labels is not None:
-            raise typer.BadParameter("--run stands alone: its predictions, references and labels are known")
-        from hemoseg.cli.runs import open_run
-        from hemoseg.pipeline.conclude import evaluate_stage
-
-        folder = open_run(run_dir)
-        with folder.lock():
-            result = evaluate_stage(folder, folder.plan(), folder.settings())
-        target = folder.evaluation_file
-    elif predictions is None or references is None or out is None:
-        raise typer.BadParameter("give PREDICTIONS REFERENCES --out FILE, or --run DIR")
-    else:
-        result = evaluate_folders(predictions, references, labels=labels)
-        write_json(out, result)
-        target = out
-    Console().print(format_table(result))
-    typer.echo(f"{len(result['cases'])} cases -> {target}")
 
 
 def report(

@@ -236,21 +236,31 @@ def _check_count(promised: object, count: int, *, where: Path) -> None:
         )
 
 
+def read_patients(path: Path) -> dict[str, str]:
+    """{case: patient} of a patients.csv.
+
+    Raises:
+        InputError: the file is no CSV, or names a case twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            rows = [(row.get("case") or "", row.get("patient") or "") for row in csv.DictReader(handle)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _bad_patients(f"no CSV ({error})", path) from error
+    patients = {case.strip(): patient.strip() for case, patient in rows}
+    if len(patients) != len(rows) and any(patients.values()):
+        raise _bad_patients(f"{len(rows)} rows for {len(patients)} cases", path)
+    return {case: patient for case, patient in patients.items() if case and patient}
+
+
 def _patients(path: Path, names: list[str]) -> dict[str, str]:
     """{case: patient} of patients.csv; without the file every case is a patient of its own."""
     if not path.exists():
         return {name: name for name in names}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = [(row.get("case") or "", row.get("patient") or "") for row in csv.DictReader(handle)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _bad_patients(f"no CSV ({error})", path) from error
-    patients = {case.strip(): patient.strip() for case, patient in rows}
-    absent = [name for name in names if not patients.get(name)]
+    patients = read_patients(path)
+    absent = [name for name in names if name not in patients]
     if absent:
         raise _bad_patients(f"no patient for {len(absent)} cases: {shorten(absent)}", path)
-    if len(patients) != len(rows):
-        raise _bad_patients(f"{len(rows)} rows for {len(patients)} cases", path)
     surplus = sorted(set(patients) - set(names))
     if surplus:
         raise _bad_patients(f"{len(surplus)} cases that are not in {IMAGES}: {shorten(surplus)}", path)

@@ -1,7 +1,32 @@
 """Predictions measured against references."""
 
-from hemoseg.evaluation.folders import evaluate_folders, evaluate_pairs
-from hemoseg.evaluation.protocol import evaluate_pair
-from hemoseg.evaluation.table import format_table
+from hemoseg.evaluation.compare import compare_results
+from hemoseg.evaluation.files import PairFiles
+from hemoseg.evaluation.folders import evaluate_as_nnunet, evaluate_challenge, evaluate_files, evaluate_folders
+from hemoseg.evaluation.nnunet import dump_summary, from_summary
+from hemoseg.evaluation.protocol import TOLERANCES_MM, evaluate_pair
+from hemoseg.evaluation.rank import rank_results
+from hemoseg.evaluation.result import read_result
+from hemoseg.evaluation.slices import detection, evaluate_detection
+from hemoseg.evaluation.table import cases_csv, comparison_table, format_table, rank_table
 
-__all__ = ["evaluate_folders", "evaluate_pair", "evaluate_pairs", "format_table"]
+__all__ = [
+    "TOLERANCES_MM",
+    "PairFiles",
+    "cases_csv",
+    "compare_results",
+    "comparison_table",
+    "detection",
+    "dump_summary",
+    "evaluate_as_nnunet",
+    "evaluate_challenge",
+    "evaluate_detection",
+    "evaluate_files",
+    "evaluate_folders",
+    "evaluate_pair",
+    "format_table",
+    "from_summary",
+    "rank_results",
+    "rank_table",
+    "read_result",
+]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,15 @@ def read_table(path: Path) -> LabelTable:
         InputError: the file is absent, no JSON, or has no `labels`.
         LabelError: the labels have regions or gaps.
     """
+    return LabelTable.from_mapping(read_labels_entry(path), where=str(path))
+
+
+def read_labels_entry(path: Path) -> dict[str, Any]:
+    """The entry `labels` of a file like nnU-Net's dataset.json, {name: number or region}.
+
+    Raises:
+        InputError: the file is absent, no JSON, or has no such entry.
+    """
     try:
         description = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -61,7 +71,7 @@ def read_table(path: Path) -> LabelTable:
             expected='an object with an entry like "labels": {"background": 0, "hemorrhage": 1}',
             remedy="add the entry",
         )
-    return LabelTable.from_mapping(labels, where=str(path))
+    return labels
 
 
 def find_table(references: Path) -> Path | None:

@@ -108,7 +108,8 @@ def distances_mm(points: Points, target: Target, spacing_mm: FloatZYX) -> Float6
         step = min(max(1, CHUNK // max(1, len(active))), max(4, visited))
     if len(active):
         best[active] = _tree_mm2(points[active], target, spacing_mm)
-    return np.sqrt(best)
+    mm: Float64[np.ndarray, " n"] = np.sqrt(best)
+    return mm
 
 
 @lru_cache(maxsize=2)  # both directions between two surfaces need the same

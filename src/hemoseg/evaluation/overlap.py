@@ -30,6 +30,27 @@ def dice(reference: Mask, prediction: Mask, *, both_empty: Literal["one", "nan"]
     return 2 * _count(reference & prediction) / total
 
 
+def iou(reference: Mask, prediction: Mask, *, both_empty: Literal["one", "nan"]) -> float:
+    """Intersection over union |R∩P| / |R∪P|, the Jaccard index, in [0, 1].
+
+    Args:
+        reference: mask R, axes (z, y, x).
+        prediction: mask P on the same grid.
+        both_empty: score when R and P are both empty.
+
+    Source:
+        Jaccard, New Phytol. 11:37–50 (1912), doi:10.1111/j.1469-8137.1912.tb05611.x.
+
+    Example:
+        >>> iou(np.array([[[True, True, True]]]), np.array([[[True, False, False]]]), both_empty="nan")
+        0.3333333333333333
+    """
+    union = _count(reference | prediction)
+    if union == 0:
+        return 1.0 if both_empty == "one" else float("nan")
+    return _count(reference & prediction) / union
+
+
 def rvd(reference: Mask, prediction: Mask, *, both_empty: Literal["zero", "nan"]) -> float:
     """Absolute relative volume difference |P - R| / R, in [0, ∞]; infinite if R alone is empty.
 
@@ -48,12 +69,22 @@ def rvd(reference: Mask, prediction: Mask, *, both_empty: Literal["zero", "nan"]
         >>> rvd(np.array([[[True, True]]]), np.array([[[True, False]]]), both_empty="nan")
         0.5
     """
+    return abs(relative_volume_error(reference, prediction, both_empty=both_empty))
+
+
+def relative_volume_error(reference: Mask, prediction: Mask, *, both_empty: Literal["zero", "nan"]) -> float:
+    """Relative volume difference with its sign, (P - R) / R, in [-1, ∞]; see `rvd`.
+
+    Example:
+        >>> relative_volume_error(np.array([[[True, True]]]), np.array([[[True, False]]]), both_empty="nan")
+        -0.5
+    """
     expected, found = _count(reference), _count(prediction)
     if expected == 0:
         if found:
             return float("inf")
         return 0.0 if both_empty == "zero" else float("nan")
-    return abs(found - expected) / expected
+    return (found - expected) / expected
 
 
 def volume_error_ml(reference: Mask, prediction: Mask, *, voxel_ml: float) -> float:
@@ -69,6 +100,11 @@ def volume_error_ml(reference: Mask, prediction: Mask, *, voxel_ml: float) -> fl
         -0.5
     """
     return (_count(prediction) - _count(reference)) * voxel_ml
+
+
+def volume_ml(mask: Mask, *, voxel_ml: float) -> float:
+    """Volume of a mask in ml, from its voxel count and the volume of one voxel."""
+    return _count(mask) * voxel_ml
 
 
 def _count(mask: Mask) -> int:

@@ -52,7 +52,7 @@ def measure_surface_distances(reference: Mask, prediction: Mask, *, spacing_mm: 
         Nikolov et al., J. Med. Internet Res. 23:e26151 (2021), doi:10.2196/26151. Equal to the numbers
         of the package `surface-distance` 0.1.
     """
-    box = _joint_box(reference, prediction)
+    box = joint_box(reference, prediction)
     return distances_between(_neighbor_codes(reference[box], prediction[box]), element_areas(spacing_mm), spacing_mm)
 
 
@@ -160,7 +160,7 @@ def _sorted(
     return np.append(mm[zero], mm[apart]), np.append(mm2[zero], mm2[apart])
 
 
-def _joint_box(reference: Mask, prediction: Mask) -> Box:
+def joint_box(reference: Mask, prediction: Mask) -> Box:
     """The bounding box of both masks together; an empty box if both are empty.
 
     Whole slices are looked at first, one pass over each mask; what is found out next is read from few of them.

@@ -10,7 +10,7 @@ from hemoseg import __version__
 from hemoseg.artifacts import read_model, write_json, write_model
 from hemoseg.datasets import index_dataset
 from hemoseg.errors import ArtifactError
-from hemoseg.evaluation import evaluate_pairs
+from hemoseg.evaluation import PairFiles, evaluate_files
 from hemoseg.models import Selection, weights_name, write_bundle
 from hemoseg.pipeline.card import NOTICE, RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
@@ -28,16 +28,22 @@ def configuration_results(folder: RunFolder, plan: Plan, settings: Settings) -> 
         InputError: a held-out case has no prediction yet; names it.
     """
     dataset = index_dataset(Path(folder.fingerprint().dataset))
-    references = {case.name: case.label for case in dataset.cases}
+    cases = {case.name: case for case in dataset.cases}
     splits = folder.splits()
-    pairs: dict[str, list[tuple[str, Path, Path]]] = {}
+    pairs: dict[str, list[PairFiles]] = {}
     for configuration, fold in jobs(plan, settings):
         if fold not in settings.folds:  # a cascade's first stage has all folds: compare on the same cases
             continue
         pairs.setdefault(configuration.name, []).extend(
-            (name, prediction(folder, configuration, fold, name), references[name]) for name in splits.held_out[fold]
+            PairFiles(
+                case=name,
+                patient=cases[name].patient,
+                prediction=prediction(folder, configuration, fold, name),
+                reference=cases[name].label,
+            )
+            for name in splits.held_out[fold]
         )
-    return {name: evaluate_pairs(found, dataset.table) for name, found in pairs.items()}
+    return {name: evaluate_files(found, dataset.table) for name, found in pairs.items()}
 
 
 def select_stage(folder: RunFolder, plan: Plan, settings: Settings) -> Selection:

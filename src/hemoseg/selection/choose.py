@@ -3,13 +3,15 @@
 from statistics import fmean
 from typing import Any
 
+from hemoseg.datasets.sources import ANY
 from hemoseg.models import Selection
 from hemoseg.plan import Plan
 
 
 def mean_dice(result: dict[str, Any]) -> float:
-    """Mean over classes of the mean Dice of an evaluation; 0 where no class has one."""
-    values = [metrics["dice"]["value"] for metrics in result["mean"].values()]
+    """Mean over classes of the mean Dice of an evaluation; 0 where no class has one. `any` is made of the others."""
+    means = result["mean"]
+    values = [metrics["dice"]["value"] for name, metrics in means.items() if name != ANY or len(means) == 1]
     finite = [value for value in values if value is not None]
     return fmean(finite) if finite else 0.0
 

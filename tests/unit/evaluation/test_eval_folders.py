@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hemoseg.artifacts import dump_json
 from hemoseg.errors import GeometryError, InputError, LabelError
-from hemoseg.evaluation import evaluate_folders, evaluate_pairs, format_table
+from hemoseg.evaluation import PairFiles, evaluate_files, evaluate_folders, format_table
 from hemoseg.labels import LabelTable
 
 AFFINE = np.diag([-0.5, -0.5, 5.0, 1.0])
@@ -64,13 +64,13 @@ def test_value_is_strict_json_and_the_same_each_time(folders):
 @pytest.mark.parametrize("place", [".", ".."])
 def test_class_names_are_found_near_the_references(folders, place):
     describe(folders[1] / place / "dataset.json", LABELS)
-    assert list(evaluate_folders(*folders, labels=None)["mean"]) == ["hemorrhage", "edema"]
+    assert list(evaluate_folders(*folders, labels=None)["mean"]) == ["hemorrhage", "edema", "any"]
 
 
 def test_class_names_given_come_first(folders, tmp_path):
     describe(folders[1] / "dataset.json", LABELS)
     given = describe(tmp_path / "names.json", {"background": 0, "iph": 1})
-    assert list(evaluate_folders(*folders, labels=given)["mean"]) == ["iph"]
+    assert list(evaluate_folders(*folders, labels=given)["mean"]) == ["iph", "any"]
 
 
 def test_numbers_found_are_names(folders):
@@ -78,7 +78,7 @@ def test_numbers_found_are_names(folders):
     write(folders[0] / "c.nii", value=7)
     write(folders[1] / "c.nii", value=7)
     result = evaluate_folders(*folders, labels=None)
-    assert list(result["mean"]) == ["1", "7"]
+    assert list(result["mean"]) == ["1", "7", "any"]
     assert result["mean"]["7"]["dice"]["n"] == 1
     assert result["cases"][2]["classes"]["7"]["dice"] == 1
     assert "both empty" in result["cases"][0]["classes"]["7"]["note"]
@@ -99,8 +99,8 @@ def test_cases_named_are_the_only_ones(folders):
 
 
 def test_pairs_of_files(folders):
-    pairs = [("x", folders[0] / "a.nii.gz", folders[1] / "a.nii.gz")]
-    result = evaluate_pairs(pairs, LabelTable(("background", "iph")))
+    files = PairFiles(case="x", patient="p", prediction=folders[0] / "a.nii.gz", reference=folders[1] / "a.nii.gz")
+    result = evaluate_files([files], LabelTable(("background", "iph")))
     assert result["cases"][0]["case"] == "x"
     assert result["mean"]["iph"]["dice"]["value"] == 1
 

@@ -3,13 +3,19 @@
 import numpy as np
 import pytest
 
-from hemoseg.errors import GeometryError
+from hemoseg.errors import GeometryError, SettingsError
 from hemoseg.evaluation import evaluate_pair
-from hemoseg.evaluation.protocol import EXTENDED
+from hemoseg.evaluation.protocol import extended
 from hemoseg.geometry import Grid
 from hemoseg.labels import LabelTable
 
-NAMES = ["dice", "rvd", "nsd_0.42mm", "nsd_1mm", "volume_error_ml"]
+NAMES = [
+    *("dice", "iou", "nsd_0.42mm", "nsd_1mm", "nsd_2mm", "hd95_mm", "hd_mm", "assd_mm"),
+    *("volume_ml", "reference_ml", "volume_error_ml", "absolute_volume_error_ml", "rvd", "relative_volume_error"),
+    *("lesion_f1", "lesion_recall", "lesion_precision", "false_positives_per_scan"),
+]
+DISTANCES = ["hd95_mm", "hd_mm", "assd_mm"]
+DEFINED = ["volume_ml", "reference_ml", "volume_error_ml", "absolute_volume_error_ml", "false_positives_per_scan"]
 TABLE = LabelTable(("background", "hemorrhage", "edema"))
 GRID = Grid.from_affine((4, 10, 10), np.diag([5.0, 0.5, 0.5, 1.0]))
 
@@ -22,52 +28,89 @@ def labels(**boxes):
 
 
 def test_names_are_those_on_disk():
-    assert [metric.name for metric in EXTENDED.metrics] == NAMES
-    assert list(EXTENDED.rules) == NAMES
+    assert [metric.name for metric in extended().metrics] == NAMES
+    assert list(extended().rules) == NAMES
 
 
 def test_every_class_is_measured_on_its_own():
     reference, prediction = labels(hemorrhage=4), labels(hemorrhage=2)
     prediction[0, 5:, :] = reference[0, 5:, :] = 2
     scores = evaluate_pair(reference, prediction, GRID, TABLE)
-    assert list(scores) == ["hemorrhage", "edema"]
+    assert list(scores) == ["hemorrhage", "edema", "any"]
     assert list(scores["hemorrhage"]) == NAMES
-    assert scores["hemorrhage"]["dice"] == pytest.approx(2 * 20 / 60)
-    assert scores["hemorrhage"]["rvd"] == 0.5
-    assert scores["hemorrhage"]["volume_error_ml"] == pytest.approx(-20 * 1.25 / 1000)
-    assert 0 < scores["hemorrhage"]["nsd_0.42mm"] < scores["hemorrhage"]["nsd_1mm"] == 1
-    assert scores["edema"] == {
-        "dice": 1.0,
-        "rvd": 0.0,
-        "nsd_0.42mm": 1.0,
-        "nsd_1mm": 1.0,
-        "volume_error_ml": 0.0,
-    }
+    found = scores["hemorrhage"]
+    assert found["dice"] == pytest.approx(2 * 20 / 60)
+    assert found["iou"] == 0.5
+    assert found["rvd"] == 0.5
+    assert found["relative_volume_error"] == -0.5
+    assert found["volume_ml"] == pytest.approx(20 * 1.25 / 1000)
+    assert found["reference_ml"] == pytest.approx(40 * 1.25 / 1000)
+    assert found["volume_error_ml"] == -found["absolute_volume_error_ml"] == pytest.approx(-20 * 1.25 / 1000)
+    assert 0 < found["nsd_0.42mm"] < found["nsd_1mm"] == 1
+    assert found["hd_mm"] == found["hd95_mm"] == 1.0  # two rows of 0.5 mm
+    assert 0 < found["assd_mm"] < 1
+    assert found["lesion_f1"] == found["lesion_recall"] == found["lesion_precision"] == 1
+    assert found["false_positives_per_scan"] == 0
+    perfect = {"hd95_mm": 0, "hd_mm": 0, "assd_mm": 0, "volume_error_ml": 0, "absolute_volume_error_ml": 0, "rvd": 0}
+    perfect |= {"relative_volume_error": 0, "false_positives_per_scan": 0}
+    volumes = dict.fromkeys(("volume_ml", "reference_ml"), pytest.approx(50 * 1.25 / 1000))
+    assert scores["edema"] == {**dict.fromkeys(NAMES, 1), **perfect, **volumes}
+
+
+def test_any_is_every_bleeding_class_together():
+    table = LabelTable(("background", "iph", "ivh", "edema"))
+    reference, prediction = labels(), labels()
+    reference[1, :4, :4], reference[1, :4, 4:8], reference[3] = 1, 2, 3
+    prediction[1, :4, :4], prediction[1, :4, 4:8] = 2, 1
+    scores = evaluate_pair(reference, prediction, GRID, table)
+    assert scores["iph"]["dice"] == scores["ivh"]["dice"] == 0
+    assert scores["any"]["dice"] == 1
+    assert evaluate_pair(reference, prediction, GRID, LabelTable(("background", "a", "any", "b")))["any"]["dice"] == 0
+
+
+def undefined(scores):
+    return [name for name in NAMES if scores[name] is None]
 
 
 def test_both_empty():
-    assert evaluate_pair(labels(), labels(), GRID, TABLE)["edema"] == {
-        "dice": None,
-        "rvd": None,
-        "nsd_0.42mm": None,
-        "nsd_1mm": None,
-        "volume_error_ml": 0.0,
-        "note": "reference and prediction are both empty: dice, rvd, nsd_0.42mm and nsd_1mm are undefined",
-    }
+    scores = evaluate_pair(labels(), labels(), GRID, TABLE)["edema"]
+    lost = [name for name in NAMES if name not in DEFINED]
+    assert undefined(scores) == lost
+    assert all(scores[name] == 0 for name in DEFINED)
+    assert scores["note"] == (
+        f"reference and prediction are both empty: {', '.join(lost[:-1])} and {lost[-1]} are undefined"
+    )
 
 
 def test_reference_alone_empty():
     scores = evaluate_pair(labels(), labels(hemorrhage=2), GRID, TABLE)["hemorrhage"]
-    assert [scores[name] for name in NAMES[:4]] == [0.0, None, 0.0, 0.0]
+    assert undefined(scores) == [*DISTANCES, "rvd", "relative_volume_error", "lesion_recall"]
+    assert (
+        scores["dice"] == scores["iou"] == scores["nsd_1mm"] == scores["lesion_f1"] == scores["lesion_precision"] == 0
+    )
+    assert scores["false_positives_per_scan"] == 1
     assert scores["volume_error_ml"] == pytest.approx(0.025)
-    assert scores["note"] == "reference is empty: rvd is undefined"
+    assert scores["note"].startswith("reference is empty: hd95_mm, hd_mm,")
 
 
 def test_prediction_alone_empty():
     scores = evaluate_pair(labels(hemorrhage=2), labels(), GRID, TABLE)["hemorrhage"]
-    assert [scores[name] for name in NAMES[:4]] == [0.0, 1.0, 0.0, 0.0]
+    assert undefined(scores) == [*DISTANCES, "lesion_precision"]
+    assert scores["dice"] == scores["iou"] == scores["nsd_1mm"] == scores["lesion_f1"] == scores["lesion_recall"] == 0
+    assert (scores["rvd"], scores["relative_volume_error"]) == (1, -1)
     assert scores["volume_error_ml"] == pytest.approx(-0.025)
-    assert "note" not in scores
+    assert scores["note"] == "prediction is empty: hd95_mm, hd_mm, assd_mm and lesion_precision are undefined"
+
+
+@pytest.mark.parametrize("tolerances", [(-1.0,), (float("nan"),), (1.0, 1.0)])
+def test_tolerances_that_are_none_are_refused(tolerances):
+    with pytest.raises(SettingsError, match="tolerances"):
+        extended(tolerances)
+
+
+def test_any_tolerance_can_be_asked_for():
+    scores = evaluate_pair(labels(hemorrhage=4), labels(hemorrhage=2), GRID, TABLE, tolerances_mm=(0.25, 3.0))
+    assert [name for name in scores["any"] if name.startswith("nsd")] == ["nsd_0.25mm", "nsd_3mm"]
 
 
 def test_sheared_grid_keeps_its_volume():
