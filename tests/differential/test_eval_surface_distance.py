@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from surface_distance import (
+    compute_average_surface_distance,
     compute_dice_coefficient,
+    compute_robust_hausdorff,
     compute_surface_dice_at_tolerance,
     compute_surface_distances,
 )
@@ -23,7 +25,7 @@ from surface_distance.lookup_tables import (
 
 from hemoseg.evaluation.elements import element_areas
 from hemoseg.evaluation.overlap import dice
-from hemoseg.evaluation.surface import measure_surface_distances, nsd
+from hemoseg.evaluation.surface import assd_mm, hausdorff_mm, measure_surface_distances, nsd
 
 TOLERANCES_MM = (0.0, 0.42, 1.0, 2.0, 5.0)
 spacings = st.tuples(*[st.sampled_from([0.3, 0.42, 0.45, 0.5, 1.0, 1.25, 5.0])] * 3)
@@ -48,6 +50,21 @@ def agree(reference, prediction, spacing_mm):
         expected = compute_surface_dice_at_tolerance(theirs, tolerance_mm)
         found = nsd(ours, tolerance_mm=tolerance_mm, both_empty="nan")
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    if reference.any() and prediction.any():
+        agree_in_distance(ours, theirs)
+
+
+def agree_in_distance(ours, theirs):
+    """Percentiles and averages. Where a sum of areas reaches a percentile to the last bit, their rounding decides
+    between two neighboring distances, and either is right."""
+    for percent in (50.0, 95.0, 100.0):
+        allowed = [compute_robust_hausdorff(theirs, percent + nudge) for nudge in (-1e-9, 0.0, 1e-9)]
+        found = hausdorff_mm(ours, percent=percent)
+        assert any(found == pytest.approx(value, rel=1e-9) for value in allowed)
+    means = compute_average_surface_distance(theirs)
+    areas = theirs["surfel_areas_gt"].sum(), theirs["surfel_areas_pred"].sum()
+    pooled = sum(mean * area for mean, area in zip(means, areas, strict=True)) / sum(areas)
+    assert assd_mm(ours) == pytest.approx(pooled, rel=1e-9, abs=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +95,17 @@ def test_blobs(seed, spacing_mm):
     noise = ndimage.gaussian_filter(generator.normal(size=(12, 40, 40)), (1, 3, 3))
     other = noise + 0.4 * ndimage.gaussian_filter(generator.normal(size=noise.shape), (1, 3, 3))
     agree(noise > noise.std(), other > noise.std(), spacing_mm)
+
+
+@pytest.mark.parametrize("spacing_mm", [(5.0, 0.45, 0.45), (0.9, 0.9, 1.1)])
+@pytest.mark.parametrize("shift", [(0, 60, 0), (0, 0, 90), (6, 110, 70)])
+def test_masks_far_apart(shift, spacing_mm):
+    """Further than columns of cells reach, so that the tree looks."""
+    generator = np.random.default_rng(5)
+    reference = np.zeros((14, 180, 160), dtype=bool)
+    noise = ndimage.gaussian_filter(generator.normal(size=(8, 40, 40)), (1, 3, 3))
+    reference[:8, :40, :40] = noise > noise.std()
+    agree(reference, np.roll(reference, shift, (0, 1, 2)), spacing_mm)
 
 
 @pytest.mark.parametrize("place", [(0, 0, 0), (4, 4, 4), (0, 2, 4), (2, 2, 2)])

@@ -144,7 +144,7 @@ def from_summary(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _counts(*, tp: int, expected: int, found: int, total: int) -> dict[str, float]:
+def _counts(*, tp: int, expected: int, found: int, total: int) -> dict[str, float | int]:
     fp, fn = found - tp, expected - tp
     return {
         "Dice": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else float("nan"),
@@ -158,12 +158,14 @@ def _counts(*, tp: int, expected: int, found: int, total: int) -> dict[str, floa
     }
 
 
-def _nanmean(values: Sequence[float]) -> float:
+def _nanmean(values: Sequence[float | int]) -> float:
     return float("nan") if all(map(isnan, values)) else float(np.nanmean(values))
 
 
-def _scores(metrics: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
-    return {name: {metric: _or_none(value) for metric, value in values.items()} for name, values in metrics.items()}
+def _scores(metrics: dict[str, dict[str, float | int]]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {metric: _or_none(float(value)) for metric, value in values.items()} for name, values in metrics.items()
+    }
 
 
 def _or_none(value: float) -> float | None:

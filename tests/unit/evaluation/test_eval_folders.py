@@ -11,8 +11,18 @@ from rich.console import Console
 
 from hemoseg.artifacts import dump_json
 from hemoseg.errors import GeometryError, InputError, LabelError
-from hemoseg.evaluation import PairFiles, evaluate_files, evaluate_folders, format_table
+from hemoseg.evaluation import (
+    PairFiles,
+    cases_csv,
+    evaluate_as_nnunet,
+    evaluate_challenge,
+    evaluate_files,
+    evaluate_folders,
+    format_table,
+    from_summary,
+)
 from hemoseg.labels import LabelTable
+from hemoseg.report.metrics import metrics_page
 
 AFFINE = np.diag([-0.5, -0.5, 5.0, 1.0])
 LABELS = {"background": 0, "hemorrhage": 1, "edema": 2}
@@ -229,9 +239,97 @@ def test_ignored_voxels_count_neither_for_nor_against(tmp_path: Path) -> None:
     write(tmp_path / "predictions" / "a.nii.gz", rows=4)
     description = describe(tmp_path / "dataset.json", labels)
     result = evaluate_folders(tmp_path / "predictions", path.parent, labels=description)
-    assert list(result["mean"]) == ["hemorrhage"]
+    assert list(result["mean"]) == ["hemorrhage", "any"]
     assert result["cases"][0]["classes"]["hemorrhage"]["dice"] == 1
     assert result["cases"][0]["classes"]["hemorrhage"]["volume_error_ml"] == 0
     write(tmp_path / "predictions" / "a.nii.gz", value=2)
     with pytest.raises(LabelError, match=r"label values \[2\.0\]"):
         evaluate_folders(tmp_path / "predictions", path.parent, labels=description)
+
+
+def test_several_defects_are_told_together(folders):
+    write(folders[0] / "a.nii.gz", slices=4)
+    write(folders[0] / "b" / "mask.nii.gz", slices=5)
+    describe(folders[1] / "dataset.json", LABELS)
+    refused(
+        folders, GeometryError, "2 cases cannot be used", "a.nii.gz: the prediction has (4", "mask.nii.gz", "(5, 8, 8)"
+    )
+    write(folders[0] / "b" / "mask.nii.gz", value=255)
+    refused(folders, InputError, "2 cases cannot be used", "(4, 8, 8)", "label values [255.0]", "divide by 255")
+
+
+def test_soft_masks_are_refused(folders):
+    describe(folders[1] / "dataset.json", LABELS)
+    soft = np.full((8, 8, 3), 0.25, dtype=np.float32)
+    nib.save(nib.Nifti1Image(soft, AFFINE), folders[0] / "a.nii.gz")
+    refused(folders, LabelError, "a.nii.gz", "not whole numbers: 0.25", "turn probabilities into classes")
+
+
+def test_patients_come_from_the_data_set(folders):
+    write(folders[0] / "c.nii", rows=1)
+    write(folders[1] / "c.nii")
+    describe(folders[1].parent / "dataset.json", LABELS)
+    alone = evaluate_folders(*folders, labels=None)
+    (folders[1].parent / "patients.csv").write_text("case,patient\na,x\nb,y\nc,y\nunused,z\n")
+    result = evaluate_folders(*folders, labels=None)
+    assert [case["patient"] for case in result["cases"]] == ["x", "y", "y"]
+    assert result["mean"]["hemorrhage"]["rvd"] == {"value": pytest.approx(1 / 3), "low": 0.0, "high": 0.5, "n": 3}
+    assert result["mean"] != alone["mean"]
+    assert result["detection"]["any"]["patient"]["sensitivity"]["n"] == 2
+    (folders[1].parent / "patients.csv").write_text("case,patient\na,x\n")
+    refused(folders, InputError, "no patient for 2 cases: b, c")
+
+
+def test_cohort_summaries(folders):
+    """b is found in part, c is missed, d is a false alarm, e has nothing on either side."""
+    for name, rows, expected in (("c", 0, 2), ("d", 2, 0), ("e", 0, 0)):
+        write(folders[0] / f"{name}.nii", rows=rows)
+        write(folders[1] / f"{name}.nii", rows=expected)
+    result = evaluate_folders(*folders, labels=describe(folders[1] / "dataset.json", LABELS))
+    assert result["empty"]["hemorrhage"] == {"neither": 2, "both": 1, "reference": 1, "prediction": 1}
+    assert result["detection"]["any"]["patient"]["sensitivity"]["value"] == pytest.approx(2 / 3)
+    assert result["detection"]["any"]["patient"]["specificity"]["value"] == 0.5
+    assert result["detection"]["any"]["slice"]["specificity"]["value"] == pytest.approx(11 / 12)
+    assert result["lesions"]["hemorrhage"]["recall"]["value"] == pytest.approx(2 / 3)
+    assert result["lesions"]["hemorrhage"]["false_positives_per_scan"] == 0.2
+    assert result["cases"][2]["lesions"]["hemorrhage"] == {
+        "found_ml": [],
+        "missed_ml": [pytest.approx(8 * 1.25 / 1000)],
+        "false_ml": [],
+    }
+    assert result["agreement"]["hemorrhage"]["bias_ml"]["value"] == pytest.approx(-4 * 1.25 / 5000)
+
+
+def test_cases_in_several_processes_are_the_same(folders, monkeypatch):
+    alone = evaluate_folders(*folders, labels=None)
+    monkeypatch.setattr("hemoseg.evaluation.many.CASES_PER_WORKER", 1)
+    monkeypatch.setattr("hemoseg.evaluation.many.default_workers", lambda: 2)
+    told: list[tuple[int, int]] = []
+    result = evaluate_folders(*folders, labels=None, progress=lambda done, total, _: told.append((done, total)))
+    assert dump_json(result) == dump_json(alone)
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_csv_has_a_line_per_case_and_class(folders):
+    write(folders[0] / "a.nii.gz", rows=0)
+    lines = cases_csv(evaluate_folders(*folders, labels=None)).splitlines()
+    header, first, _, second, _ = (line.split(",") for line in lines)
+    assert header[:5] == ["case", "patient", "class", "dice", "iou"]
+    assert first[:4] == ["a", "a", "1", "0.0"]
+    assert first[header.index("hd_mm")] == ""
+    assert "prediction is empty" in lines[1]
+    assert float(second[3]) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("made_by", [evaluate_folders, evaluate_challenge, evaluate_as_nnunet])
+def test_page_of_every_protocol(folders, made_by):
+    write(folders[0] / "a.nii.gz", rows=0)
+    describe(folders[1] / "dataset.json", {"background": 0, "<b>iph": 1})
+    result = made_by(*folders, labels=None)
+    page = metrics_page(from_summary(result) if "metric_per_case" in result else result, title="Evaluation: <x>")
+    assert "Research use only" in page
+    assert "<x>" not in page
+    assert "<b>iph" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "What the numbers mean" in page
+    assert ("data:image/png" in page) == (made_by is evaluate_folders)

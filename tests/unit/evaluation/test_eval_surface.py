@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hemoseg.evaluation.overlap import dice
-from hemoseg.evaluation.surface import SurfaceDistances, measure_surface_distances, nsd
+from hemoseg.evaluation.surface import SurfaceDistances, assd_mm, hausdorff_mm, measure_surface_distances, nsd
 
 THICK_MM = (5.0, 0.45, 0.45)
 NOTHING = np.zeros((4, 4, 4), dtype=bool)
@@ -113,3 +113,35 @@ def test_tolerance_is_inclusive_and_elements_count_by_area():
         prediction_mm2=np.array([5.0]),
     )
     assert nsd(distances, tolerance_mm=1.0, both_empty="nan") == 3 / 8
+
+
+def distances(reference_mm, reference_mm2, prediction_mm=(), prediction_mm2=()):
+    parts = zip(
+        ("reference_mm", "reference_mm2", "prediction_mm", "prediction_mm2"),
+        (reference_mm, reference_mm2, prediction_mm, prediction_mm2),
+        strict=True,
+    )
+    return SurfaceDistances(**{name: np.array(values, dtype=float) for name, values in parts})
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(50.0, 1.0), (60.0, 1.0), (61.0, 4.0), (90.0, 4.0), (100.0, 9.0)])
+def test_percentiles_count_area(percent, expected):
+    """60 % of the area lies within 1 mm, 90 % within 4 mm; the other surface is nearer throughout."""
+    found = distances([1.0, 4.0, 9.0], [6.0, 3.0, 1.0], [0.5], [1.0])
+    assert hausdorff_mm(found, percent=percent) == expected
+
+
+def test_the_farther_surface_decides():
+    assert hausdorff_mm(distances([1.0], [1.0], [3.0], [1.0]), percent=95.0) == 3
+
+
+def test_average_distance_is_over_the_area_of_both():
+    assert assd_mm(distances([0.0, 2.0], [3.0, 1.0], [4.0], [4.0])) == (2 + 16) / 8
+
+
+def test_distances_of_empty_masks():
+    one = measure_surface_distances(NOTHING, box((4, 4, 4), (0, 0, 0), (2, 2, 2)), spacing_mm=THICK_MM)
+    both = measure_surface_distances(NOTHING, NOTHING, spacing_mm=THICK_MM)
+    assert hausdorff_mm(one, percent=95.0) == hausdorff_mm(one, percent=100.0) == assd_mm(one) == inf
+    assert hausdorff_mm(both, percent=100.0) == inf
+    assert isnan(assd_mm(both))
