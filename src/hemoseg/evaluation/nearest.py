@@ -10,10 +10,14 @@ from hemoseg.types import FloatZYX, IntZYX
 
 COLUMN_CELLS = 64
 """Distances along a column are known up to this many cells less one; what lies further is found with a tree."""
-CHUNK = 30_000
+CHUNK = 20_000
 """Candidates looked at in one step: their arrays stay in the cache."""
-TREE_POINT, TREE_BUILD = 170, 20
+SAMPLE = 128
+"""Most cells of a target that are looked at to find out how far its nearest may be."""
+TREE_POINT, TREE_BUILD = 300, 30
 """What a tree costs for one point to find and for one to hold, in candidates looked at; decides speed alone."""
+FIRST_LOOK = 48
+"""Columns visited before it is asked whether a tree would be faster; asked again at four times as many."""
 
 Points = Int64[np.ndarray, " n"]
 """Cells as flat indices into an array (z, y, x)."""
@@ -48,7 +52,7 @@ class _Neighbors:
     width: int
     """Positions along x."""
     reach_mm2: float
-    """Square of the distance below which no candidate is missed."""
+    """Square of the distance below which no candidate is missed; a column without a cell counts as one beyond it."""
 
 
 def column_distances(marked: Bool[np.ndarray, "m z y x"]) -> UInt8[np.ndarray, "m z y x"]:
@@ -82,34 +86,53 @@ def distances_mm(points: Points, target: Target, spacing_mm: FloatZYX) -> Float6
         return best
     near = _neighbors(target.shape, spacing_mm)
     cells = np.append(target.columns.ravel(), np.full(target.shape[1] * target.shape[2], COLUMN_CELLS, np.uint8))
-    y_mm2 = np.append((np.arange(COLUMN_CELLS) * spacing_mm[1]) ** 2, np.full(COLUMN_CELLS + 1, np.inf))
     _, rows, columns = target.shape
     z, inside = np.divmod(points, rows * columns)
     x = inside % columns
     active, mm2 = np.arange(len(points)), best
     position, in_column = (z + near.margin[0]) * near.width + x + near.margin[1], inside - x
-    visited, step = 0, 1
-    while len(active):
+    visited, step, look = 0, 1, FIRST_LOOK
+    while len(active) and visited < len(near.mm2):
         chunk = slice(visited, visited + step)
-        index = near.start[near.offset[chunk, None] + position]
+        index = near.start.take(near.offset[chunk, None] + position)
         index += in_column
-        found = y_mm2[cells[index]]
+        found = cells.take(index) * spacing_mm[1]
+        found *= found
         found += near.z_mm2[chunk, None]  # in this order the sum has the very bits of SciPy's distance transform
         found += near.x_mm2[chunk, None]
         mm2 = np.minimum(mm2, found.min(axis=0))
         visited += step
-        is_last = visited >= len(near.mm2)
-        left = mm2 > (near.reach_mm2 if is_last else near.mm2[visited])
-        best[active[~left]] = mm2[~left]
-        active, mm2, position, in_column = active[left], mm2[left], position[left], in_column[left]
-        to_visit = int((np.searchsorted(near.mm2, mm2) - visited).sum())
-        if is_last or to_visit > TREE_POINT * len(active) + TREE_BUILD * len(target.points):
-            break
+        is_open = mm2 > near.mm2[visited] if visited < len(near.mm2) else mm2 >= near.reach_mm2
+        done, left = np.flatnonzero(~is_open), np.flatnonzero(is_open)
+        best[active.take(done)] = mm2.take(done)
+        active, mm2, position, in_column = (values.take(left) for values in (active, mm2, position, in_column))
+        if visited >= look and len(active):
+            mm2 = np.minimum(mm2, _bound_mm2(points[active], target, spacing_mm))
+            if _is_tree_faster(near, mm2, visited, target):
+                break
+            look *= 4
         step = min(max(1, CHUNK // max(1, len(active))), max(4, visited))
     if len(active):
         best[active] = _tree_mm2(points[active], target, spacing_mm)
     mm: Float64[np.ndarray, " n"] = np.sqrt(best)
     return mm
+
+
+def _is_tree_faster(near: _Neighbors, mm2: Float64[np.ndarray, " n"], visited: int, target: Target) -> bool:
+    """Whether a tree finds the nearest cells sooner than the columns that may hold something nearer are visited."""
+    to_visit = int((np.searchsorted(near.mm2, mm2) - visited).sum())
+    return to_visit > TREE_POINT * len(mm2) + TREE_BUILD * len(target.points)
+
+
+def _bound_mm2(points: Points, target: Target, spacing_mm: FloatZYX) -> Float64[np.ndarray, " n"]:
+    """Squared distance of each point from the nearest of a few cells of the target, which the nearest of all is not
+    beyond: it tells how far to look."""
+    count = min(len(target.points), SAMPLE, max(8, CHUNK // len(points)))
+    sample = target.points[np.linspace(0, len(target.points) - 1, count).astype(int)]
+    parts = zip(np.unravel_index(points, target.shape), np.unravel_index(sample, target.shape), spacing_mm, strict=True)
+    z, y, x = ((np.subtract.outer(there, here) * spacing) ** 2 for here, there, spacing in parts)
+    mm2: Float64[np.ndarray, " n"] = (z + y + x).min(axis=0)
+    return mm2
 
 
 @lru_cache(maxsize=2)  # both directions between two surfaces need the same
@@ -145,7 +168,7 @@ def _tree_mm2(points: Points, target: Target, spacing_mm: FloatZYX) -> Float64[n
     from scipy.spatial import cKDTree
 
     here, there = (np.stack(np.unravel_index(cells, target.shape), axis=1) for cells in (points, target.points))
-    tree = cKDTree(there * np.array(spacing_mm), compact_nodes=False, balanced_tree=False)
+    tree = cKDTree(there * np.array(spacing_mm), leafsize=32, compact_nodes=False, balanced_tree=False)
     _, nearest = tree.query(here * np.array(spacing_mm))
     z, y, x = (((here - there[nearest]) * np.array(spacing_mm)) ** 2).T
     mm2: Float64[np.ndarray, " n"] = z + y + x
