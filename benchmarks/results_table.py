@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from hemoseg.evaluation import brief
+
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 METRICS = {
     "dice": "Dice",
@@ -35,7 +37,7 @@ def results_table(run: Path) -> str:
     lines = [
         f"| {name}: class | {' | '.join(METRICS.values())} |",
         f"|---|{'---|' * len(METRICS)}",
-        *(class_line(class_name, evaluation) for class_name in evaluation["mean"]),
+        *(class_line(class_name, evaluation) for class_name in brief(evaluation)["mean"]),
         "",
         f"{count} held-out scans of {name}: mean ± standard deviation over scans [95 % bootstrap interval], n.",
         f"Measured on {measured} after `hemoseg run {name} --run {run.name} {options_of(settings)}`.",

@@ -43,7 +43,40 @@ def test_a_missing_prediction_is_named_and_nothing_written(dataset, tmp_path):
     assert not (tmp_path / "m.json").exists()
 
 
-@pytest.mark.parametrize("arguments", [(), ("a",), ("a", "b"), ("a", "b", "--run", "c", "--out", "d")])
+def test_every_protocol_with_table_and_page_then_compare_and_rank(dataset, tmp_path):
+    labels = dataset / "labelsTr"
+    for name, protocol in (("m", "extended"), ("i", "instance2022"), ("s", "nnunet")):
+        out = tmp_path / f"{name}.json"
+        done = hemoseg("evaluate", labels, labels, "--protocol", protocol, "--out", out, "--csv", "--html")
+        assert "Research use only" in done.stdout
+        assert out.with_suffix(".csv").read_text().startswith("case,patient,class,")
+        assert "Research use only" in out.with_suffix(".html").read_text()
+    assert "no difference at all" in hemoseg("compare", tmp_path / "m.json", tmp_path / "m.json").stdout
+    out = tmp_path / "places.json"
+    hemoseg("rank", tmp_path / "i.json", code=2)
+    hemoseg("rank", tmp_path / "i.json", tmp_path / "i.json", "--out", out)
+    assert [place["place"] for place in json.loads(out.read_text())["places"]] == [1, 1]
+    done = hemoseg("compare", tmp_path / "m.json", tmp_path / "s.json", "--out", tmp_path / "c.json", code=2)
+    assert "by the protocol extended" in done.stderr
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_tolerances_are_chosen(dataset, tmp_path):
+    labels = dataset / "labelsTr"
+    hemoseg("evaluate", labels, labels, "--tolerances", "0.5,3", "--out", tmp_path / "m.json")
+    mean = json.loads((tmp_path / "m.json").read_text())["mean"]["any"]
+    assert [name for name in mean if name.startswith("nsd")] == ["nsd_0.5mm", "nsd_3mm"]
+    for wrong in (("--tolerances", "1;2"), ("--tolerances", "1", "--protocol", "nnunet")):
+        assert "Usage" in hemoseg("evaluate", labels, labels, *wrong, "--out", tmp_path / "w.json", code=2).stderr
+    assert (
+        "tolerances -1"
+        in hemoseg("evaluate", labels, labels, "--tolerances=-1", "--out", tmp_path / "w.json", code=2).stderr
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("a",), ("a", "b"), ("a", "b", "--run", "c", "--out", "d"), ("a", "b", "--out", "d")]
+)
 def test_half_a_question_is_refused(arguments):
     assert "Usage" in hemoseg("evaluate", *arguments, code=2).stderr
 

@@ -190,6 +190,9 @@ def _show(result: dict[str, Any], target: Path) -> None:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """What to call results: their files' names, or whole paths where these are not all different."""
-    stems = [path.stem for path in paths]
-    return stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+    """What to call results: their files' names, or whole paths, with a number where a file is given twice."""
+    numbered = [f"{path} ({number})" for number, path in enumerate(paths, 1)]
+    for names in ([path.stem for path in paths], [str(path) for path in paths]):
+        if len(set(names)) == len(names):
+            return names
+    return numbered

@@ -241,11 +241,12 @@ def read_patients(path: Path) -> dict[str, str]:
 
     Raises:
         InputError: the file is no CSV, or names a case twice.
+        OSError: it cannot be read.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as handle:
             rows = [(row.get("case") or "", row.get("patient") or "") for row in csv.DictReader(handle)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise _bad_patients(f"no CSV ({error})", path) from error
     patients = {case.strip(): patient.strip() for case, patient in rows}
     if len(patients) != len(rows) and any(patients.values()):

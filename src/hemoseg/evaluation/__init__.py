@@ -8,11 +8,12 @@ from hemoseg.evaluation.protocol import TOLERANCES_MM, evaluate_pair
 from hemoseg.evaluation.rank import rank_results
 from hemoseg.evaluation.result import read_result
 from hemoseg.evaluation.slices import detection, evaluate_detection
-from hemoseg.evaluation.table import cases_csv, comparison_table, format_table, rank_table
+from hemoseg.evaluation.table import brief, cases_csv, comparison_table, format_table, rank_table
 
 __all__ = [
     "TOLERANCES_MM",
     "PairFiles",
+    "brief",
     "cases_csv",
     "compare_results",
     "comparison_table",

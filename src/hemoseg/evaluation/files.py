@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemoseg.artifacts import readable
 from hemoseg.errors import GeometryError, InputError
 from hemoseg.geometry import Grid
 
@@ -142,7 +143,9 @@ def find_masks(folder: Path, *, in_folders: bool) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError("no such folder", where=folder, expected="a folder with CASE.nii.gz", remedy="check the path")
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    with readable(folder):
+        paths = sorted(folder.iterdir())
+    for path in paths:
         case, file = _case(path, in_folders=in_folders)
         if case is None:
             continue

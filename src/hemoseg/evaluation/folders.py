@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hemoseg.artifacts import readable
 from hemoseg.datasets.index import PATIENTS, read_patients
 from hemoseg.evaluation.classes import find_numbers, find_table, read_labels_entry, read_table
 from hemoseg.evaluation.cohort import measure_cohort
@@ -97,5 +98,8 @@ def evaluate_as_nnunet(
 def _pairs(predictions: Path, references: Path, described: Path | None, cases: Sequence[str] | None) -> list[PairFiles]:
     """The files of the cases with their patients, where a patients.csv lies beside the names of the classes."""
     beside = described.parent / PATIENTS if described is not None else None
-    patients = read_patients(beside) if beside is not None and beside.is_file() else None
+    patients = None
+    if beside is not None and beside.exists():
+        with readable(beside):
+            patients = read_patients(beside)
     return pair_folders(predictions, references, cases=cases, patients=patients)

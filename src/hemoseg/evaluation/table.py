@@ -8,7 +8,32 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from hemoseg.datasets.sources import ANY
 from hemoseg.evaluation.rank import BETTER_HIGH, Place
+
+KEY_METRICS = ("dice", "nsd_0.42mm", "nsd_1mm", "hd95_mm", "rvd", "volume_error_ml", "lesion_f1")
+"""What a page or a card has room for; the file has all."""
+
+
+def brief(result: dict[str, Any]) -> dict[str, Any]:
+    """A result of the extended protocol with its key metrics alone, and without `any` where one class alone bleeds."""
+    means = result["mean"]
+    classes = [name for name in means if name != ANY or not _is_double(means)]
+    chosen = {name: [metric for metric in KEY_METRICS if metric in means[name]] for name in classes}
+
+    def cut(of_class: dict[str, Any], *more: str) -> dict[str, Any]:
+        return {
+            name: {key: of_class[name][key] for key in (*chosen[name], *more) if key in of_class[name]}
+            for name in classes
+        }
+
+    cases = [{**case, "classes": cut(case["classes"], "note")} for case in result["cases"]]
+    return {**result, "mean": cut(means), "cases": cases}
+
+
+def _is_double(means: dict[str, Any]) -> bool:
+    """Whether `any` has the means of another class: it is that class."""
+    return any(means[ANY] == found for name, found in means.items() if name != ANY)
 
 
 def format_table(result: dict[str, Any]) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hemoseg import __version__
 from hemoseg.datasets import pseudo_hu_text, source_text
+from hemoseg.evaluation import brief
 from hemoseg.models import Selection
 from hemoseg.plan import Plan
 from hemoseg.planning import Fingerprint
@@ -148,9 +149,10 @@ def _figures(run: RunFiles, today: date) -> list[str]:
 def table_lines(result: dict[str, Any]) -> list[str]:
     """The means of an evaluation as a Markdown table, one line per class and metric, with the cases' spread."""
     lines = ["| class | metric | mean | 95 % interval | sd | n |", "|---|---|--:|---|--:|--:|"]
-    for name, metrics in result["mean"].items():
+    shown = brief(result)
+    for name, metrics in shown["mean"].items():
         for metric, mean in metrics.items():
-            values = [case["classes"][name][metric] for case in result["cases"]]
+            values = [case["classes"][name][metric] for case in shown["cases"]]
             finite = [value for value in values if value is not None]
             if mean["value"] is None:
                 lines.append(f"| {name} | {metric} | – | – | – | 0 |")

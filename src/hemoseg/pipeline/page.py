@@ -8,6 +8,7 @@ from typing import Any
 from hemoseg.artifacts import whole_file
 from hemoseg.datasets import index_dataset, read_case
 from hemoseg.errors import ArtifactError
+from hemoseg.evaluation import brief
 from hemoseg.io import read_labels
 from hemoseg.models import Selection
 from hemoseg.pipeline.card import model_warnings
@@ -23,7 +24,7 @@ from hemoseg.settings import FOLDS
 def report_stage(folder: RunFolder, plan: Plan) -> Path:
     """Write `report.html` and the curves of each fold; needs `evaluation.json`."""
     selection = read_selection(folder)
-    result = read_evaluation(folder)
+    result = brief(read_evaluation(folder))
     settings = folder.settings()
     splits = folder.splits()
     fingerprint = folder.fingerprint()
