@@ -38,19 +38,18 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-@pytest.fixture
-def phantom_cohort(tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="session")
+def make_cohort() -> Callable[..., Path]:
     """Write an nnU-Net v2 raw data set of phantoms, classes hemorrhage and edema, and return its folder."""
     from hemoseg.io import write_mask, write_scan
     from hemoseg.phantom import TABLE, PhantomSpec, make_phantom
 
     def write(
+        root: Path,
         cases: int,
         shape: tuple[int, int, int] = (14, 64, 64),
         spacing_mm: tuple[float, float, float] = (10.0, 3.2, 3.2),
-        name: str = "Dataset001_Phantom",
     ) -> Path:
-        root = tmp_path / name
         for seed in range(cases):
             spec = PhantomSpec(
                 site="lobar" if seed % 3 == 2 else "deep",
@@ -72,6 +71,16 @@ def phantom_cohort(tmp_path: Path) -> Callable[..., Path]:
         }
         (root / "dataset.json").write_text(json.dumps(description))
         return root
+
+    return write
+
+
+@pytest.fixture
+def phantom_cohort(tmp_path: Path, make_cohort: Callable[..., Path]) -> Callable[..., Path]:
+    """The same in the test's own folder."""
+
+    def write(cases: int, *grid: Any, name: str = "Dataset001_Phantom", **options: Any) -> Path:
+        return make_cohort(tmp_path / name, cases, *grid, **options)
 
     return write
 

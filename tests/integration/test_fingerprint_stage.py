@@ -17,7 +17,7 @@ from hemoseg.artifacts import write_model
 from hemoseg.datasets import DatasetSources, index_dataset
 from hemoseg.errors import InputError, SettingsError
 from hemoseg.io import read_labels, read_scan, write_mask
-from hemoseg.pipeline import Silent, fingerprint
+from hemoseg.pipeline import Silent, executors
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 
@@ -33,7 +33,7 @@ def measure(folder: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch, workers
     """The bytes of fingerprint.json, measured anew as far as records allow."""
     run = RunFolder(folder)
     run.fingerprint_file.unlink(missing_ok=True)
-    monkeypatch.setattr(fingerprint, "default_workers", lambda: workers)
+    monkeypatch.setattr(executors, "default_workers", lambda: workers)
     fingerprint_stage(run, index_dataset(cohort), Silent())
     return run.fingerprint_file.read_bytes()
 
@@ -46,7 +46,7 @@ def times(folder: Path) -> dict[str, int]:
 def test_workers_change_no_byte(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = measure(tmp_path / "one", cohort, monkeypatch, workers=1)
     assert measure(tmp_path / "threads", cohort, monkeypatch, workers=3) == alone
-    monkeypatch.setattr(fingerprint, "SMALL_BYTES", 0)
+    monkeypatch.setattr(executors, "SMALL_BYTES", 0)
     assert measure(tmp_path / "processes", cohort, monkeypatch, workers=3) == alone
     for name in times(tmp_path / "one"):
         for other in ("threads", "processes"):
@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_goes_on(cohort: Path, tmp_path: Path, monkeypat
 def test_a_killed_worker_process_costs_nothing(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with data that are too much for threads."""
     expected = measure(tmp_path / "whole", cohort, monkeypatch)
-    monkeypatch.setattr(fingerprint, "SMALL_BYTES", 0)
+    monkeypatch.setattr(executors, "SMALL_BYTES", 0)
     killed: list[int] = []
 
     def kill() -> None:

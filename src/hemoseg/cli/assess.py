@@ -1,41 +1,69 @@
 """`check` and `report`: looking at data and at runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hemoseg.cli.progress import bars
+from hemoseg.cli.progress import RESEARCH_ONLY, bars
+
+if TYPE_CHECKING:
+    from hemoseg.datasets.doctor import CheckResult, Repair
 
 
 def check(
     dataset: Annotated[
         Path, typer.Argument(help="Data set in nnU-Net v2 raw layout: dataset.json, imagesTr/, labelsTr/.")
     ],
+    fix: Annotated[
+        Path | None, typer.Option(help="Folder for a repaired data set; only what is certain is repaired.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write, with pictures of flagged slices.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON on stdout.")] = False,
 ) -> None:
     """Look for defects of a data set before training on it; exit code 2 if there is an error."""
+    from hemoseg.artifacts import dump_json
+    from hemoseg.datasets import record_lines
+    from hemoseg.pipeline.doctor import check_dataset, fix_dataset
+    from hemoseg.pipeline.doctor_page import write_page
+
+    repairs: tuple[Repair, ...] = ()
+    left: CheckResult | None = None
+    with bars() as watch:
+        found = check_dataset(dataset, watch)
+        if fix is not None:
+            repairs = fix_dataset(found, fix, watch)
+            left = check_dataset(fix, watch).result
+        result = found.result.model_copy(update={"repairs": repairs, "left": left and left.counts})
+        if html is not None:
+            write_page(html, found, result, watch)
+    if as_json:
+        typer.echo(dump_json(result.model_dump(mode="json")), nl=False)
+    else:
+        for line in record_lines(found.survey.record):
+            typer.echo(line)
+        _tell(result, fix)
+    if (left or result).counts["error"]:
+        raise typer.Exit(2)
+
+
+def _tell(result: "CheckResult", fix: Path | None) -> None:
+    """The findings as one table, and what was repaired."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from hemoseg.datasets import check_dataset, index_dataset, record_lines
-
-    found = index_dataset(dataset)
-    for line in record_lines(found.sources):
-        typer.echo(line)
-    with bars() as watch:
-        watch.begin("check", len(found.cases))
-        rows = check_dataset(found, progress=lambda done, _total, name: watch.advance(done, name))
-    table = Table("case", "severity", "found", "remedy")
-    for row in rows:
-        table.add_row(*map(escape, (row.case, row.severity, row.found, row.remedy)))
-    console = Console()
-    if rows:
-        console.print(table)
-    errors = sum(row.severity == "error" for row in rows)
-    typer.echo(f"{found.name}: {len(found.cases)} cases, {errors} errors, {len(rows) - errors} other findings")
-    if errors:
-        raise typer.Exit(2)
+    table = Table("code", "severity", "case", "found", "remedy")
+    for row in result.rows:
+        table.add_row(*map(escape, (row.code, row.severity, row.where, row.text, row.remedy)))
+    if result.rows:
+        Console().print(table)
+    errors, others = result.counts["error"], result.counts["warning"] + result.counts["note"]
+    typer.echo(f"{result.dataset}: {result.cases} cases, {errors} errors, {others} other findings. {RESEARCH_ONLY}")
+    for repair in result.repairs:
+        typer.echo(f"fixed {repair.case or 'data set'}, {repair.code}: {repair.done}")
+    if fix is not None and result.left is not None:
+        typer.echo(f"{len(result.repairs)} repairs -> {fix}; errors left: {result.left['error']}")
 
 
 def report(

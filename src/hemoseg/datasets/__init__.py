@@ -1,6 +1,5 @@
 """Labeled scans in an nnU-Net v2 raw folder: index, checks, measures, splits."""
 
-from hemoseg.datasets.check import Finding, check_dataset
 from hemoseg.datasets.facts import CaseFacts, measure_case
 from hemoseg.datasets.histogram import Histogram
 from hemoseg.datasets.index import Case, Dataset, index_dataset
@@ -35,13 +34,11 @@ __all__ = [
     "Dataset",
     "DatasetSources",
     "Detection",
-    "Finding",
     "Histogram",
     "Measuring",
     "Source",
     "Split",
     "SplitCase",
-    "check_dataset",
     "check_leaks",
     "index_dataset",
     "measure_case",

@@ -97,13 +97,14 @@ def _index(root: Path) -> Dataset:
             remedy="check the path, or write the file: " + MANUAL,
         )
     text = path.read_bytes()
-    description = _parse(text, where=path)
-    table, ending = _table(description, where=path), _ending(description, where=path)
-    images = _files(root / IMAGES, ending)
-    labels = _files(root / LABELS, ending)
+    description = parse_description(text, where=path)
+    check_channels(description, where=path)
+    table, ending = parse_table(description, where=path), parse_ending(description, where=path)
+    images = list_files(root / IMAGES, ending)
+    labels = list_files(root / LABELS, ending)
     names = _pair(images, labels, root=root)
     _check_count(description.get("numTraining"), len(names), where=path)
-    patients = _patients(root / PATIENTS, names)
+    patients = match_patients(root / PATIENTS, names)
     sources = _sources(root, names, table)
     cases = tuple(
         Case(
@@ -127,7 +128,12 @@ def _index(root: Path) -> Dataset:
     )
 
 
-def _parse(text: bytes, *, where: Path) -> dict[str, Any]:
+def parse_description(text: bytes, *, where: Path) -> dict[str, Any]:
+    """The object of dataset.json.
+
+    Raises:
+        InputError: the text is no JSON object with all its keys.
+    """
     keys = ("channel_names", "labels", "numTraining", "file_ending")
     try:
         description = json.loads(text)
@@ -147,8 +153,13 @@ def _parse(text: bytes, *, where: Path) -> dict[str, Any]:
     return result
 
 
-def _table(description: dict[str, Any], *, where: Path) -> LabelTable:
-    channels, labels = description["channel_names"], description["labels"]
+def check_channels(description: dict[str, Any], *, where: Path) -> None:
+    """Make sure that there is one channel.
+
+    Raises:
+        InputError: there are more or none.
+    """
+    channels = description["channel_names"]
     if not isinstance(channels, dict) or len(channels) != 1:
         raise InputError(
             f"channel_names {channels}",
@@ -156,6 +167,16 @@ def _table(description: dict[str, Any], *, where: Path) -> LabelTable:
             expected='one channel, {"0": "CT"}: hemoseg segments non-contrast CT',
             remedy="keep the CT channel alone",
         )
+
+
+def parse_table(description: dict[str, Any], *, where: Path) -> LabelTable:
+    """The classes of dataset.json.
+
+    Raises:
+        InputError: `labels` is no table.
+        LabelError: it has regions or gaps.
+    """
+    labels = description["labels"]
     if not isinstance(labels, dict):
         raise InputError(
             f"labels {labels}",
@@ -166,7 +187,12 @@ def _table(description: dict[str, Any], *, where: Path) -> LabelTable:
     return LabelTable.from_mapping(labels, where=str(where))
 
 
-def _ending(description: dict[str, Any], *, where: Path) -> str:
+def parse_ending(description: dict[str, Any], *, where: Path) -> str:
+    """The ending of image and label files.
+
+    Raises:
+        InputError: it is not that of NIfTI.
+    """
     ending = description["file_ending"]
     if ending not in (".nii.gz", ".nii"):
         raise InputError(
@@ -178,8 +204,12 @@ def _ending(description: dict[str, Any], *, where: Path) -> str:
     return str(ending)
 
 
-def _files(folder: Path, ending: str) -> dict[str, Path]:
-    """{file name without ending: path}, sorted by name; hidden files and other endings are left out."""
+def list_files(folder: Path, ending: str) -> dict[str, Path]:
+    """{file name without ending: path}, sorted by name; hidden files and other endings are left out.
+
+    Raises:
+        InputError: there is no such folder.
+    """
     if not folder.is_dir():
         raise InputError(
             "no such folder",
@@ -254,8 +284,13 @@ def read_patients(path: Path) -> dict[str, str]:
     return {case: patient for case, patient in patients.items() if case and patient}
 
 
-def _patients(path: Path, names: list[str]) -> dict[str, str]:
-    """{case: patient} of patients.csv; without the file every case is a patient of its own."""
+def match_patients(path: Path, names: list[str]) -> dict[str, str]:
+    """{case: patient} of patients.csv; without the file every case is a patient of its own.
+
+    Raises:
+        InputError: the file does not name one patient for each case, and no others.
+        OSError: it cannot be read.
+    """
     if not path.exists():
         return {name: name for name in names}
     patients = read_patients(path)

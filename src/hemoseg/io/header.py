@@ -69,7 +69,7 @@ _LAYOUTS = {
 }
 """{bytes of the header: {field: type, count, offset}} of the fields that are read here. nibabel has them too, but
 takes longer to import than a scan takes to read."""
-_DTYPES = {
+PLAIN_TYPES = {
     2: "u1",
     4: "i2",
     8: "i4",
@@ -202,14 +202,14 @@ def _shape(fields: Any, *, where: Path) -> IntZYX:
 
 def _dtype(fields: Any, byte_order: str, *, where: Path) -> np.dtype[Any]:
     code = int(fields["datatype"])
-    if code not in _DTYPES:
+    if code not in PLAIN_TYPES:
         raise InputError(
             f"data type {code} ({_OTHER_DTYPES.get(code, 'unknown')})",
             where=where,
             expected="whole or real numbers, one per voxel",
             remedy="convert the scan from its DICOM series, for example with dcm2niix",
         )
-    return np.dtype(_DTYPES[code]).newbyteorder("<" if byte_order == "<" else ">")
+    return np.dtype(PLAIN_TYPES[code]).newbyteorder("<" if byte_order == "<" else ">")
 
 
 def _offset(fields: Any, *, where: Path) -> int:

@@ -1,18 +1,13 @@
 """The stage that measures a data set, several cases at a time."""
 
-from pathlib import Path
-
 from hemoseg.artifacts import write_model
 from hemoseg.datasets import Dataset, Measuring, measure_one, read_record
 from hemoseg.errors import SettingsError
+from hemoseg.pipeline.executors import executor_for
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.watch import Watch
 from hemoseg.planning import Fingerprint, make_fingerprint
-from hemoseg.scale import LIMIT_S, Executor, Job, Threads, default_workers
-
-SMALL_BYTES = 500_000_000
-"""Files below this are measured in less than ten seconds, of which processes would take half a second to start. Above
-it, processes gain: each has an interpreter of its own, and one that dies takes nothing with it."""
+from hemoseg.scale import Job
 
 
 def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fingerprint:
@@ -45,7 +40,9 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
         Job(name=case.name, argument=Measuring(case=case, table=dataset.table, folder=folder.facts))
         for case in dataset.cases
     ]
-    _executor(dataset, log=folder.workers_log).run(measure_one, jobs, done=tell)
+    files = [path for case in dataset.cases for path in (case.image, case.label)]
+    executor = executor_for(files, jobs=len(jobs), log=folder.workers_log)
+    executor.run(measure_one, jobs, done=tell)
     fingerprint = make_fingerprint(
         [read_record(folder.facts, case.name) for case in dataset.cases],
         dataset=str(dataset.root.resolve()),
@@ -59,14 +56,3 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
     )
     write_model(folder.fingerprint_file, fingerprint)
     return fingerprint
-
-
-def _executor(dataset: Dataset, *, log: Path) -> Executor:
-    """Threads for little data, processes for much; what they write is the same."""
-    workers = min(default_workers(), len(dataset.cases))
-    size = sum(path.stat().st_size for case in dataset.cases for path in (case.image, case.label))
-    if workers > 1 and size < SMALL_BYTES:
-        return Threads(workers=workers, limit_s=LIMIT_S, log=log)
-    from hemoseg.scale import make_executor
-
-    return make_executor(workers, log=log)

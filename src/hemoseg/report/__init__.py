@@ -8,6 +8,7 @@ from typing import Any
 
 _HOME = {
     "BRAIN_WINDOW": "hemoseg.report.figures",
+    "RESEARCH_USE_ONLY": "hemoseg.report.findings",
     "RunPage": "hemoseg.report.run",
     "check_target": "hemoseg.report.scan",
     "curves_png": "hemoseg.report.curves",

@@ -1,6 +1,6 @@
 """Contact sheets: axial slices in a named window, with contours. Pillow and NumPy only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -89,6 +89,7 @@ def montage_png(
     window: tuple[str, float, float] = BRAIN_WINDOW,
     table: LabelTable | None = None,
     max_slices: int = 12,
+    slices: Sequence[int] = (),
 ) -> bytes:
     """A contact sheet of axial slices with the contours of each class, as PNG.
 
@@ -102,6 +103,7 @@ def montage_png(
         window: name, HU shown black and HU shown white; all three are printed on the sheet.
         table: class names for captions and legend; None calls them by their numbers.
         max_slices: slices on the sheet, at least 3.
+        slices: the slices to show, by their numbers as stored; none for a choice of them.
 
     Returns:
         The labeled slices and one on either side of them, thinned evenly; without labels, slices evenly
@@ -112,7 +114,7 @@ def montage_png(
     """
     assert max_slices >= 3, "a lesion needs a slice, and one on either side"
     view = view_axially(volume, labels, reference)
-    chosen = view.choose(max_slices)
+    chosen = view.find(slices)[:max_slices] if slices else view.choose(max_slices)
     layout = _lay_out(view, len(chosen))
     names = _class_names(view, table)
     legend = list(_legend_lines(names, reference is not None, window, layout.width))

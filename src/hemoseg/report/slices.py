@@ -34,6 +34,12 @@ class AxialView:
     """First slice of the head and the one after its last."""
     captions: tuple[str, ...]
     """One per slice."""
+    runs_down: bool
+    """Whether slices are stored from superior to inferior."""
+
+    def find(self, stored: Sequence[int]) -> list[int]:
+        """Slices by the numbers that they have as stored, in the order of the view."""
+        return sorted(len(self.hu) - 1 - k if self.runs_down else k for k in stored)
 
     def choose(self, most: int) -> list[int]:
         """Slices to show: the labeled ones and one on either side, or evenly over the head if there are none."""
@@ -82,6 +88,7 @@ def view_axially(volume: Volume, labels: LabelMap, reference: LabelMap | None) -
         pixel_mm=(grid.spacing_mm[1], grid.spacing_mm[2]),
         head=(heads.start, heads.stop),
         captions=tuple(_caption(volume.grid, grid, index) for index in range(grid.shape[0])),
+        runs_down=orientation.flips[0],
     )
 
 
