@@ -6,7 +6,7 @@ from hemoseg.datasets.doctor.examine import CaseFacts
 from hemoseg.datasets.doctor.finding import Finding
 from hemoseg.datasets.doctor.image import WRAPPED_HU, ImageFacts
 from hemoseg.datasets.doctor.stack import StackFacts
-from hemoseg.io.hu import AIR_HU, CLIPPED_ABOVE_HU, find_doubt
+from hemoseg.io.hu import AIR_HU, CLIPPED_ABOVE_HU, ROUNDING_HU, find_doubt
 
 PLAUSIBLE_BRAIN_HU = (15.0, 50.0)
 """White matter has 20 to 30 HU, gray matter 37 to 45; some slack for old brains, edema and calibration."""
@@ -22,8 +22,6 @@ FIELD_SHARE = 0.05
 """Padding that changes by this share of a slice from one slice to the next is another field of view."""
 SWAP_GAIN = 0.2
 """Exchanging two slices of a good scan wins half of this at most, and hardly anything as a rule."""
-ROUNDING_HU = 0.5
-"""Pseudo-HU may lie this far beyond their bounds: whole numbers in a file, bounds with a fraction."""
 
 
 def judge_image(
