@@ -6,7 +6,7 @@ from hemoseg.datasets.doctor.examine import CaseFacts
 from hemoseg.datasets.doctor.finding import Finding
 from hemoseg.datasets.doctor.judge_image import shows_brain
 from hemoseg.datasets.doctor.label import AIR_BELOW_HU, BONE_ABOVE_HU, LabelFacts
-from hemoseg.datasets.sources import CaseNotes
+from hemoseg.datasets.sources import ANY, CaseNotes
 from hemoseg.labels import LabelTable
 
 MASK = 255
@@ -86,7 +86,8 @@ def _places(case: CaseFacts, label: LabelFacts) -> Iterator[Finding]:
 def _against_notes(case: CaseFacts, label: LabelFacts, table: LabelTable, notes: CaseNotes) -> Iterator[Finding]:
     """Where the label contradicts hemoseg.json."""
     texts = []
-    surplus = sorted(set(label.classes) - set(notes.annotates))
+    annotated = {*notes.annotates, *(table.bleeding if ANY in notes.annotates else ())}
+    surplus = sorted(set(label.classes) - annotated)
     if surplus:
         texts.append(f"the label holds {', '.join(surplus)}, which it is said not to annotate")
     count = case.label_file.shape[0] if case.label_file is not None else 0

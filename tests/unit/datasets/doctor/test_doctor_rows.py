@@ -144,6 +144,8 @@ def test_classes_beyond_those_annotated_contradict_the_record(root):
     note(root, {"annotates": ["hemorrhage"]})
     (row,) = rows_of(root)
     assert "holds edema, which it is said not to annotate" in row.text
+    note(root, {"annotates": ["any", "edema"]})  # blood of any kind
+    assert rows_of(root) == ()
 
 
 def test_a_record_of_other_cases_is_an_error(root):
