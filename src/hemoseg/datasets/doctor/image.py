@@ -17,6 +17,8 @@ SMOOTH_HU = 5
 TISSUE_HU = (-60, 140)
 """Where the commonest HU of soft tissue is sought: fat lies below, bone above, and a wrong intercept of some tens of
 HU leaves the brain within."""
+CLIP_HU = 15
+"""What clipping heaps up at the ends of the range may be spread this far by noise or by resampling afterward."""
 ROWS = 128
 """Rows of a slice that are counted, at most: a quarter of the usual 512 gives the same shares in a quarter of the
 time."""
@@ -126,10 +128,10 @@ def _step_hu(tally: Tally) -> float:
 def _tissue_mode_hu(tally: Tally, low: float, high: float, *, has_zeros: bool) -> float | None:
     """The commonest whole HU of soft tissue.
 
-    Values at the very ends of the range are left out, where clipping heaps up what lies beyond, and so are zeros that
+    Values near the ends of the range are left out, where clipping heaps up what lies beyond, and so are zeros that
     fill a part of the image.
     """
-    first, last = max(TISSUE_HU[0], int(low) + 1), min(TISSUE_HU[1], int(high) - 1)
+    first, last = max(TISSUE_HU[0], int(low) + CLIP_HU), min(TISSUE_HU[1], int(high) - CLIP_HU)
     counts = tally.within(first, last).astype(np.float64)
     if len(counts) < 2 * SMOOTH_HU or not counts.any():
         return None
