@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from isal import isal_zlib
 
+from hemoseg.anatomy import AIR_HU
 from hemoseg.arrays import Float64, Real
 from hemoseg.datasets.doctor.tally import Tally
-from hemoseg.io.hu import AIR_HU, SOFT_TISSUE_HU
+from hemoseg.io.hu import SOFT_TISSUE_HU
 
 Numbers = Real[np.ndarray, "z y x"]
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from hemoseg.anatomy import AIR_HU
 from hemoseg.datasets.doctor.examine import CaseFacts
 from hemoseg.datasets.doctor.finding import Finding
 from hemoseg.datasets.doctor.image import WRAPPED_HU, ImageFacts
 from hemoseg.datasets.doctor.stack import StackFacts
-from hemoseg.io.hu import AIR_HU, CLIPPED_ABOVE_HU, ROUNDING_HU, find_doubt
+from hemoseg.io.hu import CLIPPED_ABOVE_HU, ROUNDING_HU, find_doubt
 
 PLAUSIBLE_BRAIN_HU = (15.0, 50.0)
 """White matter has 20 to 30 HU, gray matter 37 to 45; some slack for old brains, edema and calibration."""

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hemoseg.anatomy import AIR_HU
 from hemoseg.arrays import Bool, Integer, Real
 from hemoseg.components import CORNERS, Box, find_runs
 from hemoseg.datasets.facts import filled_box
-from hemoseg.io.hu import AIR_HU
 from hemoseg.labels import LabelTable
 
 Marks = Integer[np.ndarray, "z y x"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hemoseg.anatomy import AIR_HU
 from hemoseg.arrays import Real
 from hemoseg.datasets.doctor.files import FileFacts, read_file
 from hemoseg.datasets.doctor.judge_label import MASK
@@ -17,7 +18,6 @@ from hemoseg.geometry import Volume, uniform_slices
 from hemoseg.io import write_labels, write_scan
 from hemoseg.io.frame import read_grid
 from hemoseg.io.header import header_fields
-from hemoseg.io.hu import AIR_HU
 from hemoseg.io.labels import whole_numbers
 from hemoseg.io.scan import as_hu
 from hemoseg.labels import LabelTable

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hemoseg.anatomy import AIR_HU
 from hemoseg.arrays import Float32, Float64, Int, Int16, Real
 from hemoseg.datasets.doctor.image import ROWS
-from hemoseg.io.hu import AIR_HU
 
 Numbers = Real[np.ndarray, "z y x"]
 Thumbs = Float32[np.ndarray, "z h w"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hemoseg.artifacts import readable
 from hemoseg.datasets.doctor.finding import Finding
 from hemoseg.datasets.index import (
     CHANNEL,
@@ -64,8 +65,13 @@ def survey_dataset(root: Path) -> Survey:
         root: folder with imagesTr and labelsTr.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or it cannot be read.
     """
+    with readable(root):
+        return _survey(root)
+
+
+def _survey(root: Path) -> Survey:
     if not root.is_dir():
         raise InputError(
             "no such folder",
@@ -95,15 +101,14 @@ def survey_dataset(root: Path) -> Survey:
 
 def _description(path: Path, findings: list[Finding]) -> dict[str, Any]:
     """The object of dataset.json, or an empty one."""
-    if not path.is_file():
+    if not path.exists():
         findings.append(Finding(code="no-description", found=f"no {DESCRIPTION} in {path.parent.name}"))
         return {}
     try:
-        return parse_description(path.read_bytes(), where=path)
+        with readable(path):
+            return parse_description(path.read_bytes(), where=path)
     except InputError as error:
         findings.append(Finding(code="description", found=error.found))
-    except OSError as error:
-        findings.append(Finding(code="description", found=f"cannot be read: {error.strerror}"))
     return {}
 
 
@@ -158,7 +163,8 @@ def _names(images: dict[str, Path], labels: dict[str, Path], findings: list[Find
 
 def _patients(path: Path, names: list[str], findings: list[Finding]) -> dict[str, str]:
     try:
-        return match_patients(path, names)
+        with readable(path):
+            return match_patients(path, names)
     except InputError as error:
         findings.append(Finding(code="patients", found=error.found))
     return {}
