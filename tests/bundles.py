@@ -34,6 +34,6 @@ def write_tiny_bundle(folder: Path, *, plan: Plan | None = None, folds: tuple[in
         ),
         card="# tiny\n",
         license_text="none\n",
-        weights=weights,
+        weights=weights.items(),
     )
     return folder

@@ -68,7 +68,7 @@ def main() -> None:
             run, name=NAME, notice=NOTICE, about_data=ABOUT_DATA, unseen=UNSEEN, today=evaluation_date(folder)
         ),
         license_text=TERMS,
-        weights=half_precision_weights(folder, run.selection),
+        weights=half_precision_weights(folder, run.selection).items(),
     )
     bundle = open_bundle(target)
     size = sum(path.stat().st_size for path in target.iterdir())

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
-    from jaxtyping import Bool, Float, Float32, Float64, Int, Int16, Int64, Integer, Real, Shaped, UInt8
+    from jaxtyping import Bool, Float, Float16, Float32, Float64, Int, Int16, Int64, Integer, Real, Shaped, UInt8
 else:
 
     class _Unchecked:
@@ -18,6 +18,19 @@ else:
         def __getitem__(self, item: tuple[type, str]) -> type:
             return item[0]
 
-    Bool = Float = Float32 = Float64 = Int = Int16 = Int64 = Integer = Real = Shaped = UInt8 = _Unchecked()
+    Bool = Float = Float16 = Float32 = Float64 = Int = Int16 = Int64 = Integer = Real = Shaped = UInt8 = _Unchecked()
 
-__all__ = ["Bool", "Float", "Float32", "Float64", "Int", "Int16", "Int64", "Integer", "Real", "Shaped", "UInt8"]
+__all__ = [
+    "Bool",
+    "Float",
+    "Float16",
+    "Float32",
+    "Float64",
+    "Int",
+    "Int16",
+    "Int64",
+    "Integer",
+    "Real",
+    "Shaped",
+    "UInt8",
+]

@@ -7,7 +7,7 @@ import numpy as np
 
 from hemoseg.arrays import Shaped
 from hemoseg.errors import LabelError
-from hemoseg.types import LabelMap, Labels, NewLabels
+from hemoseg.types import LabelMap, Labels, Mask, NewLabels
 
 NOT_BLEEDING = frozenset({"edema"})
 """Class names that are no blood: left out of `hemorrhage_ml`."""
@@ -22,10 +22,12 @@ class LabelTable:
     """The classes of a model or data set, by number."""
 
     names: tuple[str, ...]
-    """Class names; the position is the number. The first is `background`."""
+    """Class names; the position is the number, unless there are regions. The first is `background`."""
     ignore: int | None = None
     """Number of voxels that nobody labeled, the one after the last class; None where all are labeled. It is no class:
     no network has an output for it, and what is found there counts neither for nor against a prediction."""
+    regions: tuple[tuple[int, ...], ...] = ()
+    """Label numbers that each class after the background is made of; empty if its number is all that it has."""
 
     @classmethod
     def from_mapping(cls, labels: dict[str, Any], *, where: str) -> "LabelTable":
@@ -37,7 +39,7 @@ class LabelTable:
 
         Example:
             >>> LabelTable.from_mapping({"background": 0, "hemorrhage": 1, "ignore": 2}, where="dataset.json")
-            LabelTable(names=('background', 'hemorrhage'), ignore=2)
+            LabelTable(names=('background', 'hemorrhage'), ignore=2, regions=())
         """
         numbers = list(labels.values())
         if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
@@ -61,19 +63,56 @@ class LabelTable:
 
     @property
     def foreground(self) -> dict[str, int]:
-        """{name: number} without the background, in the order of the numbers."""
+        """{name: number} without the background, in the order of the numbers; regions have no such number."""
+        assert not self.regions, "a region may have several numbers"
         return {name: number for number, name in enumerate(self.names) if number}
+
+    @property
+    def members(self) -> dict[str, tuple[int, ...]]:
+        """{name: label numbers that belong to the class} without the background.
+
+        Example:
+            >>> LabelTable(("background", "hemorrhage", "ivh"), regions=((1, 2), (2,))).members
+            {'hemorrhage': (1, 2), 'ivh': (2,)}
+        """
+        return dict(
+            zip(self.names[1:], self.regions or ((number,) for number in range(1, len(self.names))), strict=True)
+        )
+
+    @property
+    def largest(self) -> int:
+        """The largest label number."""
+        return max((number for region in self.regions for number in region), default=len(self.names) - 1)
+
+    @property
+    def legend(self) -> dict[int, str]:
+        """{label number: names of the classes that it belongs to} without the background.
+
+        Example:
+            >>> LabelTable(("background", "hemorrhage", "ivh"), regions=((1, 2), (2,))).legend
+            {1: 'hemorrhage', 2: 'hemorrhage, ivh'}
+        """
+        members = self.members
+        return {
+            number: ", ".join(name for name, numbers in members.items() if number in numbers)
+            for number in range(1, self.largest + 1)
+        }
+
+    def mask(self, labels: LabelMap, *names: str) -> Mask:
+        """Voxels that belong to one of the classes."""
+        numbers = sorted({number for name in names for number in self.members[name]})
+        return labels == numbers[0] if len(numbers) == 1 else np.isin(labels, numbers)
 
     @property
     def bleeding(self) -> tuple[str, ...]:
         """Names of the classes that are blood: every foreground class but `edema`."""
-        return tuple(name for name in self.foreground if name not in NOT_BLEEDING)
+        return tuple(name for name in self.names[1:] if name not in NOT_BLEEDING)
 
     def warnings(self) -> tuple[str, ...]:
         """One line for each class whose meaning is a guess."""
         return tuple(
             f"class '{name}' has no agreed meaning; it is counted as bleeding"
-            for name in self.foreground
+            for name in self.names[1:]
             if name not in KNOWN
         )
 

@@ -58,21 +58,21 @@ class Segmentation:
     @property
     def volume_ml(self) -> dict[str, float]:
         """Milliliters of each foreground class, measured on the original slices."""
-        return {name: measure_ml(self.labels == number, self.volume) for name, number in self.table.foreground.items()}
+        return {name: measure_ml(self.table.mask(self.labels, name), self.volume) for name in self.table.members}
 
     @property
     def hemorrhage_ml(self) -> float:
-        """Milliliters of all bleeding classes together, without edema."""
-        volumes = self.volume_ml
-        return sum(volumes[name] for name in self.table.bleeding)
+        """Milliliters of all bleeding classes together, without edema; what regions share counts once."""
+        bleeding = self.table.bleeding
+        return measure_ml(self.table.mask(self.labels, *bleeding), self.volume) if bleeding else 0.0
 
     @property
     def lesions(self) -> tuple[Lesion, ...]:
         """The connected components of every class, the largest first."""
         found = [
             lesion
-            for name, number in self.table.foreground.items()
-            for lesion in measure_lesions(self.labels == number, self.volume, class_name=name)
+            for name in self.table.members
+            for lesion in measure_lesions(self.table.mask(self.labels, name), self.volume, class_name=name)
         ]
         return tuple(sorted(found, key=lambda lesion: -lesion.volume_ml))
 

@@ -4,8 +4,10 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -31,8 +33,13 @@ def parse(line: str) -> None:
         return
     commands = typer.main.get_command(app).commands
     assert name in commands, f"no command {name}"
+    command = commands[name]
+    if hasattr(command, "commands"):
+        name, *options = options
+        assert name in command.commands, f"no command {name}"
+        command = command.commands[name]
     if "--help" not in options:
-        commands[name].make_context(name, options)
+        command.make_context(name, options)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -53,6 +60,8 @@ def test_each_documented_command_parses(line: str) -> None:
         "hemoseg segment --out results",
         "hemoseg segment head.nii.gz --out results --device tpu",
         "hemoseg --no-such-option",
+        "hemoseg nnunet import-modl FOLDER OUT",
+        "hemoseg nnunet import-model FOLDER",
     ],
 )
 def test_a_wrong_command_does_not_parse(line: str) -> None:
@@ -83,9 +92,18 @@ def test_marked_commands_run(block: Block, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def _commands() -> Iterator[tuple[str, Any]]:
+    """All commands, those of a group by both names."""
+    for name, command in typer.main.get_command(app).commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {inner}", item) for inner, item in command.commands.items())
+        else:
+            yield name, command
+
+
 def test_every_command_is_in_the_reference() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/commands.md").read_text()
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in _commands():
         assert f"## {name}\n" in page
         section = page.split(f"## {name}\n")[1].split("\n## ")[0]
         for parameter in command.params:

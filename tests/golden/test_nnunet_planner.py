@@ -39,7 +39,7 @@ def test_a_plan_that_was_read_decides_as_the_one_that_was_made():
         made, read = our_plan(expand(golden)), read_plans(golden["plans"], golden["dataset_json"])
         by_name = tuple(sorted(made.configurations, key=lambda item: item.name))
         names = read.nnunet.model_copy(update={"said": made.nnunet.said})  # a plan that was made repeats less
-        unknown = {"memory_gb": made.memory_gb, "reasons": made.reasons, "nnunet": names}
+        unknown = {"memory_gb": made.memory_gb, "reasons": made.reasons, "nnunet": names, "regions": ()}
         assert read.model_copy(update=unknown) == made.model_copy(update={"configurations": by_name})
 
 

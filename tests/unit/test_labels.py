@@ -81,3 +81,15 @@ def test_ignored_voxels_are_allowed_where_the_table_has_them():
     assert table.without_ignored(labels).tolist() == [[[0, 1, 2, 0]]]
     assert table.without_ignored(labels).dtype == labels.dtype
     assert TABLE.without_ignored(labels) is labels
+
+
+REGIONS = LabelTable(("background", "hemorrhage", "ivh"), regions=((1, 2), (2,)))
+
+
+def test_a_region_has_all_voxels_of_its_numbers():
+    labels = np.array([[[0, 1, 2]]], dtype=np.uint8)
+    assert REGIONS.mask(labels, "hemorrhage").tolist() == [[[False, True, True]]]
+    assert REGIONS.mask(labels, "ivh").tolist() == [[[False, False, True]]]
+    assert TABLE.mask(labels, "edema").tolist() == [[[False, False, True]]]
+    assert (REGIONS.largest, TABLE.largest) == (2, 2)
+    assert TABLE.legend == {1: "hemorrhage", 2: "edema"}

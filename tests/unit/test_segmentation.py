@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,3 +62,14 @@ def test_nothing_segmented_is_nought():
     result = segmentation(np.zeros((4, 10, 10), dtype=np.uint8))
     assert result.hemorrhage_ml == 0
     assert result.lesions == ()
+
+
+def test_what_regions_share_counts_once():
+    labels = np.zeros((4, 10, 10), dtype=np.uint8)
+    labels[1:3, 0:5, 0:4] = 1  # 40 voxels of 10 mm3
+    labels[3, 0:2, 0:5] = 2  # 10 voxels
+    table = LabelTable(("background", "hemorrhage", "ivh"), regions=((1, 2), (2,)))
+    result = replace(segmentation(labels), table=table)
+    assert result.volume_ml == {"hemorrhage": pytest.approx(0.5), "ivh": pytest.approx(0.1)}
+    assert result.hemorrhage_ml == pytest.approx(0.5)
+    assert [lesion.class_name for lesion in result.lesions] == ["hemorrhage", "ivh"]

@@ -17,6 +17,7 @@ from hemoseg.cli.about import models, version
 from hemoseg.cli.assess import check, report
 from hemoseg.cli.datasets import import_data, merge
 from hemoseg.cli.judge import compare, evaluate, rank
+from hemoseg.cli.nnunet import app as nnunet
 from hemoseg.cli.plan import plan
 from hemoseg.cli.runs import fingerprint, preprocess, run, select, splits, train, validate
 from hemoseg.cli.scans import demo, segment
@@ -37,6 +38,7 @@ app.command(rich_help_panel=USE)(segment)
 app.command(rich_help_panel=USE)(demo)
 app.command(rich_help_panel=USE)(models)
 app.command(rich_help_panel=USE)(version)
+app.add_typer(nnunet, rich_help_panel=USE)
 app.command("import", rich_help_panel=TRAIN)(import_data)
 app.command(rich_help_panel=TRAIN)(merge)
 app.command(rich_help_panel=TRAIN)(check)

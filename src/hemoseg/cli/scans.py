@@ -34,6 +34,9 @@ def segment(
     assume_hu: Annotated[
         bool, typer.Option("--assume-hu", help="Take the values as HU even if they do not look like it.")
     ] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="All as nnU-Net does it: float32, whole field, every tile and mirroring.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print report.json on stdout (an array for several scans).")
     ] = False,
@@ -53,7 +56,7 @@ def segment(
     err.print(RESEARCH_ONLY, style="bold")
     from hemoseg.inference import load_model
 
-    loaded = load_model(model, device=device.value)
+    loaded = load_model(model, device=device.value, exact=exact)
     err.print(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}", markup=False)
     results = []
     with bars() as watch:

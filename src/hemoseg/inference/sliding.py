@@ -51,14 +51,14 @@ def predict_logits(
     Returns:
         Logits, axes (class, z, y, x).
     """
-    padded, inside = _pad(channels, tile, outside)
+    padded, inside = pad_to_tile(channels, tile, outside)
     sums = np.zeros((classes, *padded.shape[1:]), dtype=np.float32)
     total = np.zeros(padded.shape[1:], dtype=np.float32)
     weights = tile_weights(tile)
     corners = tile_corners((padded.shape[1], padded.shape[2], padded.shape[3]), tile)
     for number, corner in enumerate(corners, start=1):
         place = tuple(slice(start, start + length) for start, length in zip(corner, tile, strict=True))
-        logits = _tile_logits(padded[(slice(None), *place)], networks, mirror_axes)
+        logits = tile_logits(padded[(slice(None), *place)], networks, mirror_axes)
         sums[(slice(None), *place)] += logits * weights
         total[place] += weights
         watch(number, len(corners))
@@ -66,7 +66,7 @@ def predict_logits(
     return np.ascontiguousarray(sums[(slice(None), *inside)])
 
 
-def _tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequence[int]) -> Logits:
+def tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequence[int]) -> Logits:
     """Mean logits of one tile over networks and mirrorings."""
     sets = mirror_sets(mirror_axes)
     batch = np.stack([np.flip(patch, tuple(axis + 1 for axis in chosen)) for chosen in sets])
@@ -78,7 +78,9 @@ def _tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequ
     return np.asarray(mean / np.float32(len(sets) * len(networks)), dtype=np.float32)
 
 
-def _pad(channels: Channels, tile: IntZYX, outside: Sequence[float]) -> tuple[NewStack, tuple[slice, slice, slice]]:
+def pad_to_tile(
+    channels: Channels, tile: IntZYX, outside: Sequence[float]
+) -> tuple[NewStack, tuple[slice, slice, slice]]:
     """The volume padded to at least one tile, and where it lies in there."""
     missing = [max(length - size, 0) for size, length in zip(channels.shape[1:], tile, strict=True)]
     before = [count // 2 for count in missing]

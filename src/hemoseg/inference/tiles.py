@@ -3,11 +3,12 @@
 from functools import lru_cache
 from itertools import product
 from math import ceil
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from hemoseg.arrays import Float32
+from hemoseg.arrays import Float16, Float32
 from hemoseg.types import IntZYX
 
 STEP = 0.5
@@ -28,7 +29,8 @@ def axis_starts(size: int, tile: int) -> tuple[int, ...]:
     count = ceil((size - tile) / (tile * STEP)) + 1
     if count == 1:
         return (0,)
-    return tuple(round(i * (size - tile) / (count - 1)) for i in range(count))
+    step = (size - tile) / (count - 1)  # rounded before it is multiplied, as nnU-Net has it
+    return tuple(round(step * i) for i in range(count))
 
 
 def tile_corners(shape: IntZYX, tile: IntZYX) -> list[IntZYX]:
@@ -43,9 +45,20 @@ def tile_weights(tile: IntZYX) -> Float32[np.ndarray, "z y x"]:
 
     No voxel weighs nothing: zeros take the smallest weight above zero, so a sum of weights never vanishes.
     """
-    weights = np.zeros(tile)
-    weights[tuple(length // 2 for length in tile)] = 1
-    weights = ndimage.gaussian_filter(weights, [length / 8 for length in tile], mode="constant")
-    weights /= weights.max()
+    return _bell(tile, largest=1.0, kind=np.float32)
+
+
+@lru_cache(maxsize=8)
+def half_weights(tile: IntZYX) -> Float16[np.ndarray, "z y x"]:
+    """The same as nnU-Net has it: float16, and largest 10 to use more of its range."""
+    return _bell(tile, largest=10.0, kind=np.float16)
+
+
+def _bell(tile: IntZYX, *, largest: float, kind: type[np.floating[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+    bell = np.zeros(tile)
+    bell[tuple(length // 2 for length in tile)] = 1
+    bell = ndimage.gaussian_filter(bell, [length / 8 for length in tile], mode="constant")
+    bell /= bell.max() / largest
+    weights: np.ndarray[Any, np.dtype[Any]] = bell.astype(kind)
     weights[weights == 0] = weights[weights > 0].min()
-    return weights.astype(np.float32)
+    return weights

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from hemoseg.plan import Region
+
 
 def class_names(labels: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of all labels but `ignore`: background first, then by number; regions, and what has none, as in the file.
@@ -32,6 +34,20 @@ def class_names(labels: Mapping[str, Any]) -> tuple[str, ...]:
 def has_regions(labels: Mapping[str, Any]) -> bool:
     """Whether a class is made of several label numbers."""
     return any(isinstance(value, list | tuple) and len(value) > 1 for value in labels.values())
+
+
+def regions_of(labels: Mapping[str, Any], regions_class_order: Sequence[Any] | None) -> tuple[Region, ...]:
+    """What each class after the background is made of, of labels that nnU-Net trains with; empty without regions.
+
+    Example:
+        >>> regions_of({"background": 0, "hemorrhage": [1, 2], "ivh": 2}, [1, 2])
+        (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
+    """
+    if not has_regions(labels):
+        return ()
+    values = [value for name, value in labels.items() if name != "ignore" and not _is_background(value)]
+    pairs = zip(values, regions_class_order or (), strict=True)
+    return tuple(Region(labels=_numbers(value), paint=paint) for value, paint in pairs)
 
 
 def refused_in_training(labels: Mapping[str, Any], regions_class_order: Sequence[Any] | None) -> str | None:

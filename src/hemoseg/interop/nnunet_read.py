@@ -7,7 +7,7 @@ from typing import Any
 from hemoseg.errors import InputError
 from hemoseg.interop.foreign_json import checked, read_json_object
 from hemoseg.interop.nnunet_files import DATASET_KIND, intensities_by_channel, parse_dataset_json
-from hemoseg.interop.nnunet_labels import label_doubts, refused_in_training
+from hemoseg.interop.nnunet_labels import label_doubts, refused_in_training, regions_of
 from hemoseg.interop.nnunet_old_plans import with_architecture
 from hemoseg.interop.nnunet_schema import OLD_INTENSITIES, ConfigurationJson, DatasetJson, PlansJson, ResamplingJson
 from hemoseg.interop.nnunet_write import SCHEMES
@@ -76,6 +76,7 @@ def read_plans(
             planner=_planner(parsed.experiment_planner_used, configurations[0]),
             dataset_name=parsed.dataset_name,
             labels=dataset.classes,
+            regions=regions_of(dataset.labels, dataset.region_order),
             preparation=preparation,
             recipe=NNUNET_RECIPE,
             configurations=configurations,

@@ -4,6 +4,7 @@ from hemoseg.models.bundle import (
     Bundle,
     Manifest,
     Selection,
+    check_bundle_target,
     embedded_folder,
     find_bundle,
     list_bundles,
@@ -11,11 +12,15 @@ from hemoseg.models.bundle import (
     weights_name,
     write_bundle,
 )
+from hemoseg.models.terms import NOTICE, TERMS
 
 __all__ = [
+    "NOTICE",
+    "TERMS",
     "Bundle",
     "Manifest",
     "Selection",
+    "check_bundle_target",
     "embedded_folder",
     "find_bundle",
     "list_bundles",

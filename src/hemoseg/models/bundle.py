@@ -1,6 +1,6 @@
 """What `segment --model` takes: a folder whose every file is hashed in `manifest.json`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,6 +27,8 @@ class Selection(BaseModel):
     """The configuration whose networks are averaged."""
     folds: Annotated[dict[ConfigurationName, tuple[int, ...]], Field(min_length=1)]
     """Folds of each configuration that is used: the chosen one and, for a cascade, its previous stage."""
+    trained_on_all: bool = False
+    """Whether every case was trained on, nnU-Net's `fold_all`; it is numbered 0 then."""
     mirror: bool
     """Whether predictions are averaged over mirrored inputs."""
     postprocessing: tuple[str, ...] = ()
@@ -165,6 +167,22 @@ def _check_selection(bundle: Bundle) -> None:
                 raise _damaged(bundle.folder, f"the manifest does not name {weights_name(configuration, fold)}")
 
 
+def check_bundle_target(folder: Path) -> None:
+    """Make sure that a bundle can be written here: nothing is, or an older bundle, or an empty folder.
+
+    Raises:
+        InputError: it holds something else, or is a file.
+    """
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / "manifest.json").is_file():
+        raise InputError(
+            "is in the way: it holds something else than a bundle",
+            where=folder,
+            expected="no such folder, or one with an older bundle",
+            remedy="choose another folder",
+        )
+
+
 def write_bundle(
     folder: Path,
     *,
@@ -175,7 +193,7 @@ def write_bundle(
     selection: Selection,
     card: str,
     license_text: str,
-    weights: dict[str, bytes],
+    weights: Iterable[tuple[str, bytes]],
     warnings: tuple[str, ...] = (),
 ) -> None:
     """Write a bundle, whole or not at all; an older one in its place goes.
@@ -189,20 +207,27 @@ def write_bundle(
         selection: which networks make the result.
         card: the model card, Markdown.
         license_text: the terms of the weights.
-        weights: {`weights_name(…)`: content of the safetensors file}.
+        weights: pairs of `weights_name(…)` and content of the safetensors file, taken one by one.
         warnings: sentences for every result.
     """
     with whole_folder(folder) as temporary:
         write_model(temporary / "plan.json", plan)
         write_model(temporary / "selection.json", selection)
-        (temporary / "labels.json").write_text(dump_json({n: i for i, n in enumerate(plan.labels)}))
+        (temporary / "labels.json").write_text(dump_json(_label_numbers(plan)))
         (temporary / "card.md").write_text(card, encoding="utf-8")
         (temporary / "LICENSE").write_text(license_text, encoding="utf-8")
-        for file, content in weights.items():
+        for file, content in weights:
             (temporary / file).write_bytes(content)
         files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         manifest = Manifest(name=name, model_version=model_version, notice=notice, warnings=warnings, files=files)
         write_model(temporary / "manifest.json", manifest)
+
+
+def _label_numbers(plan: Plan) -> dict[str, int | list[int]]:
+    """{class: its number, or the numbers of a region}, as in dataset.json."""
+    if not plan.regions:
+        return {name: number for number, name in enumerate(plan.labels)}
+    return {plan.labels[0]: 0} | {name: list(numbers) for name, numbers in plan.table.members.items()}
 
 
 def _damaged(folder: Path, found: str) -> ArtifactError:

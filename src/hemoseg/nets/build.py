@@ -56,7 +56,7 @@ def _common(plan: Plan, configuration: Configuration) -> dict[str, Any]:
         "conv_op": nn.Conv3d,
         "kernel_sizes": [list(kernel) for kernel in configuration.kernels],
         "strides": [list(stride) for stride in configuration.strides],
-        "num_classes": len(plan.labels),
+        "num_classes": plan.outputs,
         "n_conv_per_stage_decoder": list(configuration.decoder_blocks),
         "conv_bias": True,
         "norm_op": nn.InstanceNorm3d,

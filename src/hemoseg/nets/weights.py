@@ -19,10 +19,13 @@ SHARED = ("decoder.encoder.", ".all_modules.")
 def distinct_weights(network: nn.Module) -> dict[str, Tensor]:
     """The state dict without repeated entries; {name: tensor}, on the CPU."""
     return {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in network.state_dict().items()
-        if not any(part in name or name.startswith(part) for part in SHARED)
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items() if not repeats(name)
     }
+
+
+def repeats(name: str) -> bool:
+    """Whether an entry of a state dict repeats another one."""
+    return any(part in name for part in SHARED)
 
 
 def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path | str) -> None:
@@ -105,6 +108,11 @@ def _opened(path: Path) -> Iterator[Any]:
             expected="a safetensors file as hemoseg writes it",
             remedy="delete it and give the command that writes it again",
         ) from error
+
+
+def full_weights(weights: dict[str, Tensor]) -> bytes:
+    """Weights in float32 as a safetensors file's bytes."""
+    return save({name: tensor.float().contiguous() for name, tensor in weights.items()})
 
 
 def half_weights(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from hemoseg import __version__
 from hemoseg.datasets import pseudo_hu_text, source_text
 from hemoseg.evaluation import brief
-from hemoseg.models import Selection
+from hemoseg.models import NOTICE, TERMS, Selection
 from hemoseg.plan import Plan
 from hemoseg.planning import Fingerprint
 from hemoseg.settings import FOLDS, Settings
@@ -35,19 +35,6 @@ class RunFiles:
     """Scans that the figures stand for."""
 
 
-NOTICE = (
-    "Research use only. Not a medical device. Not for diagnosis. "
-    "The terms of the data it was trained on apply to this model."
-)
-"""Notice of a model that a user trained."""
-TERMS = """\
-Terms of these weights
-======================
-The weights were trained on data that hemoseg did not bring. The terms of those data, and of their labels, apply
-to what may be done with the weights; whoever trained them has to know them. Research use only. Not a medical
-device.
-"""
-"""Terms of a model that a user trained."""
 UNSEEN = "Scans from any other source. Nothing is known of its errors there."
 
 

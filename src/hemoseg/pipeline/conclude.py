@@ -11,8 +11,8 @@ from hemoseg.artifacts import read_model, write_json, write_model
 from hemoseg.datasets import index_dataset
 from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import PairFiles, evaluate_files
-from hemoseg.models import Selection, weights_name, write_bundle
-from hemoseg.pipeline.card import NOTICE, RunFiles, model_card, model_warnings, terms
+from hemoseg.models import NOTICE, Selection, weights_name, write_bundle
+from hemoseg.pipeline.card import RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import jobs, prediction
 from hemoseg.pipeline.splits import named
@@ -110,7 +110,7 @@ def bundle_stage(folder: RunFolder) -> Path:
         selection=run.selection,
         card=model_card(run, name=name, today=evaluation_date(folder)),
         license_text=terms(run.fingerprint),
-        weights=half_precision_weights(folder, run.selection),
+        weights=half_precision_weights(folder, run.selection).items(),
         warnings=model_warnings(run.fingerprint),
     )
     return folder.model

@@ -11,6 +11,7 @@ from hemoseg.plan.model import (
     PresetName,
     Reason,
     Recipe,
+    Region,
     SizeZYX,
 )
 from hemoseg.plan.preparation import (
@@ -46,6 +47,7 @@ __all__ = [
     "PresetName",
     "Reason",
     "Recipe",
+    "Region",
     "Resampling",
     "SizeZYX",
     "Slab",

@@ -34,7 +34,7 @@ class Configuration(BaseModel):
     inherits_from: ConfigurationName | None = None
     """Configuration that nnU-Net's plans.json derives this one from; everything is spelled out here."""
     previous_stage: ConfigurationName | None = None
-    """Configuration whose prediction is an additional input, one channel per foreground class."""
+    """Configuration whose prediction is an additional input, one channel per label number above 0."""
     spacing_mm: tuple[PositiveFloat | None, PositiveFloat, PositiveFloat]
     """Voxel spacing (z, y, x) that every case is resampled to; None along z keeps the case's own (nnU-Net's 2d)."""
     median_shape: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -138,6 +138,17 @@ class NnunetNames(BaseModel):
     """Entries of plans.json as nnU-Net's files say them: what is not understood here, and how numbers are spelled."""
 
 
+class Region(BaseModel):
+    """A class that is made of one or more label numbers; a network has one output for it, apart from all others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    """Label numbers that belong to it."""
+    paint: PositiveInt
+    """Number that its voxels get in a label map, where no later region is found."""
+
+
 class Plan(BaseModel):
     """What training and prediction must agree on."""
 
@@ -153,6 +164,8 @@ class Plan(BaseModel):
     """Name of the data set's folder."""
     labels: tuple[str, ...]
     """Class names by number, the first is `background`; of a data set with regions, the names in its order."""
+    regions: tuple[Region, ...] = ()
+    """What the classes after `background` are made of, in their order; empty if each has a number of its own."""
     preparation: Preparation
     """How scans are prepared."""
     recipe: Recipe = Recipe()
@@ -181,12 +194,22 @@ class Plan(BaseModel):
         unknown = [name for name in self.trained if name not in names]
         if unknown:
             raise ValueError(f"trained {unknown}, planned {names}")
+        if self.regions and len(self.regions) != len(self.labels) - 1:
+            raise ValueError(f"{len(self.regions)} regions for {len(self.labels) - 1} classes after background")
+        numbers = {number for region in self.regions for number in region.labels}
+        if not {region.paint for region in self.regions} <= numbers:
+            raise ValueError(f"regions are painted with numbers that are none of their labels {sorted(numbers)}")
         return self
 
     @property
     def table(self) -> LabelTable:
         """The label table."""
-        return LabelTable(self.labels)
+        return LabelTable(self.labels, regions=tuple(region.labels for region in self.regions))
+
+    @property
+    def outputs(self) -> int:
+        """Channels that networks have as output: one per class, background included, or one per region."""
+        return len(self.regions) or len(self.labels)
 
     @property
     def trained_configurations(self) -> tuple[Configuration, ...]:
@@ -199,5 +222,5 @@ class Plan(BaseModel):
 
     def input_channels(self, configuration: Configuration) -> int:
         """Channels that the network of a configuration sees: the plan's, and previous-stage classes."""
-        previous = len(self.labels) - 1 if configuration.previous_stage else 0
+        previous = self.table.largest if configuration.previous_stage else 0
         return len(self.preparation.channels) + previous

@@ -1,12 +1,13 @@
 """The order of a preparation's steps, and the way back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hemoseg.arrays import Float32
+from hemoseg.arrays import Float, Float32
 from hemoseg.geometry import Volume
-from hemoseg.plan import AverageResampling, Preparation
+from hemoseg.plan import AverageResampling, Preparation, Region
 from hemoseg.preprocess.normalize import normalize
 from hemoseg.preprocess.resample import resample, resample_along, same_extent
 from hemoseg.preprocess.spline import separate_axis, spline_image
@@ -17,6 +18,8 @@ from hemoseg.windows import apply_windows
 
 Stack = Float32[np.ndarray, "c z y x"]
 """Channels of one volume, axes (c, z, y, x)."""
+Logits = Float[np.ndarray, "c z y x"]
+"""One value per class or region, axes (c, z, y, x)."""
 TargetSpacing = tuple[float | None, float, float]
 """Spacing (z, y, x) in mm that a configuration wants; None along z keeps the scan's own."""
 
@@ -95,12 +98,14 @@ def prepare_labels(labels: Labels, prepared: Prepared) -> NewLabels:
     return replay_labels(labels, prepared.steps)
 
 
-def restore(logits: Stack, prepared: Prepared) -> NewLabelMap:
+def restore(logits: Logits, prepared: Prepared, regions: Sequence[Region] = ()) -> NewLabelMap:
     """The label map on the scan's own grid: logits go back in one resampling, then the largest wins.
 
     Args:
-        logits: one channel per class, on the prepared grid, axes (c, z, y, x).
+        logits: one channel per class, or per region, on the prepared grid, axes (c, z, y, x); those in float16 are
+            float16 again after the resampling, as nnU-Net has it.
         prepared: the way the scan went.
+        regions: the plan's; they are painted where their sigmoid exceeds one half, later ones over earlier ones.
 
     Returns:
         Class numbers, axes (z, y, x) as stored; background where the preparation had cut voxels away.
@@ -108,16 +113,26 @@ def restore(logits: Stack, prepared: Prepared) -> NewLabelMap:
     properties = prepared.properties
     frame, turn, last = properties.frame, properties.turn, properties.steps[-1]
     ways = frame.back()
+    wide = logits.astype(np.float32, copy=False)
     if isinstance(last, SplineStep):
         z, y, x = (properties.source_spacing_mm[turn.axes[axis]] for axis in frame.axes)
         rule = last.rule.logits
-        back = spline_image(logits, ways, rule, separate_axis(last.spacing_after_mm, (z, y, x), rule.separate_z))
+        back = spline_image(wide, ways, rule, separate_axis(last.spacing_after_mm, (z, y, x), rule.separate_z))
     else:
-        back = resample_along(logits, ways)
+        back = resample_along(wide, ways)
+    back = back.astype(logits.dtype, copy=False)
     full = np.zeros(tuple(frame.source_shape[axis] for axis in frame.axes), dtype=np.uint8)
-    full[frame.kept()] = back.argmax(axis=0)
+    full[frame.kept()] = painted(back, regions) if regions else back.argmax(axis=0)
     inverse = (frame.axes.index(0), frame.axes.index(1), frame.axes.index(2))
     return np.ascontiguousarray(turn.undo_labels(full.transpose(inverse)))
+
+
+def painted(logits: Logits, regions: Sequence[Region]) -> NewLabelMap:
+    """The label map of regions, later ones over earlier ones; a sigmoid exceeds one half where its logit exceeds 0."""
+    labels = np.zeros(logits.shape[1:], dtype=np.uint8)
+    for values, region in zip(logits, regions, strict=True):
+        labels[values > 0] = region.paint
+    return labels
 
 
 def restore_labels(labels: Labels, prepared: Prepared) -> NewLabels:

@@ -143,7 +143,7 @@ def _lay_out(view: AxialView, count: int) -> Layout:
 def _class_names(view: AxialView, table: LabelTable | None) -> dict[int, str]:
     """{number: name} of the classes in the legend: those of the table, or those that occur."""
     if table is not None:
-        return {number: name for name, number in table.foreground.items()}
+        return table.legend
     maps = [view.labels] if view.reference is None else [view.labels, view.reference]
     found = sorted({int(number) for item in maps for number in np.unique(item)} - {0})
     return {number: f"class {number}" for number in found}

@@ -35,7 +35,7 @@ def result_json(segmentation: Segmentation, *, seconds: dict[str, float], proven
     spent = {**segmentation.seconds, **seconds}
     return {
         "volume_ml": {name: round(value, 3) for name, value in volumes.items()},
-        "hemorrhage_ml": round(sum(volumes[name] for name in segmentation.table.bleeding), 3),
+        "hemorrhage_ml": round(segmentation.hemorrhage_ml, 3),
         "lesions": [_lesion_json(lesion) for lesion in segmentation.lesions],
         "model": asdict(segmentation.model),
         "warnings": list(gather_warnings(segmentation)),
@@ -46,8 +46,8 @@ def result_json(segmentation: Segmentation, *, seconds: dict[str, float], proven
 
 def gather_warnings(segmentation: Segmentation) -> tuple[str, ...]:
     """What a reader must know: doubts about the scan, the classes and the result; each once."""
-    numbers = [segmentation.table.foreground[name] for name in segmentation.table.bleeding]
-    found = bool(np.isin(segmentation.labels, numbers).any())
+    bleeding = segmentation.table.bleeding
+    found = bool(bleeding) and bool(segmentation.table.mask(segmentation.labels, *bleeding).any())
     warnings = (
         *(() if found else (NOTHING_FOUND,)),
         *segmentation.volume.warnings,

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hemoseg.inference.half import predict_half_logits
 from hemoseg.inference.sliding import mirror_sets, predict_logits
-from hemoseg.inference.tiles import axis_starts, tile_corners, tile_weights
+from hemoseg.inference.tiles import axis_starts, half_weights, tile_corners, tile_weights
 
 
 def quiet(done, total):
@@ -56,6 +57,42 @@ def test_published_positions():
     assert axis_starts(512, 320) == (0, 96, 192)
     assert axis_starts(512, 256) == (0, 128, 256)
     assert len(tile_corners((32, 512, 512), (20, 320, 256))) == 27
+
+
+def test_positions_are_rounded_as_nnunet_rounds_them():
+    """The step is rounded to a float before it is multiplied: half voxels can go either way."""
+    step = (557 - 72) / 14
+    assert axis_starts(557, 72) == tuple(round(step * i) for i in range(15))
+    assert axis_starts(557, 72) != tuple(round(i * 485 / 14) for i in range(15))
+
+
+def test_half_precision_rounds_sums_and_weights():
+    """Three tiles of width 4 at 0, 2 and 4 with logits 1 + 2^-11: in float16 each is 1, so their mean is."""
+    channels = np.full((1, 1, 1, 8), 1 + 2.0**-11, dtype=np.float32)
+    found = predict_half_logits(
+        channels, [identity], tile=(1, 1, 4), classes=1, mirror_axes=(), outside=[0.0], watch=quiet
+    )
+    assert found.dtype == np.float16
+    assert found == pytest.approx(1.0, abs=2e-3)
+    assert half_weights((1, 1, 4)).max() == 10
+    assert half_weights((16, 96, 96)).min() > 0
+
+
+def test_half_precision_averages_folds_and_tells_of_all_tiles():
+    told = []
+    channels = np.ones((1, 4, 8, 8), dtype=np.float32)
+    networks = [lambda b: b, lambda b: b + 2]
+    found = predict_half_logits(
+        channels,
+        networks,
+        tile=(4, 8, 8),
+        classes=1,
+        mirror_axes=(2,),
+        outside=[0.0],
+        watch=lambda done, total: told.append((done, total)),
+    )
+    assert (found == 2).all()
+    assert told == [(1, 2), (2, 2)]
 
 
 def test_weights_fall_from_the_middle_and_never_vanish():

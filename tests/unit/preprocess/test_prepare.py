@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from hemoseg.plan import Channel
+from hemoseg.plan import Channel, Region
 from hemoseg.preprocess import prepare, prepare_labels, resample, restore
+from hemoseg.preprocess.prepare import painted
 from hemoseg.windows import one_hot
 from plans import head_volume, tiny_configuration, tiny_plan
 
@@ -60,3 +61,20 @@ def test_padding_is_air_to_our_steps_and_as_stored_to_nnunets(orientation, lowes
     prepared = prepare(volume, preparation, volume.grid.spacing_mm)
     assert prepared.image.min() == lowest
     assert volume.hu.min() == -3024
+
+
+def test_later_regions_are_painted_over_earlier_ones():
+    logits = np.array([[-1, 1, 1, -1, 0]], dtype=np.float32), np.array([[-1, -1, 1, 1, 0]], dtype=np.float32)
+    regions = (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
+    assert painted(np.stack(logits)[:, None], regions).tolist() == [[[0, 1, 2, 2, 0]]]
+
+
+def test_half_precision_stays_half_through_the_way_back():
+    """Two logits that differ in float32 alone are equal in float16, and then the first class wins."""
+    volume = head_volume()
+    plan = tiny_plan()
+    prepared = prepare(volume, plan.preparation, plan.configurations[0].spacing_mm)
+    logits = np.zeros((2, *prepared.shape), dtype=np.float32)
+    logits[0], logits[1] = 1000.0, 1000.1
+    assert restore(logits, prepared).any()
+    assert not restore(logits.astype(np.float16), prepared).any()

@@ -1,0 +1,218 @@
+"""A trained model of nnU-Net v2 as a bundle of ours: the same networks, preparation and mirroring."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hemoseg.errors import InputError
+from hemoseg.interop.nnunet_read import read_plans
+from hemoseg.interop.results_folder import CheckpointKind, ResultsFolder, open_results, results_name, sibling
+from hemoseg.models import NOTICE, TERMS, Selection, check_bundle_target, weights_name, write_bundle
+from hemoseg.plan import Configuration, Plan
+
+if TYPE_CHECKING:
+    from hemoseg.nets.nnunet_checkpoint import Checkpoint
+
+READERS = ("SimpleITKIO", "NibabelIO")
+"""nnU-Net's readers of NIfTI that leave axes as stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedStage:
+    """One trained configuration: its plan, files and what its checkpoints say."""
+
+    results: ResultsFolder
+    """Where it comes from."""
+    trainer: str
+    """Class that trained it."""
+    plan: Plan
+    """The plan with this configuration, what it inherits and its previous stage alone."""
+    configuration: Configuration
+    """The configuration, mirrored as its checkpoints allow."""
+
+
+def import_model(
+    folder: Path,
+    out: Path,
+    *,
+    folds: Sequence[int] | None = None,
+    checkpoint: CheckpointKind = "final",
+    previous: Path | None = None,
+    name: str | None = None,
+) -> Selection:
+    """Write a trained model of nnU-Net v2 as a bundle; no weight is changed.
+
+    Args:
+        folder: the results folder of one configuration: TRAINER__PLANS__CONFIGURATION.
+        out: where the bundle goes, whole or not at all.
+        folds: folds to take; None takes all.
+        checkpoint: which checkpoint of each fold.
+        previous: of a cascade, the previous stage's results folder; None looks beside `folder`.
+        name: the bundle's name; None takes the data set's and the configuration's.
+
+    Returns:
+        What the bundle's result is made from.
+
+    Raises:
+        InputError: a file is absent, damaged, not nnU-Net's, could run code, or says what is not known here.
+        ResourceError: the bundle cannot be written.
+    """
+    check_bundle_target(out)
+    last = _read_stage(folder, folds, checkpoint)
+    stages = [last]
+    if last.configuration.previous_stage is not None:
+        where = previous or sibling(folder, last.configuration.previous_stage)
+        stages.insert(0, _read_previous(where, last, folds, checkpoint))
+    if len({stage.results.is_on_all for stage in stages}) > 1:
+        raise _unlike("one stage was trained on all cases, the other on folds", last.results.folder, "both alike")
+    plan = _merged(stages)
+    selection = Selection(
+        configuration=last.configuration.name,
+        folds={stage.configuration.name: tuple(stage.results.checkpoints) for stage in stages},
+        trained_on_all=last.results.is_on_all,
+        mirror=any(stage.configuration.mirror_axes for stage in stages),
+        reason=f"imported from nnU-Net: {last.trainer}, checkpoint_{checkpoint}",
+    )
+    name = name or results_name(folder)
+    write_bundle(
+        out,
+        name=name,
+        model_version=f"{last.trainer}-{checkpoint}",
+        notice=NOTICE,
+        plan=plan,
+        selection=selection,
+        card=_card(name, plan, stages, checkpoint),
+        license_text=TERMS,
+        weights=_weights(plan, stages),
+    )
+    return selection
+
+
+def _read_stage(folder: Path, folds: Sequence[int] | None, kind: CheckpointKind) -> ImportedStage:
+    from hemoseg.nets.nnunet_checkpoint import read_checkpoint
+
+    results = open_results(folder, folds=folds, checkpoint=kind)
+    checkpoints = {path: read_checkpoint(path) for path in results.checkpoints.values()}
+    first = next(iter(checkpoints.values()))
+    for path, item in checkpoints.items():
+        if (item.configuration, item.mirror_axes) != (first.configuration, first.mirror_axes):
+            found = f"configuration {item.configuration}, mirror axes {item.mirror_axes}"
+            raise _unlike(found, path, f"{first.configuration} and {first.mirror_axes} as in the other folds")
+    plan = read_plans(_pruned(results, first), results.dataset, where=results.folder / "plans.json")
+    _check_is_ours(plan, results.folder)
+    configuration = plan.configuration(first.configuration)
+    lead = 3 - configuration.dimensions
+    axes = tuple(axis + lead for axis in first.mirror_axes)
+    if any(axis > 2 for axis in axes):
+        raise _unlike(f"mirror axes {first.mirror_axes}", results.folder, f"axes of {configuration.dimensions} at most")
+    return ImportedStage(
+        results=results,
+        trainer=first.trainer,
+        plan=plan,
+        configuration=configuration.model_copy(update={"mirror_axes": axes}),
+    )
+
+
+def _pruned(results: ResultsFolder, checkpoint: "Checkpoint") -> dict[str, Any]:
+    """plans.json with the configuration, its previous stage and what both inherit; others need not be known here."""
+    configurations = results.plans.get("configurations")
+    if not isinstance(configurations, dict) or checkpoint.configuration not in configurations:
+        raise InputError(
+            f"no configuration {checkpoint.configuration}, which the checkpoints name",
+            where=results.folder / "plans.json",
+            expected="the plans that the model was trained with",
+            remedy="take plans.json from the training, not from a later planning",
+        )
+    wanted, queue = [], [checkpoint.configuration]
+    while queue:
+        name = queue.pop()
+        content = configurations.get(name)
+        if name in wanted or not isinstance(content, Mapping):
+            continue
+        wanted.append(name)
+        queue += [str(content[key]) for key in ("inherits_from", "previous_stage") if content.get(key) is not None]
+    return {
+        **results.plans,
+        "configurations": {name: configurations[name] for name in configurations if name in wanted},
+    }
+
+
+def _check_is_ours(plan: Plan, where: Path) -> None:
+    """One channel of CT, read without turning axes."""
+    names = [channel.name for channel in plan.preparation.channels]
+    if len(names) > 1:
+        raise _unlike(f"{len(names)} channels: {', '.join(names)}", where, "one: hemoseg segments CT")
+    reader = plan.nnunet.reader if plan.nnunet is not None else ""
+    if reader not in READERS:
+        raise _unlike(f"image_reader_writer {reader}", where, f"{' or '.join(READERS)}, which keep axes as stored")
+
+
+def _read_previous(
+    folder: Path, last: ImportedStage, folds: Sequence[int] | None, kind: CheckpointKind
+) -> ImportedStage:
+    name = last.configuration.previous_stage
+    if not folder.is_dir():
+        raise InputError(
+            f"no such folder: the model is a cascade, and its previous stage {name} is needed",
+            where=folder,
+            expected=f"the results folder of {name}",
+            remedy="copy it beside the other, or name it with --previous",
+        )
+    stage = _read_stage(folder, folds, kind)
+    if stage.configuration.name != name:
+        raise _unlike(f"configuration {stage.configuration.name}", folder, f"{name}, the cascade's previous stage")
+    same = ("labels", "regions", "preparation")
+    different = [key for key in same if getattr(stage.plan, key) != getattr(last.plan, key)]
+    if stage.plan.configuration(name) != last.plan.configuration(name):
+        different.append(name)
+    if different:
+        raise _unlike(
+            f"another {different[0]} than {last.results.folder}", folder, "the plans and labels of one data set"
+        )
+    return stage
+
+
+def _merged(stages: Sequence[ImportedStage]) -> Plan:
+    """The plan of the last stage, with the configurations as their checkpoints have them."""
+    plan, made = stages[-1].plan, {stage.configuration.name: stage.configuration for stage in stages}
+    return plan.model_copy(
+        update={
+            "configurations": tuple(made.get(item.name, item) for item in plan.configurations),
+            "trained": tuple(made),
+        }
+    )
+
+
+def _weights(plan: Plan, stages: Iterable[ImportedStage]) -> Iterator[tuple[str, bytes]]:
+    """Each network's file in float32; one is in memory at a time."""
+    from hemoseg.nets.nnunet_checkpoint import fitted_weights, read_checkpoint
+    from hemoseg.nets.weights import full_weights
+
+    for stage in stages:
+        for fold, path in stage.results.checkpoints.items():
+            weights = fitted_weights(read_checkpoint(path), plan, stage.configuration, path=path)
+            yield weights_name(stage.configuration.name, fold), full_weights(weights)
+
+
+def _card(name: str, plan: Plan, stages: Sequence[ImportedStage], kind: CheckpointKind) -> str:
+    """What is known of a model that was trained elsewhere."""
+    lines = [f"# {name}", "", f"**{NOTICE}**", "", "## What it is", ""]
+    for stage in stages:
+        item = stage.configuration
+        folds = "all cases" if stage.results.is_on_all else f"folds {', '.join(map(str, stage.results.checkpoints))}"
+        lines.append(
+            f"- {item.name}: {item.encoder} encoder, {len(item.features)} stages from {item.features[0]} to "
+            f"{item.features[-1]} channels, patch {' x '.join(map(str, item.patch_size))}; {folds}, "
+            f"checkpoint_{kind}, trained by nnU-Net's {stage.trainer}"
+        )
+    lines += [
+        "",
+        f"Classes: {', '.join(plan.labels[1:])}. Data set: {plan.dataset_name}. Weights are float32, unchanged.",
+    ]
+    lines += ["", "## Figures", "", "None were measured here.", "", "## What it has never seen", ""]
+    return "\n".join([*lines, "Not known here: whoever trained it has to say.", ""])
+
+
+def _unlike(found: str, where: Path, expected: str) -> InputError:
+    return InputError(found, where=where, expected=expected, remedy="import a model that is like that")

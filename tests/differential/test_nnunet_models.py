@@ -1,0 +1,128 @@
+"""Imported models against nnU-Net's own predictor, and exported ones in it.
+
+What nnU-Net made of small models with weights by a formula is in tests/golden, so that the proof runs everywhere;
+`--update-golden` asks nnU-Net again. With `make peers`, nnU-Net's trainer makes models and its predictor runs ours.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnunet_models as small
+from hemoseg.inference import load_model
+from hemoseg.inference.sliding import tile_logits
+from hemoseg.inference.tiles import tile_corners, tile_weights
+from hemoseg.interop import export_model, import_model
+from hemoseg.io import read_labels, read_scan
+from hemoseg.preprocess import prepare
+from planner_peer import PYTHON
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "nnunet-models.npz"
+CLOSE = 1e-4
+"""Logits of a patch differ by no more than this."""
+THINNED = (slice(None), slice(None), slice(None, None, 3), slice(None, None, 5))
+"""What is kept of arrays of a patch, axes (c, z, y, x): a golden has to be small."""
+needs_peer = pytest.mark.skipif(not PYTHON.is_file(), reason="no nnunetv2: make peers")
+
+
+def peer_answer(out: Path, name: str) -> dict[str, np.ndarray]:
+    """What nnU-Net made with a configuration: arrays of a patch with axes (c, z, y, x), corners, and the mask."""
+    with np.load(out / name / "scan.npz") as stored:
+        answer = dict(stored)
+    if answer["patch"].ndim == 3:  # a plane has no z
+        answer |= {key: answer[key][:, None] for key in ("patch", "logits")}
+        answer["weights"] = answer["weights"][None]
+    answer["mask"], _ = read_labels(out / name / "scan.nii.gz")
+    return answer
+
+
+def check_agrees(bundle: Path, scan: Path, answers: dict[str, dict[str, np.ndarray]]) -> None:
+    """Input, tiles, weights, logits and the mask are nnU-Net's, the mask but for the rounding of float32 sums."""
+    model, volume = load_model(bundle, exact=True), read_scan(scan)
+    for stage in model.stages:
+        theirs, item = answers[stage.configuration.name], stage.configuration
+        prepared = prepare(volume, model.plan.preparation, item.spacing_mm)
+        size = [max(pair) for pair in zip(prepared.shape, item.patch_size, strict=True)]
+        assert np.array_equal(tile_corners((size[0], size[1], size[2]), item.patch_size), theirs["corners"])
+        weights = tile_weights(item.patch_size)
+        logits = tile_logits(theirs["patch"], stage.networks, item.mirror_axes)
+        if "image" in theirs:
+            image = prepared.image
+            assert np.abs(image - theirs["image"][: len(image)]).max() < CLOSE
+        else:
+            weights, logits = weights[THINNED[1:]], logits[THINNED]
+        assert np.allclose(weights, theirs["weights"], rtol=0, atol=1e-6)
+        assert np.abs(logits - theirs["logits"]).max() < CLOSE
+    mask = answers[model.stages[-1].configuration.name]["mask"]
+    assert len(np.unique(mask)) > 1
+    assert (model.segment(volume).labels != mask).mean() < 5e-4
+
+
+@pytest.mark.parametrize("kind", small.KINDS)
+def test_an_imported_model_predicts_what_nnunet_predicts(kind, tmp_path, golden_answers):
+    folder = small.write_results(tmp_path / "results", kind)
+    import_model(folder, tmp_path / "bundle")
+    scan = tmp_path / "scan_0000.nii.gz"
+    small.write_small_scan(scan)
+    check_agrees(tmp_path / "bundle", scan, golden_answers[kind])
+
+
+@pytest.fixture(scope="module")
+def golden_answers(request, tmp_path_factory):
+    """{kind: {configuration: what nnU-Net made}}."""
+    if request.config.getoption("--update-golden") and PYTHON.is_file():
+        _ask(tmp_path_factory.mktemp("peer"))
+    answers: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    with np.load(GOLDEN) as stored:
+        for key, array in stored.items():
+            kind, name, what = key.split("/")
+            answers.setdefault(kind, {}).setdefault(name, {})[what] = array
+    return answers
+
+
+def _ask(folder: Path) -> None:
+    """Write the golden anew."""
+    scan = folder / "scan_0000.nii.gz"
+    small.write_small_scan(scan)
+    jobs = []
+    for kind in small.KINDS:
+        small.write_results(folder / "results", kind)
+        jobs += small.peer_jobs(kind, folder / "results", scan, folder / "out" / kind)
+    small.run_peer(jobs, folder)
+    arrays = {}
+    for kind, model in small.KINDS.items():
+        for name in model["configurations"]:
+            answer = peer_answer(folder / "out" / kind, name)
+            del answer["image"]
+            answer |= {"logits": answer["logits"][THINNED], "weights": answer["weights"][THINNED[1:]]}
+            answer["corners"] = answer["corners"].astype(np.uint8)
+            arrays |= {f"{kind}/{name}/{key}": array for key, array in answer.items()}
+    np.savez_compressed(GOLDEN, **arrays)
+
+
+@needs_peer
+@pytest.mark.slow
+def test_models_of_the_real_trainer_come_and_go(tmp_path):
+    """Checkpoints that nnU-Net's trainer wrote; then nnU-Net runs what we export, and gives the same mask."""
+    scan = tmp_path / "scan_0000.nii.gz"
+    small.write_small_scan(scan)
+    jobs = []
+    kinds = ("plain", "residual", "plane", "region-cascade")
+    for kind in kinds:
+        jobs += small.train_jobs(kind, tmp_path / "results")
+        jobs += small.peer_jobs(kind, tmp_path / "results", scan, tmp_path / "theirs" / kind)
+    small.run_peer(jobs, tmp_path)
+    jobs = []
+    for kind in kinds:
+        names = small.KINDS[kind]["configurations"]
+        import_model(small.results(tmp_path / "results", kind, names[-1]), tmp_path / "bundles" / kind)
+        answers = {name: peer_answer(tmp_path / "theirs" / kind, name) for name in names}
+        check_agrees(tmp_path / "bundles" / kind, scan, answers)
+        export_model(tmp_path / "bundles" / kind, small.results(tmp_path / "back", kind, names[-1]).parent)
+        jobs += small.peer_jobs(kind, tmp_path / "back", scan, tmp_path / "again" / kind)
+    small.run_peer(jobs, tmp_path)
+    for job in jobs:
+        again, _ = read_labels(Path(f"{job['out']}.nii.gz"))
+        before, _ = read_labels(Path(f"{job['out']}.nii.gz".replace("/again/", "/theirs/")))
+        assert np.array_equal(again, before), job["out"]

@@ -1,0 +1,162 @@
+"""Results folders of nnU-Net as bundles, and back: what is found, kept and refused."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+import nnunet_models as small
+from bundles import write_tiny_bundle
+from hemoseg.errors import InputError, SettingsError
+from hemoseg.inference import load_model
+from hemoseg.interop import export_model, import_model
+from hemoseg.models import open_bundle
+from hemoseg.nets.weights import read_weights
+
+
+def edit(path, **changes):
+    """Change entries of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return small.write_results(tmp_path / "results", "plain")
+
+
+def test_weights_folds_and_mirroring_are_kept(plain, tmp_path):
+    import_model(plain, tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    assert (bundle.selection.configuration, bundle.selection.folds) == ("3d_fullres", {"3d_fullres": (0, 1)})
+    assert (bundle.selection.mirror, bundle.selection.trained_on_all) == (True, False)
+    assert bundle.manifest.name == "Dataset007_Small-3d_fullres"
+    assert bundle.manifest.model_version == "nnUNetTrainer-final"
+    assert [item.name for item in bundle.plan.configurations] == ["3d_fullres"]
+    for fold, path in enumerate(bundle.weights(bundle.plan.configuration("3d_fullres"))):
+        given = small.formula_weights(bundle.plan, bundle.plan.configuration("3d_fullres"), fold=fold)
+        assert all(torch.equal(value, given[name]) for name, value in read_weights(path).items())
+
+
+def test_some_folds_or_another_checkpoint(plain, tmp_path):
+    assert import_model(plain, tmp_path / "one", folds=(1,)).folds == {"3d_fullres": (1,)}
+    with pytest.raises(InputError, match=r"no fold_2/checkpoint_final\.pth[\s\S]*0, 1"):
+        import_model(plain, tmp_path / "two", folds=(2,))
+    with pytest.raises(InputError, match="no fold has checkpoint_best"):
+        import_model(plain, tmp_path / "two", checkpoint="best")
+    (plain / "fold_0" / "checkpoint_final.pth").rename(plain / "fold_0" / "checkpoint_best.pth")
+    assert import_model(plain, tmp_path / "two", checkpoint="best").folds == {"3d_fullres": (0,)}
+    assert not (tmp_path / "three").exists()
+
+
+def test_a_network_of_all_cases_is_told_apart(tmp_path):
+    made = import_model(small.write_results(tmp_path, "old"), tmp_path / "bundle")
+    assert (made.trained_on_all, made.folds) == (True, {"3d_fullres": (0,)})
+    assert "all cases" in (tmp_path / "bundle" / "card.md").read_text()
+
+
+def test_a_cascade_brings_its_previous_stage(tmp_path):
+    folder = small.write_results(tmp_path / "results", "cascade")
+    made = import_model(folder, tmp_path / "bundle")
+    assert made.folds == {"3d_lowres": (0,), "3d_cascade_fullres": (0,)}
+    lowres, elsewhere = small.results(tmp_path / "results", "cascade", "3d_lowres"), tmp_path / "elsewhere"
+    lowres.rename(elsewhere)
+    with pytest.raises(InputError, match="3d_lowres is needed"):
+        import_model(folder, tmp_path / "again")
+    assert import_model(folder, tmp_path / "again", previous=elsewhere).folds == made.folds
+    with pytest.raises(InputError, match="configuration 3d_cascade_fullres"):
+        import_model(folder, tmp_path / "again", previous=folder)
+    edit(elsewhere / "dataset.json", labels={"background": 0, "edema": 1, "hemorrhage": 2})
+    with pytest.raises(InputError, match="another labels"):
+        import_model(folder, tmp_path / "again", previous=elsewhere)
+
+
+def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_path):
+    import_model(plain.parent, tmp_path / "bundle")
+    assert open_bundle(tmp_path / "bundle").manifest.name == "Dataset007_Small-3d_fullres"
+    shutil.copytree(plain, plain.with_name("nnUNetTrainer__nnUNetPlans__2d"))
+    with pytest.raises(InputError, match="2 configurations"):
+        import_model(plain.parent, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "found"),
+    [
+        ("dataset.json", {"channel_names": {"0": "CT", "1": "MR"}}, "normalization_schemes"),
+        ("plans.json", {"image_reader_writer": "NibabelIOWithReorient"}, "NibabelIOWithReorient"),
+        ("plans.json", {"configurations": {"2d": {}}}, "no configuration 3d_fullres"),
+        ("plans.json", {"label_manager": "Mine"}, "label_manager"),
+    ],
+)
+def test_what_cannot_be_run_here_is_refused(plain, tmp_path, file, changes, found):
+    edit(plain / file, **changes)
+    with pytest.raises(InputError, match=found):
+        import_model(plain, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_several_channels_are_refused(plain, tmp_path):
+    plans = json.loads((plain / "plans.json").read_text())
+    for item in plans["configurations"].values():
+        if "normalization_schemes" in item:
+            item |= {"normalization_schemes": ["CTNormalization"] * 2, "use_mask_for_norm": [False] * 2}
+    intensities = plans["foreground_intensity_properties_per_channel"]
+    intensities["1"] = intensities["0"]
+    edit(plain / "plans.json", **plans)
+    edit(plain / "dataset.json", channel_names={"0": "CT", "1": "CT2"})
+    with pytest.raises(InputError, match="2 channels: CT, CT2"):
+        import_model(plain, tmp_path / "bundle")
+
+
+def test_configurations_that_are_not_needed_need_not_be_known(plain, tmp_path):
+    plans = json.loads((plain / "plans.json").read_text())
+    plans["configurations"]["mine"] = {"preprocessor_name": "Mine"}
+    edit(plain / "plans.json", **plans)
+    import_model(plain, tmp_path / "bundle")
+
+
+def test_folds_that_disagree_are_refused(plain, tmp_path):
+    path = plain / "fold_1" / "checkpoint_final.pth"
+    content = torch.load(path, weights_only=False)
+    torch.save(content | {"inference_allowed_mirroring_axes": (0,)}, path)
+    with pytest.raises(InputError, match=r"mirror axes \(0,\)"):
+        import_model(plain, tmp_path / "bundle")
+
+
+def test_nothing_else_is_overwritten(plain, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="in the way"):
+        import_model(plain, tmp_path / "mine")
+    import_model(plain, tmp_path / "bundle")
+    import_model(plain, tmp_path / "bundle", folds=(0,))
+    assert open_bundle(tmp_path / "bundle").selection.folds == {"3d_fullres": (0,)}
+
+
+@pytest.mark.parametrize("kind", ["plane", "region-cascade", "old"])
+def test_an_exported_model_is_imported_again(kind, tmp_path):
+    import_model(small.write_results(tmp_path / "results", kind), tmp_path / "bundle", name="model")
+    folders = export_model(tmp_path / "bundle", tmp_path / "back" / "Dataset007_Small")
+    names = small.KINDS[kind]["configurations"]
+    assert [folder.name for folder in folders] == [f"nnUNetTrainer__nnUNetPlans__{name}" for name in names]
+    import_model(folders[-1], tmp_path / "again", name="model")
+    before, after = open_bundle(tmp_path / "bundle"), open_bundle(tmp_path / "again")
+    spelling = {"nnunet": before.plan.nnunet}  # an old plan comes back in the new words
+    assert (before.plan, before.selection) == (after.plan.model_copy(update=spelling), after.selection)
+    weights = [name for name in before.manifest.files if name.endswith(".safetensors")]
+    assert len(weights) == len(names)
+    assert all(before.manifest.files[name] == after.manifest.files[name] for name in weights)
+    with pytest.raises(InputError, match="is there already"):
+        export_model(tmp_path / "bundle", tmp_path / "back" / "Dataset007_Small")
+
+
+def test_a_plan_that_nnunet_cannot_hold_is_not_exported(tmp_path):
+    with pytest.raises(SettingsError):
+        export_model(write_tiny_bundle(tmp_path / "bundle"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_exact_needs_a_plan_of_nnunets(tmp_path):
+    bundle = write_tiny_bundle(tmp_path / "bundle")
+    with pytest.raises(SettingsError, match="--exact with tiny"):
+        load_model(bundle, exact=True)

@@ -1,0 +1,155 @@
+"""Checkpoints of nnU-Net: what is read, and what is refused before anything runs."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nnunet_models as small
+from hemoseg.errors import ArtifactError, InputError
+from hemoseg.interop import read_plans
+from hemoseg.nets.nnunet_checkpoint import Checkpoint, fitted_weights, read_checkpoint, write_checkpoint
+
+KIND, NAME = "plain", "3d_fullres"
+
+
+class Payload:
+    """A value whose unpickling makes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.fixture
+def plan():
+    return read_plans(small.plans_json(KIND), small.dataset_json(KIND))
+
+
+@pytest.fixture
+def content(plan):
+    """What nnU-Net keeps of a training."""
+    weights = small.formula_weights(plan, plan.configuration(NAME), fold=0)
+    return small.checkpoint(weights, KIND, NAME, 0)
+
+
+def saved(folder: Path, content: object) -> Path:
+    torch.save(content, folder / "checkpoint_final.pth")
+    return folder / "checkpoint_final.pth"
+
+
+def test_a_checkpoint_with_nnunets_log_is_read(tmp_path, content):
+    read = read_checkpoint(saved(tmp_path, content))
+    assert (read.trainer, read.configuration, read.mirror_axes) == ("nnUNetTrainer", NAME, (0, 1, 2))
+    assert read.weights.keys() == content["network_weights"].keys()
+
+
+def test_numbers_that_an_older_numpy_wrote_are_read(tmp_path, content):
+    path = saved(tmp_path, content)
+    raw = path.read_bytes()
+    assert b"numpy._core.multiarray" in raw
+    content["logging"] = {"older": [np.float64(0.5)]}
+    renamed = _with_older_names(content, tmp_path)
+    assert read_checkpoint(renamed).configuration == NAME
+
+
+def _with_older_names(content: object, folder: Path) -> Path:
+    """The same file with the name that NumPy's scalars had before NumPy 2."""
+    import zipfile
+
+    path, target = saved(folder, content), folder / "older.pth"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as made:
+        for entry in source.infolist():
+            data = source.read(entry)
+            if entry.filename.endswith("data.pkl"):
+                assert b"numpy._core.multiarray" in data
+                data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+            made.writestr(entry.filename, data)
+    return target
+
+
+@pytest.mark.parametrize("place", ["logging", "optimizer_state", "network_weights", "init_args"])
+def test_a_malicious_checkpoint_is_refused_and_runs_nothing(tmp_path, content, place):
+    target = tmp_path / "made"
+    content[place] = {"x": Payload(target)}
+    path = saved(tmp_path, content)
+    with pytest.raises(InputError, match=r"pathlib.*nothing of it was run"):
+        read_checkpoint(path)
+    assert not target.exists()
+    torch.load(path, weights_only=False)  # as nnU-Net loads it
+    assert target.exists()
+
+
+def test_a_plain_pickle_is_refused_and_runs_nothing(tmp_path):
+    path = tmp_path / "checkpoint_final.pth"
+    path.write_bytes(pickle.dumps({"network_weights": Payload(tmp_path / "made")}))
+    with pytest.raises(InputError):
+        read_checkpoint(path)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"network_weights": {}}, "no network_weights"),
+        ({"network_weights": {"a": 1}}, "no tensors"),
+        ({"init_args": None}, "no init_args"),
+        ({"inference_allowed_mirroring_axes": (3,)}, "mirroring_axes"),
+        ({"inference_allowed_mirroring_axes": [[0]]}, "mirroring_axes"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(tmp_path, content, change, found):
+    with pytest.raises(InputError, match=found):
+        read_checkpoint(saved(tmp_path, content | change))
+
+
+def test_damaged_and_absent_files_are_refused(tmp_path, content):
+    path = saved(tmp_path, content)
+    whole = path.read_bytes()
+    for kept in (0, 10, len(whole) // 2, len(whole) - 40):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(InputError):
+            read_checkpoint(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_checkpoint(tmp_path / "absent.pth")
+    with pytest.raises(InputError, match="a list"):
+        read_checkpoint(saved(tmp_path, [1, 2]))
+
+
+def with_weights(content, plan, **changes):
+    checkpoint = Checkpoint(
+        trainer="t", configuration=NAME, mirror_axes=(), weights=dict(content["network_weights"]) | changes
+    )
+    return fitted_weights(checkpoint, plan, plan.configuration(NAME), path=Path("checkpoint_final.pth"))
+
+
+def test_weights_that_are_not_the_networks_are_refused(content, plan):
+    first = "encoder.stages.0.0.convs.0.conv.weight"
+    whole = with_weights(content, plan)
+    assert all(torch.equal(value, content["network_weights"][name]) for name, value in whole.items())
+    with pytest.raises(InputError, match=r"does not have, encoder\.extra"):
+        with_weights(content, plan, **{"encoder.extra": torch.zeros(1)})
+    with pytest.raises(ArtifactError, match="do not fit"):
+        with_weights(content, plan, **{first: torch.zeros(4, 1, 3, 3, 3)})
+    with pytest.raises(InputError, match="differs from the entry that it repeats"):
+        with_weights(content, plan, **{f"decoder.{first}": torch.ones_like(whole[first])})
+    bad = {first: whole[first] * float("inf")}
+    with pytest.raises(InputError, match=r"not finite|not a number"):
+        with_weights(content, plan, **bad)
+    del content["network_weights"][first]
+    with pytest.raises(ArtifactError, match="do not fit"):
+        with_weights(content, plan)
+
+
+def test_what_is_written_is_read_back(tmp_path, content, plan):
+    weights = with_weights(content, plan)
+    configuration = plan.configuration(NAME).model_copy(update={"mirror_axes": (1, 2)})
+    write_checkpoint(tmp_path / "a.pth", plan, configuration, weights, trainer="nnUNetTrainer")
+    back = read_checkpoint(tmp_path / "a.pth")
+    assert (back.trainer, back.configuration, back.mirror_axes) == ("nnUNetTrainer", NAME, (1, 2))
+    assert back.weights.keys() == content["network_weights"].keys()
+    assert all(torch.equal(value, content["network_weights"][name]) for name, value in back.weights.items())
