@@ -11,6 +11,9 @@ from hemoseg.planning.memory import plan_memory
 
 LEAST_COARSE = 8
 """Voxels that a patch must keep at the coarsest stage: with fewer, a step mostly moves weights, which tells little."""
+SMALLEST_PART = 64
+"""A patch that is timed has at least one in so many of the voxels it stands for: what a step takes whatever its size
+counts that often where the smallest patch alone can be timed."""
 TIMING_MB = 3000.0
 """Memory that timing may take, by the estimate: a machine that plans may not be the one that trains."""
 
@@ -29,9 +32,10 @@ def probes(plan: Plan, configuration: Configuration) -> tuple[Configuration, ...
     while True:
         axis = units.index(max(units))
         units[axis] = ceil(units[axis] / 2)
-        if prod(units) < LEAST_COARSE or max(units) == 1:
-            break
         size = tuple(unit * factor for unit, factor in zip(units, factors, strict=True))
+        is_too_small = prod(units) < LEAST_COARSE or SMALLEST_PART * prod(size) < voxels_of(configuration)
+        if is_too_small or max(units) == 1:
+            break
         found.append(configuration.model_copy(update={"patch_size": size, "batch_size": 1}))
     smallest, *larger = reversed(found)
     return smallest, *(item for item in larger if plan_memory(plan, item).total_mb <= TIMING_MB)

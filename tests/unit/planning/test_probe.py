@@ -4,7 +4,7 @@ from math import prod
 
 from hemoseg.planning import extrapolate_seconds, probes, voxels_of
 from hemoseg.planning.memory import plan_memory
-from hemoseg.planning.probe import LEAST_COARSE, TIMING_MB
+from hemoseg.planning.probe import LEAST_COARSE, SMALLEST_PART, TIMING_MB
 from plans import tiny_configuration, tiny_plan
 
 
@@ -18,6 +18,12 @@ def test_probes_grow_to_the_configuration_itself():
     for one in found:  # each is a valid configuration whose coarsest stage keeps some voxels
         assert type(one).model_validate(one.model_dump()) == one
         assert prod(one.patch_size) // prod(prod(stride) for stride in one.strides) >= LEAST_COARSE
+
+
+def test_no_probe_is_so_small_that_it_tells_nothing():
+    item = tiny_configuration(patch_size=(64, 512, 512))
+    smallest, *_ = probes(tiny_plan(item), item)
+    assert voxels_of(item) / SMALLEST_PART <= voxels_of(smallest) < 2 * voxels_of(item) / SMALLEST_PART
 
 
 def test_what_needs_much_memory_is_left_out():
