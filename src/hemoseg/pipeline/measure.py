@@ -157,7 +157,8 @@ def _time(draft: Plan, item: Configuration, device: str, *, end: float) -> StepT
     from hemoseg.training import WARM_UP, measure_step_seconds
 
     def measure(probe: Configuration) -> tuple[int, float]:
-        return voxels_of(probe), measure_step_seconds(draft, probe, device=device, steps=1, warm_up=1)
+        limit_s = end - monotonic()
+        return voxels_of(probe), measure_step_seconds(draft, probe, device=device, steps=1, warm_up=1, limit_s=limit_s)
 
     last, *larger = probes(draft, item)
     timed = [measure(last)]

@@ -1,6 +1,7 @@
 """How fast this machine trains: the one place where a clock has a say, before planning."""
 
 import time
+from math import inf
 from statistics import median
 
 import torch
@@ -14,9 +15,24 @@ WARM_UP = 2
 
 
 def measure_step_seconds(
-    plan: Plan, configuration: Configuration, *, device: str, steps: int, warm_up: int = WARM_UP
+    plan: Plan,
+    configuration: Configuration,
+    *,
+    device: str,
+    steps: int,
+    warm_up: int = WARM_UP,
+    limit_s: float = inf,
 ) -> float:
-    """Median wall seconds of one optimizer step of a configuration, on random patches."""
+    """Median wall seconds of one optimizer step of a configuration, on random patches.
+
+    Args:
+        plan: its plan.
+        configuration: the network.
+        device: where it runs.
+        steps: how many are timed.
+        warm_up: how many come before.
+        limit_s: no step begins when so many seconds are over; if none was timed by then, the last before counts.
+    """
     keep_freed_memory()
     network = build_network(plan, configuration).to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
@@ -36,7 +52,9 @@ def measure_step_seconds(
         optimizer.step()
         loss.item()  # waits for the device
         seconds.append(time.monotonic() - began)
-    return median(seconds[warm_up:])
+        if sum(seconds) >= limit_s:
+            break
+    return median(seconds[warm_up:] or seconds[-1:])
 
 
 def compute_threads() -> int:

@@ -1,5 +1,7 @@
 """Timing of networks under a fake clock: it ends in time, and tells what a whole step takes."""
 
+from math import inf
+
 import pytest
 
 from hemoseg.pipeline import measure
@@ -24,10 +26,10 @@ class Clock:
     def __init__(self, per_voxel_s):
         self.now_s, self.per_voxel_s, self.timed = 0.0, per_voxel_s, []
 
-    def step(self, plan, configuration, *, device, steps, warm_up=2):
+    def step(self, plan, configuration, *, device, steps, warm_up=2, limit_s=inf):
         self.timed.append(configuration)
         seconds = UPDATE_S + self.per_voxel_s * voxels_of(configuration)
-        self.now_s += (steps + warm_up) * seconds
+        self.now_s += max(1, min(steps + warm_up, limit_s // seconds + 1)) * seconds
         return seconds
 
 
