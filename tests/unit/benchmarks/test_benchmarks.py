@@ -171,3 +171,19 @@ def test_a_command_that_fails_is_told_with_its_last_lines(script, tmp_path: Path
     command = [sys.executable, "-c", "print('no luck'); raise SystemExit(5)"]
     with pytest.raises(ResourceError, match="exit code 5: no luck"):
         script("measure").measure_command(command, {}, tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    ("codes", "found"),
+    [
+        ({"clipped": 4, "near-duplicate": 2}, []),
+        ({"clipped": 3, "near-duplicate": 2}, ["clipped: 3 times, expected 4"]),
+        ({"clipped": 4}, ["not found: near-duplicate"]),
+        ({"clipped": 4, "near-duplicate": 2, "brain-hu": 1}, ["unexpected: brain-hu"]),
+    ],
+)
+def test_findings_of_the_checked_workload_have_to_be_those_it_deserves(script, tmp_path: Path, codes, found) -> None:
+    """Four scans made from two: each is clipped, and each two of one source are nearly equal."""
+    rows = [{"code": code, "severity": "warning", "instances": [{}] * count} for code, count in codes.items()]
+    (tmp_path / "log").write_text("check (4)\n" + json.dumps({"rows": rows}))
+    assert script("check").differences(tmp_path / "log", 4, 2) == found
