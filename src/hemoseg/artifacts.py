@@ -41,7 +41,7 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
             expected="no such path, or a file",
             remedy="remove it, or choose another place",
         )
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}.{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{_process()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -69,7 +69,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
+        temporary = _temporary_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
@@ -80,7 +80,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 with file.open("rb") as handle:
                     os.fsync(handle.fileno())
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
+            old = _temporary_folder(path.parent)
             path.rename(old / path.name)
             temporary.rename(path)
             shutil.rmtree(old)
@@ -194,10 +194,47 @@ def sha256_of(path: Path) -> str:
 def sweep(folder: Path) -> None:
     """Remove what killed processes left half-written below a folder that no other process works in."""
     for path in list(folder.rglob(f"{TEMPORARY}*")):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def sweep_gone(folder: Path) -> None:
+    """Remove what killed processes of this machine left half-written in a folder where others may be writing now."""
+    for path in list(folder.glob(f"{TEMPORARY}*")):
+        number, _, rest = path.name.removeprefix(TEMPORARY).partition(".")
+        if number.isdecimal() and rest.startswith(f"{_machine()}.") and not _is_running(int(number)):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _temporary_folder(beside: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{_process()}.", dir=beside))
+
+
+def _process() -> str:
+    """This process in a temporary name: its number, and the machine that has given it, since disks are shared."""
+    return f"{os.getpid()}.{_machine()}"
+
+
+def _machine() -> str:
+    return os.uname().nodename.replace(".", "-")
+
+
+def _is_running(number: int) -> bool:
+    """Whether there is a process with this number, of whomever."""
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _umask() -> int:

@@ -2,6 +2,8 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +18,19 @@ class Note(BaseModel):
     model_config = ConfigDict(extra="forbid")
     version: Literal[1] = 1
     text: str
+
+
+LEAVE = """
+import sys, time
+from pathlib import Path
+from hemoseg.artifacts import whole_folder
+with whole_folder(Path(sys.argv[1])) as temporary:
+    (temporary / "half.txt").write_text("half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+LARGEST_PID = 2**22
+"""Linux gives no process this number."""
 
 
 def write_half(path):
@@ -159,3 +174,25 @@ def test_a_link_or_device_is_not_replaced(tmp_path):
         artifacts.write_json(tmp_path / "link.json", [])
     assert (tmp_path / "link.json").is_symlink()
     assert (tmp_path / "target.json").read_text() == "{}"
+
+
+def test_what_gone_processes_left_is_swept_and_nothing_else(tmp_path):
+    """One process was killed, one is at work, one works on another machine that shares the disk."""
+    killed = subprocess.Popen([sys.executable, "-c", LEAVE, str(tmp_path / "a")], stdout=subprocess.PIPE)
+    assert killed.stdout is not None
+    killed.stdout.readline()
+    with artifacts.whole_folder(tmp_path / "b") as ours, artifacts.whole_file(tmp_path / "c.txt") as file:
+        file.write_text("c")
+        other = ours.with_name(ours.name.replace(f".{os.getpid()}.", f".{LARGEST_PID}.elsewhere-"))
+        other.mkdir()
+        (tmp_path / ".hemoseg.tmp.notes").write_text("not in our form")
+        before = sorted(tmp_path.iterdir())
+        artifacts.sweep_gone(tmp_path)
+        assert sorted(tmp_path.iterdir()) == before
+        killed.kill()
+        killed.communicate()
+        artifacts.sweep_gone(tmp_path)
+        left = set(before) - set(tmp_path.iterdir())
+        assert [path.name.split(".")[3] for path in left] == [str(killed.pid)]
+    assert {path.name for path in tmp_path.iterdir()} == {"b", "c.txt", ".hemoseg.tmp.notes", other.name}
+    artifacts.sweep_gone(tmp_path / "nowhere")

@@ -156,9 +156,8 @@ class RunFolder:
             self._sweep()
             try:
                 yield
-            except BaseException:
+            finally:
                 self._sweep()  # workers that were ended while they wrote
-                raise
 
     def _sweep(self) -> None:
         """Remove what was left half-written, if the folder is a run's."""

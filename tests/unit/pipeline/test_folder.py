@@ -31,6 +31,13 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
     assert sorted(p.name for p in tmp_path.rglob("*")) == [".lock", ".mine.old", "cases", "settings.json"]
 
 
+def test_what_a_killed_worker_leaves_is_swept_after_success_too(tmp_path):
+    (tmp_path / "settings.json").write_text("whole")
+    with RunFolder(tmp_path).lock():
+        (tmp_path / "cases" / ".hemoseg.tmp.x1y2").mkdir(parents=True)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == [".lock", "cases", "settings.json"]
+
+
 def test_a_folder_that_is_no_run_is_not_swept(tmp_path):
     (tmp_path / ".hemoseg.tmp.123.plan.json").write_text("whose?")
     with RunFolder(tmp_path).lock():
