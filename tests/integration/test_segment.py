@@ -1,8 +1,11 @@
 """`hemoseg segment` and the Python API on files: contracts, frames, refusals."""
 
 import json
+import os
 import re
+import signal
 import subprocess
+import sys
 from dataclasses import replace
 from itertools import permutations, product
 
@@ -119,6 +122,66 @@ def test_two_scans_of_one_name_are_refused_before_any_work(bundle, scan, tmp_pat
     done = hemoseg("segment", scan, other, "--out", tmp_path / "out", "--model", bundle, code=2)
     assert "head" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_scan_does_not_stop_the_others(bundle, scan, tmp_path):
+    garbage, text, last = tmp_path / "garbage.nii", tmp_path / "notes.txt", tmp_path / "last.nii"
+    garbage.write_bytes(b"not a scan")
+    text.write_text("no scan either")
+    write_scan(last, head_volume())
+    out = tmp_path / "out"
+    done = hemoseg("segment", text, scan, garbage, last, "--out", out, "--model", bundle, "--json", code=2)
+    reports = json.loads(done.stdout)
+    assert [report is None for report in reports] == [True, False, True, False]
+    assert reports[1] == json.loads((out / "head" / "report.json").read_text())
+    assert sorted(path.name for path in out.iterdir()) == ["head", "last"]
+    assert "2 failed" in done.stderr
+    table = done.stderr.partition("2 failed")[2]
+    assert "notes.txt" in table
+    assert "garbage.nii" in table
+    assert "last.nii" not in table
+
+
+def test_a_failed_resource_of_one_scan_decides_the_exit_code(bundle, scan, tmp_path):
+    """Memory that runs out for the second of three scans, the first of which is no scan at all."""
+    bad, out = tmp_path / "bad.nii", tmp_path / "out"
+    bad.write_bytes(b"not a scan")
+    script = (
+        "import sys, hemoseg.report as report, hemoseg.cli as cli\n"
+        "write = report.write_result\n"
+        "def fail(result, out, **rest):\n"
+        "    if result.volume.name == 'head': raise MemoryError\n"
+        "    return write(result, out, **rest)\n"
+        "report.write_result = fail\n"
+        "cli.main()\n"
+    )
+    second = tmp_path / "second.nii"
+    write_scan(second, head_volume())
+    done = subprocess.run(
+        [sys.executable, "-c", script, "segment", bad, scan, second, "--out", out, "--model", bundle],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == 3, done.stderr
+    assert "out of memory" in done.stderr
+    assert [path.name for path in out.iterdir()] == ["second"]
+    assert done.stdout.count("ml hemorrhage") == 1
+
+
+def test_what_a_killed_segmentation_left_goes_with_the_next(bundle, scan, tmp_path):
+    script = (
+        "import os, signal, sys, hemoseg.report.scan as scan, hemoseg.cli as cli\n"
+        "scan.write_mask = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cli.main()\n"
+    )
+    arguments = ["segment", str(scan), "--out", str(tmp_path), "--model", str(bundle)]
+    killed = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name.startswith(".hemoseg.tmp.") for path in tmp_path.iterdir()] == [True]
+    hemoseg(*arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["head"]
 
 
 @pytest.mark.parametrize(

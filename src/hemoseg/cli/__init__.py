@@ -11,17 +11,17 @@ from types import FrameType
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 
 from hemoseg.cli.about import models, version
 from hemoseg.cli.assess import check, report
 from hemoseg.cli.datasets import import_data, merge
+from hemoseg.cli.failures import failure_of, print_failure
 from hemoseg.cli.judge import compare, evaluate, rank
 from hemoseg.cli.nnunet import app as nnunet
 from hemoseg.cli.plan import plan
 from hemoseg.cli.runs import fingerprint, preprocess, run, select, splits, train, validate
 from hemoseg.cli.scans import demo, segment
-from hemoseg.errors import HemosegError, InterruptedRunError, ResourceError
+from hemoseg.errors import HemosegError, InterruptedRunError
 
 app = typer.Typer(
     name="hemoseg",
@@ -58,24 +58,18 @@ app.command(rich_help_panel=STAGES)(report)
 
 def main() -> NoReturn:
     """Run the command line and end the process with the exit code that is due."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    gc.set_threshold(YOUNG_OBJECTS)
-    atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks at it
+    code = 0
     try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
+        gc.set_threshold(YOUNG_OBJECTS)
+        atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks
         app()
-    except HemosegError as error:
-        _tell(str(error))
-        sys.exit(error.exit_code)
-    except MemoryError:
-        _tell("out of memory\n  expected: enough memory for scan and network\n  try: a machine with more of it")
-    except OSError as error:
-        _tell(f"{error}\n  expected: a disk that can be read and written\n  try: free space or mend the disk")
-    sys.exit(ResourceError.exit_code)
-
-
-def _tell(text: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {text}", style="red", markup=False)
+    except (HemosegError, MemoryError, OSError) as error:
+        failure = failure_of(error, where="hemoseg")
+        print_failure(failure)
+        code = failure.exit_code
+    sys.exit(code)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

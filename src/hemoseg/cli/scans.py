@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from hemoseg.cli.failures import failure_of, print_failures
 from hemoseg.cli.progress import RESEARCH_ONLY, Bars, bars
+from hemoseg.errors import HemosegError, InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from hemoseg.inference import Model
@@ -38,38 +40,55 @@ def segment(
         bool, typer.Option("--exact", help="All as nnU-Net does it: float32, whole field, every tile and mirroring.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print report.json on stdout (an array for several scans).")
+        bool,
+        typer.Option(
+            "--json", help="Print report.json on stdout (an array for several scans, null for one that failed)."
+        ),
     ] = False,
 ) -> None:
     """Segment scans: mask.nii.gz, report.json and report.html per scan. Research use only.
 
-    Each scan's folder is named after its file without .nii or .nii.gz.
+    Each scan's folder is named after its file without .nii or .nii.gz. Of several scans one that fails does not stop
+    the others: a table of failures comes last.
     """
-    from hemoseg.io import scan_name
+    from hemoseg.artifacts import sweep_gone
     from hemoseg.report import check_target
 
     err = Console(stderr=True, highlight=False)
-    names = [scan_name(path) for path in scans]
-    _refuse_doubles(names)
-    for name in names:
+    names, failures = _names(scans)
+    for name in names.values():
         check_target(out / name)
+    sweep_gone(out)
     err.print(RESEARCH_ONLY, style="bold")
     from hemoseg.inference import load_model
 
     loaded = load_model(model, device=device.value, exact=exact)
     err.print(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}", markup=False)
-    results = []
+    results: dict[Path, dict[str, Any]] = {}
     with bars() as watch:
         start = _seconds_since_start()
-        for number, path in enumerate(scans):
-            result = _segment_one(path, loaded, out, start=0.0 if number else start, assume_hu=assume_hu, watch=watch)
-            results.append(result)
-            line = f"{names[number]}: {result['hemorrhage_ml']:.1f} ml hemorrhage -> {out / names[number]}"
+        for path, name in names.items():
+            try:
+                result = _segment_one(
+                    path, loaded, out, start=0.0 if results else start, assume_hu=assume_hu, watch=watch
+                )
+            except (HemosegError, MemoryError, OSError) as error:
+                if len(scans) == 1 or isinstance(error, InterruptedRunError):
+                    raise
+                failures[path] = failure_of(error, where=path)
+                watch.say(f"{name}: failed: {failures[path].found}")
+                continue
+            results[path] = result
+            line = f"{name}: {result['hemorrhage_ml']:.1f} ml hemorrhage -> {out / name}"
             watch.say(line) if as_json else typer.echo(line)
             for warning in result["warnings"]:
                 watch.say(f"  warning: {warning}")
     if as_json:
-        typer.echo(json.dumps(results if len(scans) > 1 else results[0], indent=2, ensure_ascii=False))
+        found = [results.get(path) for path in scans]
+        typer.echo(json.dumps(found if len(scans) > 1 else found[0], indent=2, ensure_ascii=False))
+    if failures:
+        print_failures([(path, failures[path]) for path in scans if path in failures])
+        raise typer.Exit(max(error.exit_code for error in failures.values()))
 
 
 def demo(
@@ -109,10 +128,24 @@ def _tiles(watch: Bars) -> Callable[[int, int], None]:
     return tell
 
 
-def _refuse_doubles(names: list[str]) -> None:
-    from hemoseg.errors import InputError
+def _names(scans: list[Path]) -> tuple[dict[Path, str], dict[Path, HemosegError]]:
+    """{scan: name of its result}, and what is wrong with files that no result can be named after.
 
-    doubles = [name for name, count in Counter(names).items() if count > 1]
+    Raises:
+        InputError: a name stands for two scans, or the only scan has none.
+    """
+    from hemoseg.io import scan_name
+
+    names: dict[Path, str] = {}
+    failures: dict[Path, HemosegError] = {}
+    for path in scans:
+        try:
+            names[path] = scan_name(path)
+        except InputError as error:
+            if len(scans) == 1:
+                raise
+            failures[path] = error
+    doubles = [name for name, count in Counter(map(names.get, scans)).items() if count > 1 and name is not None]
     if doubles:
         raise InputError(
             f"{len(doubles)} name(s) stand for more than one scan: {', '.join(doubles[:8])}",
@@ -120,6 +153,7 @@ def _refuse_doubles(names: list[str]) -> None:
             expected="files with different names, for each result's folder is named after its file",
             remedy="segment them in separate calls with different --out folders",
         )
+    return names, failures
 
 
 def _seconds_since_start() -> float:

@@ -1,0 +1,52 @@
+"""The first moments of the command: an interrupt ends it quietly whatever is being loaded."""
+
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+INTERRUPTED = """
+import builtins, os, runpy, sys
+load, (wanted, number) = builtins.__import__, (sys.argv[1], int(sys.argv[2]))
+sys.argv[1:] = ["version"]
+
+def interrupted(name, *arguments, **options):
+    if name == wanted:
+        os.kill(os.getpid(), number)
+    return load(name, *arguments, **options)
+
+builtins.__import__ = interrupted
+runpy.run_module("hemoseg", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("module", ["hemoseg.cli", "typer", "hemoseg.cli.scans"])
+def test_an_interrupt_while_the_command_line_is_loaded_ends_it_quietly(module, number, code):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, module, str(int(number))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_while_a_command_loads_what_it_needs_says_so(number, code):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "hemoseg.report", str(int(number))],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert done.returncode == code
+    assert f"stopped by signal {int(number)}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_begins_there():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"hemoseg": "hemoseg.__main__:main"}
