@@ -71,6 +71,8 @@ def test_the_same_seed_gives_the_same_plan_and_bits_in_a_fresh_folder(unbroken, 
     hemoseg("run", dataset, "--run", tmp_path / "again", *SETTINGS)
     assert (tmp_path / "again" / "plan.json").read_bytes() == (unbroken / "plan.json").read_bytes()
     assert trained(tmp_path / "again") == trained(unbroken)
+    states = [run / "3d_fullres" / "fold_0" / "state.safetensors" for run in (tmp_path / "again", unbroken)]
+    assert states[0].read_bytes() == states[1].read_bytes()
     assert predictions(tmp_path / "again") == predictions(unbroken)
 
 

@@ -6,7 +6,16 @@ from safetensors.torch import load, load_file
 
 from hemoseg.errors import ArtifactError
 from hemoseg.nets import build_network
-from hemoseg.nets.weights import distinct_weights, half_weights, load_weights, read_weights, write_weights
+from hemoseg.nets.weights import (
+    distinct_weights,
+    half_weights,
+    load_weights,
+    read_metadata,
+    read_tensors,
+    read_weights,
+    write_tensors,
+    write_weights,
+)
 from plans import tiny_configuration, tiny_plan
 
 
@@ -57,3 +66,17 @@ def test_building_leaves_the_global_generator_alone():
     torch.manual_seed(5)
     network()
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_order_of_metadata_changes_no_byte(tmp_path):
+    tensors = {"b": torch.arange(3.0), "a": torch.zeros(2, 2, dtype=torch.float16)}
+    names = [f"key_{number}" for number in range(8)]
+    contents = set()
+    for turn in range(4):
+        metadata = {name: f"{name} µ" for name in (*names[turn:], *names[:turn])}
+        write_tensors(tmp_path / "t.safetensors", tensors, metadata)
+        contents.add((tmp_path / "t.safetensors").read_bytes())
+    assert len(contents) == 1
+    assert read_metadata(tmp_path / "t.safetensors") == metadata
+    found = read_tensors(tmp_path / "t.safetensors")
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {"b": [0, 1, 2], "a": [[0, 0], [0, 0]]}

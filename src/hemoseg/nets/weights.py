@@ -1,5 +1,6 @@
 """Weights of networks as safetensors; written whole or not at all."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,8 +49,29 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path 
 
 def write_weights(path: Path, network: nn.Module, *, plan_sha256: str) -> None:
     """Write a network's weights in float32, marked with the plan that they were trained to."""
+    write_tensors(path, distinct_weights(network), {"plan_sha256": plan_sha256})
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file; the same content gives the same bytes."""
     with whole_file(path) as temporary:
-        save_file(distinct_weights(network), temporary, metadata={"plan_sha256": plan_sha256})
+        save_file(tensors, temporary, metadata=metadata)
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Sort the metadata, which the library writes in an order drawn anew each time; no other byte moves.
+
+    A safetensors file begins with the length of its header in 8 bytes, little-endian, then JSON padded with spaces.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def check_plan(path: Path, plan_sha256: str) -> None:

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
-from hemoseg.artifacts import whole_file
-from hemoseg.nets.weights import check_plan, distinct_weights, load_weights, read_metadata, read_tensors
+from hemoseg.nets.weights import check_plan, distinct_weights, load_weights, read_metadata, read_tensors, write_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +17,6 @@ class State:
     """Optimizer steps done."""
     plan_sha256: str
     """SHA-256 of the plan trained to."""
-    log_bytes: int
-    """Length of `train.jsonl` at this state."""
 
 
 def write_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, state: State) -> None:
@@ -30,13 +26,7 @@ def write_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, stat
     for parameter, slot in optimizer.state.items():
         if slot.get("momentum_buffer") is not None:
             tensors[f"momentum.{names[id(parameter)]}"] = slot["momentum_buffer"].cpu().contiguous()
-    metadata = {
-        "iteration": str(state.iteration),
-        "plan_sha256": state.plan_sha256,
-        "log_bytes": str(state.log_bytes),
-    }
-    with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    write_tensors(path, tensors, {"iteration": str(state.iteration), "plan_sha256": state.plan_sha256})
 
 
 def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, plan_sha256: str) -> State:
@@ -56,5 +46,4 @@ def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, pl
     return State(
         iteration=int(metadata["iteration"]),
         plan_sha256=metadata["plan_sha256"],
-        log_bytes=int(metadata["log_bytes"]),
     )

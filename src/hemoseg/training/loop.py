@@ -93,7 +93,8 @@ def train(
     began = saved = time.monotonic()
 
     def save(iteration: int) -> None:
-        state = State(iteration=iteration, plan_sha256=plan_sha256, log_bytes=log.flush())
+        log.flush()  # first: a state without its lines in the log would lose them
+        state = State(iteration=iteration, plan_sha256=plan_sha256)
         write_state(folder / "state.safetensors", network, optimizer, state)
 
     for iteration in range(first, configuration.iterations):
@@ -162,9 +163,22 @@ def _resume(folder: Path, network: torch.nn.Module, optimizer: torch.optim.SGD, 
         log.unlink(missing_ok=True)
         return 0
     state = read_state(path, network, optimizer, plan_sha256=plan_sha256)
-    if log.is_file() and log.stat().st_size > state.log_bytes:
-        os.truncate(log, state.log_bytes)
+    if log.is_file():
+        _cut(log, state.iteration)
     return state.iteration
+
+
+def _cut(log: Path, iteration: int) -> None:
+    """Cut off what a kill left in the log behind an iteration: later lines, and half of one."""
+    length = 0
+    for line in log.read_bytes().splitlines(keepends=True):
+        try:
+            if json.loads(line)["iteration"] > iteration or not line.endswith(b"\n"):
+                break
+        except (ValueError, TypeError, KeyError):
+            break
+        length += len(line)
+    os.truncate(log, length)
 
 
 class _Log:
@@ -184,8 +198,8 @@ class _Log:
         if iteration % LOG_EVERY == 0:
             self.flush()
 
-    def flush(self) -> int:
-        """Write what is kept as one line of means; the length of the file in bytes."""
+    def flush(self) -> None:
+        """Write what is kept as one line of means."""
         if self.rows:
             count = len(self.rows)
             means = [round(sum(row[1][i] for row in self.rows) / count, 6) for i in range(len(self.classes))]
@@ -197,9 +211,8 @@ class _Log:
             with self.path.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(line) + "\n")
                 handle.flush()
-                os.fsync(handle.fileno())  # a state names the length of the log: the log must be there first
+                os.fsync(handle.fileno())
             self.rows.clear()
-        return self.path.stat().st_size
 
 
 def _check_finite(loss: float, iteration: int, folder: Path) -> None:

@@ -113,3 +113,28 @@ def test_a_part_of_a_patch_that_is_ignored_has_no_label_in_training(tmp_path):
         results.append(go(tmp_path / str(number), iterations=2, given=lambda case=case: [case]))
     assert not any(same(results[2], other) for other in results[:2])
     assert all(torch.isfinite(weight).all() for weight in results[2].values())
+
+
+def test_fresh_trainings_leave_the_same_bytes_however_fast_they_are(tmp_path, monkeypatch):
+    """The clock runs a thousand times faster in the second: longer numbers in the log."""
+    clock, contents = loop.time.monotonic, []
+    for number, speed in enumerate((1, 1000)):
+        monkeypatch.setattr(loop.time, "monotonic", lambda speed=speed: clock() * speed)
+        folder = tmp_path / str(number)
+        go(folder, iterations=3)
+        contents.append([(folder / f"{name}.safetensors").read_bytes() for name in ("state", "last")])
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("tail", ['{"iteration": 7, "loss": 1}\n', '{"iteration": 1', '{"iteration": 1}', "1\n", "\n"])
+def test_what_a_kill_left_behind_the_state_is_cut_off_the_log(tmp_path, tail):
+    with pytest.raises(InterruptedRunError):
+        go(tmp_path, stop=lambda: 2)
+    log = tmp_path / "train.jsonl"
+    first = log.read_text()
+    log.write_text(first + tail)
+    with pytest.raises(InterruptedRunError):
+        go(tmp_path, stop=lambda: 2)
+    lines = log.read_text().splitlines(keepends=True)
+    assert lines[0] == first
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2]
