@@ -42,6 +42,27 @@ def test_chance_draws_the_same_pixel_for_all_channels_and_the_same_again(rng):
     assert not np.array_equal(drawn, pool_image(stack, pooling, chance=chance_for(4, "a")))
 
 
+class Largest(np.random.Generator):
+    """Chance that draws the largest number below 1 that float32 holds, every time."""
+
+    def random(self, shape, dtype=np.float64, out=None):
+        return np.full(shape, np.nextafter(dtype(1), dtype(0)), dtype=dtype)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.7, 1.0, 3.0, 77.0])
+def test_the_largest_number_draws_the_last_pixel_and_no_padding(value):
+    """Its product with a sum is below the sum in float32 for any sum, so some running share exceeds it."""
+    stack = np.full((1, 1, 3, 3), value, dtype=np.float32)
+    drawn = pool_image(stack, Pooling(kind="random-area", factor=2), chance=Largest(np.random.PCG64()))
+    assert np.array_equal(drawn, np.full((1, 1, 2, 2), np.float32(value)))
+
+
+def test_no_pixel_of_weight_zero_is_drawn():
+    stack = np.array([[[[3.0, 1.0], [0.7, 0.0]]]], dtype=np.float32)
+    drawn = pool_image(stack, Pooling(kind="random-area", factor=2), chance=Largest(np.random.PCG64()))
+    assert drawn.item() == np.float32(0.7)
+
+
 def test_empty_blocks_stay_empty():
     stack = np.zeros((1, 1, 4, 4), dtype=np.float32)
     for chance in (None, chance_for(0, "a")):
