@@ -79,10 +79,7 @@ def segment(
                 watch.say(f"{name}: failed: {failures[path].found}")
                 continue
             results[path] = result
-            line = f"{name}: {result['hemorrhage_ml']:.1f} ml hemorrhage -> {out / name}"
-            watch.say(line) if as_json else typer.echo(line)
-            for warning in result["warnings"]:
-                watch.say(f"  warning: {warning}")
+            _tell(result, f"{name}: {result['hemorrhage_ml']:.1f} ml hemorrhage -> {out / name}", watch, as_json)
     if as_json:
         found = [results.get(path) for path in scans]
         typer.echo(json.dumps(found if len(scans) > 1 else found[0], indent=2, ensure_ascii=False))
@@ -118,6 +115,13 @@ def _segment_one(
     seconds = {"start": start, "read": read, **result.seconds}
     value: dict[str, Any] = write_result(result, out, seconds=seconds, provenance=provenance(volume))
     return value
+
+
+def _tell(result: dict[str, Any], line: str, watch: Bars, as_json: bool) -> None:
+    """One line on stdout, which JSON needs for itself, and the warnings."""
+    watch.say(line) if as_json else typer.echo(line)
+    for warning in result["warnings"]:
+        watch.say(f"  warning: {warning}")
 
 
 def _tiles(watch: Bars) -> Callable[[int, int], None]:

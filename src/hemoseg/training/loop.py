@@ -82,7 +82,7 @@ def train(
         ResourceError: the loss is no longer finite; the last good state is kept.
         ArtifactError: a saved state is damaged.
     """
-    last = folder / "last.safetensors"
+    last, state_file = folder / "last.safetensors", folder / "state.safetensors"
     if last.exists():
         check_plan(last, plan_sha256)
         return
@@ -94,8 +94,7 @@ def train(
 
     def save(iteration: int) -> None:
         log.flush()  # first: a state without its lines in the log would lose them
-        state = State(iteration=iteration, plan_sha256=plan_sha256)
-        write_state(folder / "state.safetensors", network, optimizer, state)
+        write_state(state_file, network, optimizer, State(iteration=iteration, plan_sha256=plan_sha256))
 
     for iteration in range(first, configuration.iterations):
         rate = learning_rate(recipe.learning_rate, iteration, configuration.iterations)
