@@ -228,7 +228,7 @@ def make_splitting(splits: str, patient_pattern: str | None) -> dict[str, Any]:
     """
     from typing import get_args
 
-    from hemoseg.artifacts import sha256_of
+    from hemoseg.artifacts import readable, sha256_of
     from hemoseg.settings import SplitRule
 
     path = Path(splits)
@@ -236,10 +236,12 @@ def make_splitting(splits: str, patient_pattern: str | None) -> dict[str, Any]:
         return {"rule": splits, "patient_pattern": patient_pattern}
     if not path.is_file():
         raise typer.BadParameter(f"--splits {splits}: give stratified, shuffled, nnunet, or a file that is there")
+    with readable(path):
+        digest = sha256_of(path)
     return {
         "rule": "file",
         "file": str(path.resolve()),
-        "file_sha256": sha256_of(path),
+        "file_sha256": digest,
         "patient_pattern": patient_pattern,
     }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hemoseg.artifacts import readable
 from hemoseg.errors import InputError
 from hemoseg.interop.foreign_json import read_json_object
 from hemoseg.interop.nnunet_files import DATASET_KIND
@@ -47,7 +48,9 @@ def open_results(folder: Path, *, folds: Sequence[int] | None, checkpoint: Check
     """
     folder = _configuration_folder(folder)
     name = f"checkpoint_{checkpoint}.pth"
-    numbered = {int(fold): path for path in folder.iterdir() if (fold := path.name.removeprefix("fold_")).isdecimal()}
+    with readable(folder):
+        paths = sorted(folder.iterdir())
+    numbered = {int(fold): path for path in paths if (fold := path.name.removeprefix("fold_")).isdecimal()}
     found = {fold: numbered[fold] / name for fold in sorted(numbered) if (numbered[fold] / name).is_file()}
     on_all = folder / "fold_all" / name
     missing = [fold for fold in folds or () if fold not in found]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemoseg.artifacts import sha256_of
+from hemoseg.artifacts import readable, sha256_of
 from hemoseg.datasets import (
     Split,
     SplitCase,
@@ -78,7 +78,9 @@ def decide_splits(cases: tuple[SplitCase, ...], settings: Settings) -> tuple[Spl
         return nnunet_splits(cases, folds=FOLDS)
     assert splitting.file is not None
     path = Path(splitting.file)
-    if not path.is_file() or sha256_of(path) != splitting.file_sha256:
+    with readable(path):
+        unchanged = path.is_file() and sha256_of(path) == splitting.file_sha256
+    if not unchanged:
         raise _unusable(path, "absent, or another content than when the run was begun")
     splits = read_splits(path, cases)
     check_leaks(splits, cases, where=str(path))

@@ -1,10 +1,15 @@
 """Values that options take."""
 
+import errno
+import os
+
 import pytest
 import typer
 
-from hemoseg.cli.options import Planner, SlabRange, make_settings, make_steps
+from hemoseg import artifacts
+from hemoseg.cli.options import Planner, SlabRange, make_settings, make_splitting, make_steps
 from hemoseg.cli.progress import parse_duration, parse_folds
+from hemoseg.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -55,3 +60,14 @@ def test_no_memory(memory_gb):
             splits={},
             memory_gb=memory_gb,
         )
+
+
+def test_a_file_of_splits_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "splits.json").write_text("[]")
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(artifacts, "sha256_of", refuse)
+    with pytest.raises(InputError, match=r"splits\.json: cannot be read: Permission denied"):
+        make_splitting(str(tmp_path / "splits.json"), None)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from hemoseg.artifacts import readable
 from hemoseg.datasets.sources import Source
 from hemoseg.errors import InputError
 
@@ -174,7 +175,9 @@ def nifti_files(folder: Path) -> dict[str, Path]:
             remedy="check SOURCE and FORMAT: the documentation shows each layout",
         )
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    with readable(folder):
+        paths = sorted(folder.iterdir())
+    for path in paths:
         ending = next((ending for ending in ENDINGS if path.name.endswith(ending)), None)
         if ending is None or path.name.startswith("."):
             continue

@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hemoseg.artifacts import readable
 from hemoseg.datasets.importers.classes import annotated, class_named, in_order, numbering
 from hemoseg.datasets.importers.core import ImportRequest, NiftiScan, SourceCase, SourceSet, nifti_files
 from hemoseg.datasets.importers.pairs import NOT_STATED, UNKNOWN_PATIENTS, set_of
@@ -71,7 +72,8 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise _bad("no such file", path)
     try:
-        description = json.loads(path.read_bytes())
+        with readable(path):
+            description = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise _bad(f"no JSON ({error})", path) from error
     if not isinstance(description, dict):

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from hemoseg.artifacts import dump_json, link_or_copy, read_model, whole_file
+from hemoseg.artifacts import dump_json, link_or_copy, read_model, readable, whole_file
 from hemoseg.datasets.importers.core import NiftiScan, SourceCase, WindowedScan
 from hemoseg.datasets.importers.frames import check_frames
 from hemoseg.datasets.importers.labels import label_slices, renumber
@@ -113,7 +113,8 @@ def place_case(work: Placing) -> Placed:
 
 
 def _made_from(work: Placing) -> str:
-    stats = [path.stat() for path in work.case.scan.files]
+    with readable(work.case.scan.files[0]):
+        stats = [path.stat() for path in work.case.scan.files]
     wanted = [repr(work), *(f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats)]
     return hashlib.sha256("\n".join(wanted).encode()).hexdigest()
 

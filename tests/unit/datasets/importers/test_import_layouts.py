@@ -1,6 +1,9 @@
 """What each format's module finds in a layout, before any image is opened."""
 
+import errno
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +177,24 @@ def test_nnunet_v1_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str
         discover("nnunet-v1", root)
     (root / "dataset.json").unlink()
     with pytest.raises(InputError, match="no such file"):
+        discover("nnunet-v1", root)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "labelsTr"])
+def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    root = write_nnunet_v1(tmp_path, labels={"0": "background", "1": "edh"})
+
+    def refusing(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Path, *rest: Any) -> Any:
+            if self == root / name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+            return original(self, *rest)
+
+        return call
+
+    for method in ("read_bytes", "iterdir"):
+        monkeypatch.setattr(Path, method, refusing(getattr(Path, method)))
+    with pytest.raises(InputError, match=rf"{name}: cannot be read: Permission denied"):
         discover("nnunet-v1", root)
 
 
