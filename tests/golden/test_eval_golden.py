@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from hemoseg.evaluation import evaluate_pair
+from hemoseg.evaluation.instance2022 import score_bytes
 from hemoseg.geometry import Grid
 from hemoseg.labels import LabelTable
 
@@ -32,3 +33,19 @@ def test_metrics_of_fixed_blobs(golden, rng):
             for label, row in evaluate_pair(reference, prediction, grid, TABLE).items()
         }
     golden("eval-blobs", scores)
+
+
+def test_challenge_scores_of_fixed_blobs(golden, rng):
+    """Masks of 0 and 1, of 0 and 255, at the border, of one voxel, and empty."""
+    scores = {}
+    for name, spacing_mm in SPACINGS_MM.items():
+        reference, prediction = ((labels == 1).astype(np.uint8) for labels in blobs(rng, (10, 48, 40)))
+        voxel = np.zeros_like(reference)
+        voxel[0, 0, 0] = 1
+        pairs = {"0-1": prediction, "0-255": prediction * np.uint8(255), "voxel": voxel, "empty": voxel * 0}
+        for other, array in pairs.items():
+            found = score_bytes(reference, array, spacing_mm)
+            scores[f"{name} {other}"] = {
+                metric: float(f"{value:.9g}") if isinstance(value, float) else value for metric, value in found.items()
+            }
+    golden("eval-challenge", scores)

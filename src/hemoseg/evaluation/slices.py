@@ -13,10 +13,10 @@ from hemoseg.datasets.sources import ANY, SOURCES
 from hemoseg.errors import GeometryError, InputError
 from hemoseg.evaluation.classes import DESCRIPTION, read_table
 from hemoseg.evaluation.detection import RULES, Observation, summarize_detection
-from hemoseg.evaluation.files import check_complete, find_masks
+from hemoseg.evaluation.files import check_complete, check_same_place, find_masks
 from hemoseg.evaluation.many import Progress, run_cases
 from hemoseg.evaluation.protocol import class_masks
-from hemoseg.io import read_labels
+from hemoseg.io import read_labels, read_place
 from hemoseg.labels import NOT_BLEEDING, LabelTable
 from hemoseg.scale import Job
 
@@ -34,6 +34,8 @@ class SliceJob:
     table: LabelTable
     record: Detection
     classes: tuple[str, ...]
+    image: Path | None
+    """The scan that the record speaks of, whose place the prediction must have; None takes the prediction's word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ def evaluate_detection(
 
     Raises:
         InputError: the data set has no such records, or a case lacks a prediction or a record.
-        GeometryError: a prediction has another number of slices than its record.
+        GeometryError: a prediction is not on the grid of its scan, or has another number of slices than its record.
         LabelError: label values outside the table.
     """
     sources = read_sources(dataset)
@@ -74,7 +76,7 @@ def evaluate_detection(
         where=f"{predictions} and {dataset / SOURCES}",
     )
     table = read_table(labels or dataset / DESCRIPTION)
-    return detection(found, sources.detection, table, progress=progress)
+    return detection(found, sources.detection, table, images=dataset, progress=progress)
 
 
 def detection(
@@ -82,6 +84,7 @@ def detection(
     records: Mapping[str, Detection],
     table: LabelTable,
     *,
+    images: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Patient- and slice-level sensitivity, specificity and ROC of predicted masks.
@@ -93,6 +96,7 @@ def detection(
         predictions: {case: label map}.
         records: {case: what is seen on which slice}, of the same cases.
         table: names of the predictions' classes.
+        images: folder of the data set, whose scans tell where predictions must lie; None does not look.
         progress: told about each case.
 
     Returns:
@@ -105,7 +109,14 @@ def detection(
     jobs = [
         Job(
             name=case,
-            argument=SliceJob(case=case, prediction=path, table=table, record=records[case], classes=classes),
+            argument=SliceJob(
+                case=case,
+                prediction=path,
+                table=table,
+                record=records[case],
+                classes=classes,
+                image=None if images is None else images / records[case].image,
+            ),
         )
         for case, path in predictions.items()
     ]
@@ -140,6 +151,8 @@ def look_at_slices(job: SliceJob) -> SliceResult | InputError:
     """Read a prediction and set it beside its record; what is wrong with it is returned."""
     try:
         stored, grid = read_labels(job.prediction)
+        if job.image is not None:
+            check_same_place(grid, read_place(job.image), where=job.prediction)
         labels = LabelTable(job.table.names).check(stored, where=str(job.prediction))
         if len(labels) != len(job.record.slices):
             raise GeometryError(

@@ -1,8 +1,19 @@
 """Scans in, masks out. NIfTI's RAS world and (i, j, k) order exist in this package only."""
 
 from hemoseg.io.labels import read_labels
+from hemoseg.io.nifti import read_place
 from hemoseg.io.nifti import stem as scan_name
 from hemoseg.io.scan import RawScan, read_raw, read_scan
 from hemoseg.io.write import write_labels, write_mask, write_scan
 
-__all__ = ["RawScan", "read_labels", "read_raw", "read_scan", "scan_name", "write_labels", "write_mask", "write_scan"]
+__all__ = [
+    "RawScan",
+    "read_labels",
+    "read_place",
+    "read_raw",
+    "read_scan",
+    "scan_name",
+    "write_labels",
+    "write_mask",
+    "write_scan",
+]

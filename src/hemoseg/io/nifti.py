@@ -93,6 +93,17 @@ def read_numbers(path: Path) -> tuple[Header, Shaped[np.ndarray, "z y x"], bool]
     return header, array, surplus
 
 
+def read_place(path: Path) -> Grid:
+    """Where the voxels of a NIfTI file lie, from its header alone.
+
+    Raises:
+        InputError: the file is absent or no NIfTI.
+        GeometryError: the header's matrix cannot be trusted.
+    """
+    header = parse_header(read_start(path), where=path, max_voxels=MAX_VOXELS)
+    return read_grid(header.fields, header.shape, where=path)[0]
+
+
 def read_start(path: Path) -> bytes:
     """The first bytes of a file after inflation, enough for any header.
 

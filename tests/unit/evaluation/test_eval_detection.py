@@ -56,6 +56,12 @@ def test_scans_of_one_patient_are_one_patient():
     assert found["slice"]["specificity"]["n"] == 2
 
 
+def test_the_scan_with_most_of_it_decides():
+    found = summarize_detection([seen("a", [1], [2]), seen("a", [1], [0]), seen("b", [0], [1])])
+    assert found["patient"]["roc"][0] == [0.0, 1.0, 2.0]
+    assert found["patient"]["auc"]["value"] == 1
+
+
 def test_without_negatives_there_is_no_curve():
     found = summarize_detection([seen("a", [1], [3])])
     assert found["patient"]["auc"]["value"] is None
@@ -127,6 +133,7 @@ def dataset(root, **cases):
     content = {"version": 1, "sources": [{"name": "x", "license": "", "citation": ""}]}
     content["detection"] = {name: record(slices).model_dump(mode="json") for name, slices in cases.items()}
     (root / "hemoseg.json").write_text(json.dumps(content))
+    mask(root / "imagesTs" / "x_0000.nii.gz", [0, 0])
     return root
 
 
@@ -134,6 +141,15 @@ def test_a_data_set_with_slices(tmp_path):
     mask(tmp_path / "p" / "a" / "mask.nii.gz", [1, 0])
     result = evaluate_detection(tmp_path / "p", dataset(tmp_path / "d", a=[("iph",), ()]))
     assert result["mean"]["any"]["slice_auc"]["value"] == 1
+
+
+def test_predictions_lie_where_the_scan_lies(tmp_path):
+    """Slices stored from the other end would be taken for others."""
+    (tmp_path / "p").mkdir()
+    array = np.array([1, 0], dtype=np.uint8).reshape(-1, 1, 1)
+    save(tmp_path / "p" / "a.nii.gz", array, np.array([[-0.5, 0, 0, 0], [0, -0.5, 0, 0], [0, 0, -5, 5], [0, 0, 0, 1]]))
+    with pytest.raises(GeometryError, match=r"5\.00 mm apart"):
+        evaluate_detection(tmp_path / "p", dataset(tmp_path / "d", a=[("iph",), ()]))
 
 
 def test_missing_and_surplus_predictions_are_named(tmp_path):

@@ -52,6 +52,13 @@ def test_patients_are_drawn_with_all_their_cases():
     assert one.low == one.high == 0.5
 
 
+def test_cases_of_drawn_patients_weigh_as_cases():
+    """One of five patients has four cases of 1, the others one of 0. Drawn three times (more is rarer than 2.5 %), its
+    twelve cases stand beside two."""
+    found = bootstrap_mean([1.0] * 4 + [0.0] * 4, seed=0, patients=[*"aaaa", *"bcde"])
+    assert found.high == pytest.approx(12 / 14)
+
+
 def test_names_of_patients_do_not_matter():
     values = np.random.default_rng(3).normal(size=12).tolist()
     plain = bootstrap_mean(values, seed=0)

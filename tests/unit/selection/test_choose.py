@@ -28,3 +28,11 @@ def test_a_cascade_brings_its_first_stage():
     folds = {"3d_lowres": (0, 1, 2, 3, 4), "3d_cascade_fullres": (0,)}
     chosen = choose(tiny_plan(low, full), folds, {"3d_lowres": result(0.1), "3d_cascade_fullres": result(0.2)})
     assert chosen.folds == folds
+
+
+def test_any_is_made_of_the_classes_and_does_not_count_twice():
+    plan = tiny_plan(tiny_configuration(name="2d"), tiny_configuration())
+    results = {"2d": result(0.6, 0.6), "3d_fullres": result(0.9, 0.2)}
+    for found, value in zip(results.values(), (0.6, 0.9), strict=True):
+        found["mean"]["any"] = {"dice": {"value": value}}
+    assert choose(plan, {"2d": (0,), "3d_fullres": (0,)}, results).configuration == "2d"
