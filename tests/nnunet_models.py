@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,20 @@ def dataset_json(kind: str) -> dict[str, Any]:
     return content | ({"regions_class_order": [1, 2]} if labels is REGIONS else {})
 
 
-def plans_json(kind: str) -> dict[str, Any]:
-    """The plans.json of a model."""
+def plans_json(kind: str, patches: Mapping[str, list[int]] | None = None) -> dict[str, Any]:
+    """The plans.json of a model.
+
+    Args:
+        kind: the model.
+        patches: {configuration: patch size} where another one is wanted.
+    """
     model = KINDS[kind]
     configurations = {
         name: _configuration(name, residual=model.get("residual", False), old=model.get("old", False))
         for name in ("2d", "3d_lowres", "3d_fullres")
     }
+    for name, patch in (patches or {}).items():
+        configurations[name]["patch_size"] = patch
     configurations["3d_lowres"]["next_stage"] = "3d_cascade_fullres"
     configurations["3d_cascade_fullres"] = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
     return {
@@ -248,12 +255,12 @@ def run_peer(jobs: list[Any], folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def train_jobs(kind: str, folder: Path) -> list[Any]:
+def train_jobs(kind: str, folder: Path, patches: Mapping[str, list[int]] | None = None) -> list[Any]:
     """What nnU-Net is asked to train: every configuration of a model, into `folder`."""
     return [
         {
             "do": "train",
-            "plans": plans_json(kind),
+            "plans": plans_json(kind, patches),
             "dataset": dataset_json(kind),
             "configuration": name,
             "folds": list(KINDS[kind].get("folds", (0,))),
@@ -261,3 +268,13 @@ def train_jobs(kind: str, folder: Path) -> list[Any]:
         }
         for name in KINDS[kind]["configurations"]
     ]
+
+
+class Payload:
+    """A value whose unpickling makes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)

@@ -23,6 +23,8 @@ CLOSE = 1e-4
 """Logits of a patch differ by no more than this."""
 THINNED = (slice(None), slice(None), slice(None, None, 3), slice(None, None, 5))
 """What is kept of arrays of a patch, axes (c, z, y, x): a golden has to be small."""
+WIDE = {"2d": [192, 192], "3d_fullres": [8, 128, 128], "3d_lowres": [8, 96, 96]}
+"""Patches for scans of usual size."""
 needs_peer = pytest.mark.skipif(not PYTHON.is_file(), reason="no nnunetv2: make peers")
 
 
@@ -126,3 +128,25 @@ def test_models_of_the_real_trainer_come_and_go(tmp_path):
         again, _ = read_labels(Path(f"{job['out']}.nii.gz"))
         before, _ = read_labels(Path(f"{job['out']}.nii.gz".replace("/again/", "/theirs/")))
         assert np.array_equal(again, before), job["out"]
+
+
+@needs_peer
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "plane", "cascade"])
+def test_masks_of_real_scans_are_nnunets(kind, data, tmp_path):
+    """Untrained networks, whose classes are close everywhere: with float32 sums a thousandth of all voxels differs."""
+    jobs = small.train_jobs(kind, tmp_path / "results", patches=WIDE)
+    scans = sorted((data / "phe-sich" / "imagesTr").glob("*_0000.nii.gz"))[:2]
+    for scan in scans:
+        jobs += small.peer_jobs(kind, tmp_path / "results", scan, tmp_path / "theirs" / scan.name)
+    small.run_peer(jobs, tmp_path)
+    last = small.KINDS[kind]["configurations"][-1]
+    import_model(small.results(tmp_path / "results", kind, last), tmp_path / "bundle")
+    model = load_model(tmp_path / "bundle", exact=True)
+    for scan in scans:
+        name = scan.name.removesuffix("_0000.nii.gz")
+        theirs, _ = read_labels(tmp_path / "theirs" / scan.name / last / f"{name}.nii.gz")
+        ours = model.segment(read_scan(scan, assume_hu=True)).labels
+        print(f"{kind} {name}: {(ours != theirs).sum()} of {ours.size} voxels differ")
+        assert (ours != theirs).mean() < 1e-5

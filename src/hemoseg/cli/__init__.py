@@ -18,6 +18,7 @@ from hemoseg.cli.datasets import import_data, merge
 from hemoseg.cli.failures import failure_of, print_failure
 from hemoseg.cli.judge import compare, evaluate, rank
 from hemoseg.cli.nnunet import app as nnunet
+from hemoseg.cli.nnunet import export_onnx
 from hemoseg.cli.plan import plan
 from hemoseg.cli.runs import fingerprint, preprocess, run, select, splits, train, validate
 from hemoseg.cli.scans import demo, segment
@@ -39,6 +40,7 @@ app.command(rich_help_panel=USE)(demo)
 app.command(rich_help_panel=USE)(models)
 app.command(rich_help_panel=USE)(version)
 app.add_typer(nnunet, rich_help_panel=USE)
+app.command("export-onnx", rich_help_panel=USE)(export_onnx)
 app.command("import", rich_help_panel=TRAIN)(import_data)
 app.command(rich_help_panel=TRAIN)(merge)
 app.command(rich_help_panel=TRAIN)(check)

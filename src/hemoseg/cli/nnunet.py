@@ -1,4 +1,4 @@
-"""`nnunet import-model` and `nnunet export-model`: trained models of nnU-Net here, and ours there."""
+"""`nnunet import-model`, `nnunet export-model` and `export-onnx`: models of others here, and ours there."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -78,6 +78,23 @@ def export_model(
     Console(stderr=True, highlight=False).print(RESEARCH_ONLY, style="bold")
     for path in make(bundle, out):
         typer.echo(f"-> {path}")
+
+
+def export_onnx(
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="A bundle's folder, or the name of an embedded model.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; it must not be there yet.")],
+) -> None:
+    """Write a model's networks as ONNX with contract.json: all that is done before and after them. Needs onnx."""
+    from rich.console import Console
+
+    from hemoseg.interop import export_onnx as make
+
+    Console(stderr=True, highlight=False).print(RESEARCH_ONLY, style="bold")
+    for network in make(bundle, out).networks:
+        typer.echo(f"{network.file}: logits within {network.largest_difference:.1g} of torch's")
+    typer.echo(f"-> {out}")
 
 
 def _parse_folds(text: str) -> tuple[int, ...]:

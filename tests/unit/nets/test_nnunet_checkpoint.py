@@ -15,16 +15,6 @@ from hemoseg.nets.nnunet_checkpoint import Checkpoint, fitted_weights, read_chec
 KIND, NAME = "plain", "3d_fullres"
 
 
-class Payload:
-    """A value whose unpickling makes a file."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return Path.touch, (self.target,)
-
-
 @pytest.fixture
 def plan():
     return read_plans(small.plans_json(KIND), small.dataset_json(KIND))
@@ -75,7 +65,7 @@ def _with_older_names(content: object, folder: Path) -> Path:
 @pytest.mark.parametrize("place", ["logging", "optimizer_state", "network_weights", "init_args"])
 def test_a_malicious_checkpoint_is_refused_and_runs_nothing(tmp_path, content, place):
     target = tmp_path / "made"
-    content[place] = {"x": Payload(target)}
+    content[place] = {"x": small.Payload(target)}
     path = saved(tmp_path, content)
     with pytest.raises(InputError, match=r"pathlib.*nothing of it was run"):
         read_checkpoint(path)
@@ -86,7 +76,7 @@ def test_a_malicious_checkpoint_is_refused_and_runs_nothing(tmp_path, content, p
 
 def test_a_plain_pickle_is_refused_and_runs_nothing(tmp_path):
     path = tmp_path / "checkpoint_final.pth"
-    path.write_bytes(pickle.dumps({"network_weights": Payload(tmp_path / "made")}))
+    path.write_bytes(pickle.dumps({"network_weights": small.Payload(tmp_path / "made")}))
     with pytest.raises(InputError):
         read_checkpoint(path)
     assert not (tmp_path / "made").exists()
