@@ -38,7 +38,7 @@ def network_gflop(configuration: Configuration, *, channels: int, classes: int) 
 
 def scan_passes(bundle: Bundle, shape: IntZYX) -> int:
     """Forward passes of one patch for a scan whose prepared shape (z, y, x) is given: tiles, mirrorings, folds."""
-    configuration = bundle.plan.configuration(bundle.selection.configuration)
+    configuration = bundle.plan.configuration(bundle.selection.configurations[0])
     z, y, x = (max(size, tile) for size, tile in zip(shape, configuration.patch_size, strict=True))
     mirrorings = len(mirror_sets(configuration.mirror_axes if bundle.selection.mirror else ()))
     folds = len(bundle.selection.folds[configuration.name])

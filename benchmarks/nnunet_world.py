@@ -29,7 +29,7 @@ def write_world(bundle: Bundle, results: Path) -> None:
     Raises:
         SettingsError: the model is two-dimensional or a cascade.
     """
-    configuration = bundle.plan.configuration(bundle.selection.configuration)
+    configuration = bundle.plan.configuration(bundle.selection.configurations[0])
     if configuration.name == "2d" or configuration.previous_stage is not None:
         raise SettingsError(
             f"configuration {configuration.name}",
@@ -68,7 +68,7 @@ def write_channels(volume: Volume, bundle: Bundle, folder: Path) -> None:
 
 def predict_command(program: Path, bundle: Bundle, source: Path, out: Path) -> list[str]:
     """nnU-Net's own command, with neither preprocessing nor export in processes of their own."""
-    name = bundle.selection.configuration
+    (name,) = bundle.selection.configurations
     folds = [str(fold) for fold in bundle.selection.folds[name]]
     command = [str(program), "-i", str(source), "-o", str(out), "-d", DATASET, "-c", name, "-f", *folds]
     command += ["-tr", TRAINER, "-p", PLANS, "-device", "cpu", "-npp", "0", "-nps", "0"]

@@ -145,7 +145,7 @@ def compare_masks(job: Job, console: Console) -> bool:
 def floor_seconds(jobs: list[Job], bundle: Bundle, threads: int, console: Console) -> list[float]:
     """The floor of each scan in seconds; printed with what it is made of."""
     plan = bundle.plan
-    configuration = plan.configuration(bundle.selection.configuration)
+    configuration = plan.configuration(bundle.selection.configurations[0])
     gflop = network_gflop(configuration, channels=plan.input_channels(configuration), classes=len(plan.labels))
     rate = measure_gemm_gflops(configuration.precision, threads)
     console.print(f"GEMM {rate:.0f} GFLOP/s in {configuration.precision}; one pass of a patch {gflop:.2f} GFLOP")

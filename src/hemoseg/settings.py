@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 from hemoseg.plan import PlannerName, Pooling, PresetName, Slab
 
-ConfigChoice = Literal["auto", "2d", "3d_fullres", "3d_lowres", "cascade"]
+ConfigChoice = Literal["auto", "2d", "3d_fullres", "3d_lowres", "cascade", "all"]
 """What `--config` takes."""
 StoreFormat = Literal["npy", "blosc2"]
 """How prepared cases lie on disk: plain arrays, read fastest; or compressed."""

@@ -160,7 +160,7 @@ def _evaluate_run(run_dir: Path) -> None:
 
     folder = open_run(run_dir)
     with folder.lock():
-        result = evaluate_stage(folder, folder.plan(), folder.settings())
+        result = evaluate_stage(folder)
     _show(result, folder.evaluation_file)
 
 

@@ -24,6 +24,7 @@ class Config(StrEnum):
     fullres = "3d_fullres"
     lowres = "3d_lowres"
     cascade = "cascade"
+    all = "all"
 
 
 class Planner(StrEnum):
@@ -71,7 +72,10 @@ Iterations = Annotated[
 Folds = Annotated[str, typer.Option(help="Folds of the 5-fold cross-validation to train: `0`, `0,1` or `all`.")]
 ConfigOption = Annotated[
     Config,
-    typer.Option(help="Kind of network; auto decides from the data. cascade trains 3d_lowres on all folds first."),
+    typer.Option(
+        help="Kind of network; auto decides from the data. cascade trains 3d_lowres on all folds "
+        "first, all trains every kind that is planned, to choose among them."
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of splits, weights and patches.")]
 SplitsOption = Annotated[

@@ -34,6 +34,16 @@ from hemoseg.cli.options import (
 )
 from hemoseg.cli.progress import RESEARCH_ONLY, bars
 from hemoseg.cli.scans import Device
+from hemoseg.cli.selection import (
+    Choice,
+    ChoiceOption,
+    Ensembles,
+    Metric,
+    MetricOption,
+    Postprocessing,
+    PostprocessingOption,
+    selection_tables,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,14 +161,32 @@ def validate(run_dir: RunDir) -> None:
     typer.echo(f"-> {folder.path}")
 
 
-def select(run_dir: RunDir) -> None:
-    """Choose the networks by their out-of-fold predictions -> selection.json. Needs validation/."""
-    from hemoseg.pipeline.conclude import select_stage
+def select(
+    run_dir: RunDir,
+    rule: ChoiceOption = Choice.simplest,
+    metric: MetricOption = Metric.dice,
+    ensembles: Ensembles = 2,
+    postprocessing: PostprocessingOption = None,
+) -> None:
+    """Choose networks, and rules after them, by out-of-fold predictions -> selection.json. Needs validation/.
 
+    All configurations and averages of them are compared; a rule stays only if it helps.
+    """
+    from rich.console import Console
+
+    from hemoseg.pipeline.select import SelectOptions, select_stage
+
+    chosen = postprocessing or (Postprocessing.nnunet if rule is Choice.nnunet else Postprocessing.all)
+    if metric is not Metric.dice and (rule is Choice.nnunet or chosen.value.startswith("nnunet")):
+        raise typer.BadParameter("nnU-Net's rules compare Dice: leave out --metric")
+    options = SelectOptions(rule=rule.value, metric=metric.value, largest=ensembles, postprocessing=chosen.value)
     folder = open_run(run_dir)
-    with folder.lock():
-        selection = select_stage(folder, folder.plan(), folder.settings())
-    typer.echo(f"{selection.configuration}: {selection.reason} -> {folder.selection_file}")
+    with bars() as watch, folder.lock():
+        selection = select_stage(folder, folder.plan(), folder.settings(), watch, options)
+    console = Console()
+    for table in selection_tables(selection):
+        console.print(table)
+    typer.echo(f"{selection.title}: {selection.reason} -> {folder.selection_file}")
 
 
 def open_run(run_dir: Path) -> "RunFolder":

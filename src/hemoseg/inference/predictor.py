@@ -1,7 +1,7 @@
 """A model bundle at work: one scan in, its segmentation out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from hemoseg.inference.engines.torch_engine import TorchNetwork, check_device
 from hemoseg.inference.half import predict_half_logits
 from hemoseg.inference.sliding import Network, predict_logits
 from hemoseg.models import Bundle, find_bundle, open_bundle
-from hemoseg.plan import Configuration, Plan
-from hemoseg.preprocess import Prepared, network_channels, outside_values, prepare, prepare_labels, restore
+from hemoseg.plan import Configuration, ConfigurationName, Plan
+from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
+from hemoseg.preprocess import Prepared, Returned, give_back, network_channels, outside_values, prepare, prepare_labels
 from hemoseg.segmentation import ModelIdentity, Segmentation
 from hemoseg.types import LabelMap, NewStack
 from hemoseg.windows import one_hot
@@ -37,8 +38,21 @@ class Stage:
     """One per fold."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What networks say of a scan, before any rule."""
+
+    labels: LabelMap
+    """The most probable class of each voxel of the scan."""
+    probabilities: Probabilities | None
+    """Of each foreground class; None unless asked for."""
+
+
 class Model:
-    """Networks of one plan, averaged; a cascade runs its previous stage first."""
+    """Networks of one plan, averaged; a cascade runs its previous stage first.
+
+    Folds of a configuration are averaged as logits, configurations as probabilities, both as nnU-Net does.
+    """
 
     def __init__(
         self,
@@ -47,15 +61,30 @@ class Model:
         identity: ModelIdentity,
         *,
         mirror: bool,
+        averaged: tuple[str, ...] | None = None,
+        postprocessing: tuple[Rule, ...] = (),
         warnings: tuple[str, ...] = (),
         exact: bool = False,
     ) -> None:
+        """Put networks together.
+
+        Args:
+            plan: what they were trained to.
+            stages: the configurations to run, a previous stage before the one that needs it.
+            identity: which model this is.
+            mirror: whether to average over mirrored inputs.
+            averaged: names of the configurations that make the result; None takes the last stage.
+            postprocessing: rules for the label map.
+            warnings: what every result warns of.
+        """
         self.plan = plan
         self.stages = stages
         self.identity = identity
         self.mirror = mirror
         self.warnings = warnings
         self.exact = exact
+        self.averaged = averaged or (stages[-1].configuration.name,)
+        self.postprocessing = postprocessing
 
     def segment(
         self,
@@ -75,10 +104,12 @@ class Model:
             The label map on the scan's grid, with seconds spent in `prepare`, `network`, `restore`.
         """
         seconds = {"prepare": 0.0, "network": 0.0, "restore": 0.0}
-        labels = previous
-        for stage in self.stages:
-            labels = self._run(stage, volume, labels, seconds, watch)
-        assert labels is not None
+        sure = needs_probabilities(self.postprocessing)
+        found = self._predict(volume, previous, seconds, watch, with_probabilities=sure)
+        table = self.plan.table
+        began = time.monotonic()
+        labels = apply_rules(self.postprocessing, found.labels, found.probabilities, volume=volume, table=table)
+        seconds["restore"] += time.monotonic() - began
         return Segmentation(
             labels=labels,
             table=self.plan.table,
@@ -88,6 +119,40 @@ class Model:
             seconds=seconds,
         )
 
+    def predict(self, volume: Volume, *, previous: LabelMap | None = None) -> Prediction:
+        """Labels and probabilities of one scan before any rule; arguments as those of `segment`."""
+        seconds = {"prepare": 0.0, "network": 0.0, "restore": 0.0}
+        return self._predict(volume, previous, seconds, _unwatched, with_probabilities=True)
+
+    def _predict(
+        self,
+        volume: Volume,
+        previous: LabelMap | None,
+        seconds: dict[str, float],
+        watch: Callable[[int, int], None],
+        *,
+        with_probabilities: bool,
+    ) -> Prediction:
+        """The stages in their order, and the mean over those that make the result."""
+        is_mean = len(self.averaged) > 1
+        labels: dict[str, LabelMap] = {}
+        members: dict[str, Probabilities] = {}
+        for stage in self.stages:
+            configuration = stage.configuration
+            before = previous
+            if configuration.previous_stage is not None:
+                before = labels.get(configuration.previous_stage, previous)
+            returned = self._run(stage, volume, before, seconds, watch)
+            began = time.monotonic()
+            labels[configuration.name] = returned.labels()
+            if configuration.name in self.averaged and (is_mean or with_probabilities):
+                members[configuration.name] = Probabilities.of(returned.probabilities())
+            seconds["restore"] += time.monotonic() - began
+        mean = mean_probabilities([members[name] for name in self.averaged]) if members else None
+        if is_mean and mean is not None:
+            return Prediction(labels=mean.labels(), probabilities=mean)
+        return Prediction(labels=labels[self.averaged[0]], probabilities=mean)
+
     def _run(
         self,
         stage: Stage,
@@ -95,7 +160,7 @@ class Model:
         previous: LabelMap | None,
         seconds: dict[str, float],
         watch: Callable[[int, int], None],
-    ) -> LabelMap:
+    ) -> Returned:
         configuration = stage.configuration
         began = time.monotonic()
         prepared = prepare(volume, self.plan.preparation, configuration.spacing_mm)
@@ -113,11 +178,11 @@ class Model:
             watch=watch,
         )
         predicted = time.monotonic()
-        labels = restore(logits, prepared, self.plan.regions)
+        returned = give_back(logits, prepared, self.plan.regions)
         seconds["prepare"] += ready - began
         seconds["network"] += predicted - ready
         seconds["restore"] += time.monotonic() - predicted
-        return labels
+        return returned
 
     def _channels(self, configuration: Configuration, prepared: Prepared, previous: LabelMap | None) -> NewStack:
         channels = network_channels(prepared.image, self.plan.preparation)
@@ -150,8 +215,6 @@ def load_model(
     bundle = open_bundle(find_bundle(model, models=models))
     if exact:
         _check_is_nnunets(bundle)
-    chosen = bundle.plan.configuration(bundle.selection.configuration)
-    order = [name for name in (chosen.previous_stage, chosen.name) if name is not None]
     identity = ModelIdentity(
         name=bundle.manifest.name,
         version=bundle.manifest.model_version,
@@ -160,10 +223,28 @@ def load_model(
     )
     stages = tuple(
         load_stage(bundle.plan, _in_full(configuration, exact), bundle.weights(configuration), device=device)
-        for configuration in map(bundle.plan.configuration, order)
+        for configuration in stages_of(bundle.plan, bundle.selection.configurations)
     )
-    mirror, warnings = bundle.selection.mirror, bundle.manifest.warnings
-    return Model(bundle.plan, stages, identity, mirror=mirror, warnings=warnings, exact=exact)
+    return Model(
+        bundle.plan,
+        stages,
+        identity,
+        mirror=bundle.selection.mirror,
+        averaged=bundle.selection.configurations,
+        postprocessing=bundle.selection.postprocessing,
+        warnings=bundle.manifest.warnings,
+        exact=exact,
+    )
+
+
+def stages_of(plan: Plan, names: Sequence[ConfigurationName]) -> list[Configuration]:
+    """The configurations to run for some to be averaged, each once, a previous stage before the one that needs it."""
+    order: dict[ConfigurationName, Configuration] = {}
+    for chosen in map(plan.configuration, names):
+        if chosen.previous_stage is not None:
+            order[chosen.previous_stage] = plan.configuration(chosen.previous_stage)
+        order[chosen.name] = chosen
+    return list(order.values())
 
 
 def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, device: str) -> Stage:

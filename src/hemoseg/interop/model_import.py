@@ -68,7 +68,7 @@ def import_model(
         raise _unlike("one stage was trained on all cases, the other on folds", last.results.folder, "both alike")
     plan = _merged(stages)
     selection = Selection(
-        configuration=last.configuration.name,
+        configurations=(last.configuration.name,),
         folds={stage.configuration.name: tuple(stage.results.checkpoints) for stage in stages},
         trained_on_all=last.results.is_on_all,
         mirror=any(stage.configuration.mirror_axes for stage in stages),

@@ -3,7 +3,6 @@
 from hemoseg.models.bundle import (
     Bundle,
     Manifest,
-    Selection,
     check_bundle_target,
     embedded_folder,
     find_bundle,
@@ -12,14 +11,19 @@ from hemoseg.models.bundle import (
     weights_name,
     write_bundle,
 )
+from hemoseg.models.selection import Candidate, Difference, Evidence, Selection, Trial
 from hemoseg.models.terms import NOTICE, TERMS
 
 __all__ = [
     "NOTICE",
     "TERMS",
     "Bundle",
+    "Candidate",
+    "Difference",
+    "Evidence",
     "Manifest",
     "Selection",
+    "Trial",
     "check_bundle_target",
     "embedded_folder",
     "find_bundle",

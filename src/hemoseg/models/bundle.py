@@ -9,32 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hemoseg.artifacts import dump_json, read_model, readable, sha256_of, whole_folder, write_model
 from hemoseg.errors import ArtifactError, InputError
-from hemoseg.plan import Configuration, ConfigurationName, Plan
+from hemoseg.models.selection import Selection
+from hemoseg.plan import Configuration, Plan
+from hemoseg.postprocess import classes_of, needs_probabilities
 
 DEFAULT = "phe-sich-3d"
 """Name of the embedded model that `segment` uses when none is named."""
 REMEDY = "get the bundle again, or write it again with `hemoseg run`"
-
-
-class Selection(BaseModel):
-    """Which of the trained networks make the result."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
-    """Schema version."""
-    configuration: ConfigurationName
-    """The configuration whose networks are averaged."""
-    folds: Annotated[dict[ConfigurationName, tuple[int, ...]], Field(min_length=1)]
-    """Folds of each configuration that is used: the chosen one and, for a cascade, its previous stage."""
-    trained_on_all: bool = False
-    """Whether every case was trained on, nnU-Net's `fold_all`; it is numbered 0 then."""
-    mirror: bool
-    """Whether predictions are averaged over mirrored inputs."""
-    postprocessing: tuple[str, ...] = ()
-    """Rules applied to the label map; none were tried if empty."""
-    reason: str
-    """Why these."""
 
 
 class Manifest(BaseModel):
@@ -157,10 +138,20 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
 
 def _check_selection(bundle: Bundle) -> None:
     """The networks that are selected are in the plan, and their weights in the manifest."""
-    chosen, folds = bundle.selection.configuration, bundle.selection.folds
+    chosen, folds = set(bundle.selection.configurations), bundle.selection.folds
     known = {configuration.name for configuration in bundle.plan.configurations}
-    if not {chosen, *folds} <= known or chosen not in folds:
-        raise _damaged(bundle.folder, f"selection.json takes {chosen}, plan.json has {', '.join(sorted(known))}")
+    if not {*chosen, *folds} <= known or not chosen <= set(folds):
+        listed = ", ".join(sorted(known))
+        raise _damaged(bundle.folder, f"selection.json takes {bundle.selection.title}, plan.json has {listed}")
+    stages = {bundle.plan.configuration(name).previous_stage for name in chosen} - {None}
+    if not stages <= set(folds):
+        raise _damaged(bundle.folder, f"selection.json takes {bundle.selection.title} without a previous stage")
+    is_sure = len(chosen) > 1 or needs_probabilities(bundle.selection.postprocessing)
+    if bundle.plan.regions and is_sure:
+        raise _damaged(bundle.folder, "selection.json averages or thresholds regions, which overlap")
+    strange = {name for rule in bundle.selection.postprocessing for name in classes_of(rule)} - set(bundle.plan.labels)
+    if strange:
+        raise _damaged(bundle.folder, f"selection.json has a rule for {min(strange)}, which plan.json does not know")
     for configuration, numbers in folds.items():
         for fold in numbers:
             if weights_name(configuration, fold) not in bundle.manifest.files:

@@ -10,7 +10,7 @@ from hemoseg import __version__
 from hemoseg.datasets import pseudo_hu_text, source_text
 from hemoseg.evaluation import brief
 from hemoseg.models import NOTICE, TERMS, Selection
-from hemoseg.plan import Plan
+from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import Fingerprint
 from hemoseg.settings import FOLDS, Settings
 
@@ -71,11 +71,10 @@ def model_card(
         unseen: what the model has never seen, one entry each.
         today: date of the card.
     """
-    configuration = run.plan.configuration(run.selection.configuration)
+    folds = ", ".join(map(str, run.settings.folds))
     fingerprint = run.fingerprint
     patients = len({case.patient for case in fingerprint.cases})
     spacing = " x ".join(f"{value:g}" for value in fingerprint.spacing_mm)
-    folds = ", ".join(map(str, run.selection.folds[configuration.name]))
     held = fingerprint.held_hu
     if held is not None:
         unseen = [f"HU outside [{held[0]:g}, {held[1]:g}]: the data were clipped.", *unseen]
@@ -89,9 +88,9 @@ def model_card(
             "",
             "## What it is",
             "",
-            f"{configuration.name}: {len(configuration.features)} stages from {configuration.features[0]} to "
-            f"{configuration.features[-1]} channels, {configuration.iterations} steps in {configuration.precision}; "
-            f"classes {', '.join(run.plan.labels[1:])}. Trained with hemoseg {__version__}.",
+            *[_network(run.plan.configuration(item)) for item in run.selection.configurations],
+            *_after_networks(run.selection),
+            f"Classes {', '.join(run.plan.labels[1:])}. Trained with hemoseg {__version__}.",
             "",
             "## Data",
             "",
@@ -120,6 +119,20 @@ def _sources(fingerprint: Fingerprint) -> list[str]:
     if fingerprint.ignore is not None:
         lines += ["", "Voxels that nobody labeled had no part in training and figures."]
     return [*(["Sources:", ""] if fingerprint.sources else []), *lines]
+
+
+def _network(configuration: Configuration) -> str:
+    return (
+        f"{configuration.name}: {len(configuration.features)} stages from {configuration.features[0]} to "
+        f"{configuration.features[-1]} channels, {configuration.iterations} steps in {configuration.precision}."
+    )
+
+
+def _after_networks(selection: Selection) -> list[str]:
+    """What happens to what networks say."""
+    lines = ["Their probabilities are averaged."] if len(selection.configurations) > 1 else []
+    rules = "; ".join(map(str, selection.postprocessing))
+    return [*lines, f"Rules after them: {rules}."] if rules else lines
 
 
 def _figures(run: RunFiles, today: date) -> list[str]:

@@ -1,4 +1,4 @@
-"""Stages after training: select, evaluate, report, bundle."""
+"""Stages after the selection: evaluate, bundle."""
 
 import json
 import re
@@ -7,60 +7,36 @@ from pathlib import Path
 from typing import Any
 
 from hemoseg import __version__
-from hemoseg.artifacts import read_model, write_json, write_model
+from hemoseg.artifacts import write_json
 from hemoseg.datasets import index_dataset
 from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import PairFiles, evaluate_files
 from hemoseg.models import NOTICE, Selection, weights_name, write_bundle
 from hemoseg.pipeline.card import RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
-from hemoseg.pipeline.learn import jobs, prediction
+from hemoseg.pipeline.select import held_out_cases, read_selection, selected_file
 from hemoseg.pipeline.splits import named
-from hemoseg.plan import Plan
-from hemoseg.selection import choose
-from hemoseg.settings import Settings
 
 
-def configuration_results(folder: RunFolder, plan: Plan, settings: Settings) -> dict[str, dict[str, Any]]:
-    """{configuration: the evaluation of its out-of-fold predictions}, all folds pooled.
+def evaluate_stage(folder: RunFolder) -> dict[str, Any]:
+    """Evaluate the selected out-of-fold predictions, after their rules, and write `evaluation.json`.
 
     Raises:
-        InputError: a held-out case has no prediction yet; names it.
+        InputError: a case has no prediction; names it.
     """
+    read_selection(folder)
     dataset = index_dataset(Path(folder.fingerprint().dataset))
     cases = {case.name: case for case in dataset.cases}
-    splits = folder.splits()
-    pairs: dict[str, list[PairFiles]] = {}
-    for configuration, fold in jobs(plan, settings):
-        if fold not in settings.folds:  # a cascade's first stage has all folds: compare on the same cases
-            continue
-        pairs.setdefault(configuration.name, []).extend(
-            PairFiles(
-                case=name,
-                patient=cases[name].patient,
-                prediction=prediction(folder, configuration, fold, name),
-                reference=cases[name].label,
-            )
-            for name in splits.held_out[fold]
+    pairs = [
+        PairFiles(
+            case=name,
+            patient=cases[name].patient,
+            prediction=selected_file(folder, name),
+            reference=cases[name].label,
         )
-    return {name: evaluate_files(found, dataset.table) for name, found in pairs.items()}
-
-
-def select_stage(folder: RunFolder, plan: Plan, settings: Settings) -> Selection:
-    """Choose the networks and write `selection.json`."""
-    results = configuration_results(folder, plan, settings)
-    folds: dict[str, tuple[int, ...]] = {}
-    for configuration, fold in jobs(plan, settings):
-        folds[configuration.name] = (*folds.get(configuration.name, ()), fold)
-    selection = choose(plan, folds, results)
-    write_model(folder.selection_file, selection)
-    return selection
-
-
-def evaluate_stage(folder: RunFolder, plan: Plan, settings: Settings) -> dict[str, Any]:
-    """Evaluate the selected configuration's out-of-fold predictions and write `evaluation.json`."""
-    selection = read_selection(folder)
-    result = configuration_results(folder, plan, settings)[selection.configuration]
+        for name in held_out_cases(folder)
+    ]
+    result = evaluate_files(pairs, dataset.table)
     if not _is_stored(folder, result):
         write_json(folder.evaluation_file, result)
     return result
@@ -72,11 +48,6 @@ def _is_stored(folder: RunFolder, result: dict[str, Any]) -> bool:
         return read_evaluation(folder) == result
     except ArtifactError:
         return False
-
-
-def read_selection(folder: RunFolder) -> Selection:
-    """The selection of a run."""
-    return read_model(folder.selection_file, Selection, remedy="run `hemoseg select --run DIR` first")
 
 
 def read_evaluation(folder: RunFolder) -> dict[str, Any]:
@@ -136,7 +107,7 @@ def read_run(folder: RunFolder) -> RunFiles:
     """What the run wrote, for its card."""
     selection = read_selection(folder)
     splits = folder.splits()
-    folds = selection.folds[selection.configuration]
+    folds = folder.settings().folds
     return RunFiles(
         plan=folder.plan(),
         fingerprint=named(folder.fingerprint(), folder.settings()),

@@ -112,9 +112,16 @@ class RunFolder:
         """The bundle that `segment --model` takes."""
         return self.path / "model"
 
+    @property
+    def predictions(self) -> Path:
+        """Out-of-fold predictions of what was selected, after its rules."""
+        return self.path / "predictions"
+
     def store(self, configuration: Configuration) -> Path:
-        """The prepared cases of a configuration. Those of full resolution share theirs."""
-        return self.path / ("cases_lowres" if configuration.name == "3d_lowres" else "cases")
+        """The prepared cases of a configuration. Those on one grid share theirs."""
+        if configuration.name == "3d_lowres":
+            return self.path / "cases_lowres"
+        return self.path / ("cases" if configuration.spacing_mm[0] is not None else "cases_2d")
 
     def fold(self, configuration: str, fold: int) -> Path:
         """What training and validation of one fold write."""

@@ -14,6 +14,7 @@ from hemoseg.pipeline.preprocess import grid_digest
 from hemoseg.pipeline.watch import Watch, held_signals
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import folds_of
+from hemoseg.postprocess import write_probabilities
 from hemoseg.preprocess import prepare, prepare_labels
 from hemoseg.segmentation import ModelIdentity
 from hemoseg.settings import FOLDS, Settings
@@ -77,7 +78,9 @@ def _check_cases(folder: RunFolder, plan: Plan, networks: list[tuple[Configurati
 
 
 def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, only: str | None = None) -> None:
-    """Predict the held-out cases of every trained fold into `CONFIG/fold_K/validation/CASE.nii.gz`.
+    """Predict the held-out cases of every trained fold into `CONFIG/fold_K/validation/`.
+
+    `CASE.nii.gz` has the classes, `CASE.npz` the probabilities.
 
     Predictions that are there stay, if they were made by the same weights.
 
@@ -139,7 +142,12 @@ def _validate_one(
     from hemoseg.inference.predictor import Model, load_stage
 
     held_out = folder.splits().held_out[fold]
-    missing = [name for name in held_out if not prediction(folder, configuration, fold, name).is_file()]
+    missing = [
+        name
+        for name in held_out
+        if not prediction(folder, configuration, fold, name).is_file()
+        or not probabilities_file(folder, configuration, fold, name).is_file()
+    ]
     if not missing:
         return
     dataset = index_dataset(Path(folder.fingerprint().dataset))
@@ -150,8 +158,10 @@ def _validate_one(
     for number, name in enumerate(missing, start=1):
         volume, _ = read_case(cases[name], dataset.table)
         previous = _previous_map(folder, plan, configuration, name)
-        labels = model.segment(volume, previous=previous).labels
-        write_mask(prediction(folder, configuration, fold, name), labels, volume)
+        found = model.predict(volume, previous=previous)
+        assert found.probabilities is not None
+        write_probabilities(probabilities_file(folder, configuration, fold, name), found.probabilities)
+        write_mask(prediction(folder, configuration, fold, name), found.labels, volume)
         watch.advance(number, name)
 
 
@@ -171,6 +181,11 @@ def _forget_other_weights(folder: RunFolder, configuration: Configuration, fold:
 def prediction(folder: RunFolder, configuration: Configuration, fold: int, case: str) -> Path:
     """The out-of-fold prediction of a case."""
     return folder.fold(configuration.name, fold) / "validation" / f"{case}.nii.gz"
+
+
+def probabilities_file(folder: RunFolder, configuration: Configuration, fold: int, case: str) -> Path:
+    """The probabilities of an out-of-fold prediction."""
+    return folder.fold(configuration.name, fold) / "validation" / f"{case}.npz"
 
 
 def _add_previous(folder: RunFolder, plan: Plan, configuration: Configuration) -> None:

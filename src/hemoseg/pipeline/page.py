@@ -12,13 +12,13 @@ from hemoseg.evaluation import brief
 from hemoseg.io import read_labels
 from hemoseg.models import Selection
 from hemoseg.pipeline.card import model_warnings
-from hemoseg.pipeline.conclude import read_evaluation, read_selection
+from hemoseg.pipeline.conclude import read_evaluation
 from hemoseg.pipeline.folder import RunFolder, digest_of
-from hemoseg.pipeline.learn import prediction
-from hemoseg.plan import Configuration, Plan
+from hemoseg.pipeline.select import read_selection, selected_file
+from hemoseg.plan import Plan
 from hemoseg.planning import Fingerprint
 from hemoseg.report import RunPage, curves_png, montage_png, versions, write_run_report
-from hemoseg.settings import FOLDS
+from hemoseg.settings import FOLDS, Settings
 
 
 def report_stage(folder: RunFolder, plan: Plan) -> Path:
@@ -28,22 +28,21 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
     settings = folder.settings()
     splits = folder.splits()
     fingerprint = folder.fingerprint()
-    chosen = plan.configuration(selection.configuration)
-    held_out = {name for fold in selection.folds[chosen.name] for name in splits.held_out[fold]}
-    trained = {name for fold in selection.folds[chosen.name] for name in splits.train[fold]}
+    held_out = {name for fold in settings.folds for name in splits.held_out[fold]}
+    trained = {name for fold in settings.folds for name in splits.train[fold]}
     page = RunPage(
         title=f"hemoseg run: {plan.dataset_name}",
         dataset_name=plan.dataset_name,
         cases=len(fingerprint.cases),
         train_cases=len(trained),
         held_out_cases=len(held_out),
-        plan_rows=_plan_rows(plan, chosen),
+        plan_rows=_plan_rows(plan, selection),
         mean=result["mean"],
         per_case={case["case"]: case["classes"] for case in result["cases"]},
-        notes=_notes(folder, selection),
+        notes=_notes(folder, settings),
         sources=[(source.name, source.license, source.citation) for source in fingerprint.sources],
         curves=_curves(folder, selection),
-        montages=_montages(folder, plan, chosen, selection, result),
+        montages=_montages(folder, plan, result),
         methods=_read_text(folder.methods_file, remedy="run `hemoseg plan --run DIR` again: it writes what is absent"),
         provenance={
             **versions(),
@@ -57,26 +56,27 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
     return target
 
 
-def _plan_rows(plan: Plan, chosen: Configuration) -> list[tuple[str, str, str]]:
+def _plan_rows(plan: Plan, selection: Selection) -> list[tuple[str, str, str]]:
     """(name, value, reason) of each decision."""
     rows = [(reason.name, reason.value, f"{reason.why} ({reason.basis})") for reason in plan.reasons]
-    size = " x ".join(map(str, chosen.patch_size))
-    rows.append(("patch", f"{size} voxels (z, y, x), {chosen.batch_size} per step", "voxel budget of one patch"))
-    rows.append(("network", " → ".join(map(str, chosen.features)), "channels double at each stage, at most 320"))
-    return rows
+    for chosen in map(plan.configuration, selection.configurations):
+        size = " x ".join(map(str, chosen.patch_size))
+        rows.append(("patch", f"{size} voxels (z, y, x), {chosen.batch_size} per step", "voxel budget of one patch"))
+        rows.append(("network", " → ".join(map(str, chosen.features)), "channels double at each stage, at most 320"))
+    rows.append(("selection", selection.title, selection.reason))
+    return [*rows, *(("rule after the networks", str(rule), "helps") for rule in selection.postprocessing)]
 
 
-def _notes(folder: RunFolder, selection: Selection) -> list[str]:
+def _notes(folder: RunFolder, settings: Settings) -> list[str]:
     """What limits the result."""
     fingerprint = folder.fingerprint()
     found = sorted({warning for case in fingerprint.cases for warning in case.warnings})
-    folds = selection.folds[selection.configuration]
     return [
         *model_warnings(fingerprint),
         *fingerprint.warnings,
         *_ignored(fingerprint),
-        f"The figures are those of fold {', '.join(map(str, folds))} of {FOLDS}: each case was predicted by networks "
-        "that never saw its patient.",
+        f"The figures are those of fold {', '.join(map(str, settings.folds))} of {FOLDS}: each case was predicted by "
+        "networks that never saw its patient.",
         "Held-out cases come from the same source as the training cases; other scanners were not seen.",
         *(f"The reader says of cases: {text}" for text in found[:8]),
     ]
@@ -129,9 +129,7 @@ def _curves(folder: RunFolder, selection: Selection) -> list[tuple[str, bytes]]:
     return pictures
 
 
-def _montages(
-    folder: RunFolder, plan: Plan, chosen: Configuration, selection: Selection, result: dict[str, Any]
-) -> list[tuple[str, bytes]]:
+def _montages(folder: RunFolder, plan: Plan, result: dict[str, Any]) -> list[tuple[str, bytes]]:
     """Best, median and worst held-out case by mean Dice, prediction over reference."""
     scored = [(_mean_dice(case["classes"]), case["case"]) for case in result["cases"]]
     ranked = sorted((score, name) for score, name in scored if score is not None)
@@ -139,14 +137,12 @@ def _montages(
         return []
     dataset = index_dataset(Path(folder.fingerprint().dataset))
     cases = {case.name: case for case in dataset.cases}
-    splits = folder.splits()
     places = {"worst": 0, "median": len(ranked) // 2, "best": len(ranked) - 1}
     pictures = []
     for title, place in sorted(places.items(), key=lambda item: -item[1]):
         score, name = ranked[place]
-        fold = next(k for k in selection.folds[chosen.name] if name in splits.held_out[k])
         volume, reference = read_case(cases[name], dataset.table)
-        labels, _ = read_labels(prediction(folder, chosen, fold, name))
+        labels, _ = read_labels(selected_file(folder, name))
         reference = dataset.table.without_ignored(reference)
         png = montage_png(volume, plan.table.check(labels, where=name), reference=reference, table=plan.table)
         pictures.append((f"{title}: {name}, mean Dice {score:.3f}", png))

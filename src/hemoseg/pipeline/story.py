@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from hemoseg.datasets import index_dataset, record_lines
-from hemoseg.pipeline.conclude import bundle_stage, evaluate_stage, select_stage
+from hemoseg.pipeline.conclude import bundle_stage, evaluate_stage
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
 from hemoseg.pipeline.measure import check_device, check_settings, plan_stage
 from hemoseg.pipeline.page import report_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
+from hemoseg.pipeline.select import select_stage
 from hemoseg.pipeline.watch import Silent, Watch
 from hemoseg.settings import Settings
 
@@ -43,7 +44,7 @@ def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: 
         plan = plan_stage(folder, settings, watch)
         preprocess_stage(folder, plan, watch)
         learn_stage(folder, plan, settings, watch)
-        select_stage(folder, plan, settings)
-        evaluate_stage(folder, plan, settings)
+        select_stage(folder, plan, settings, watch)
+        evaluate_stage(folder)
         bundle_stage(folder)
         return report_stage(folder, plan)

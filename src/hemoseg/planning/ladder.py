@@ -68,6 +68,8 @@ def configuration_names(fingerprint: Fingerprint, settings: Settings) -> tuple[C
         return ("3d_fullres",) if slices >= PATCH_SLICES / 2 else ("2d",)
     if settings.config == "cascade":
         return ("3d_lowres", "3d_cascade_fullres")
+    if settings.config == "all":
+        return ("2d", "3d_fullres")
     return (settings.config,)
 
 

@@ -2,6 +2,8 @@
 
 from hemoseg.preprocess.prepare import (
     Prepared,
+    Returned,
+    give_back,
     network_channels,
     outside_values,
     prepare,
@@ -17,7 +19,9 @@ from hemoseg.preprocess.steps import CaseProperties
 __all__ = [
     "CaseProperties",
     "Prepared",
+    "Returned",
     "Stepped",
+    "give_back",
     "network_channels",
     "outside_values",
     "pre_steps",

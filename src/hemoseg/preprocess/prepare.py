@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hemoseg.arrays import Float, Float32
+from hemoseg.arrays import Float, Float32, Shaped
 from hemoseg.geometry import Volume
 from hemoseg.plan import AverageResampling, Preparation, Region
 from hemoseg.preprocess.normalize import normalize
@@ -98,17 +98,56 @@ def prepare_labels(labels: Labels, prepared: Prepared) -> NewLabels:
     return replay_labels(labels, prepared.steps)
 
 
-def restore(logits: Logits, prepared: Prepared, regions: Sequence[Region] = ()) -> NewLabelMap:
-    """The label map on the scan's own grid: logits go back in one resampling, then the largest wins.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """Logits that went back to the scan's grid in one resampling, where the preparation kept voxels."""
+
+    logits: Logits
+    """Axes (class, z, y, x) of the prepared grid's order, in the box that was kept."""
+    prepared: Prepared
+    """The way the scan went."""
+    regions: tuple[Region, ...] = ()
+    """The plan's."""
+
+    def labels(self) -> NewLabelMap:
+        """The class with the largest logit, axes (z, y, x) as stored; background where voxels had been cut away."""
+        full = np.zeros(self._shape, dtype=np.uint8)
+        found = painted(self.logits, self.regions) if self.regions else self.logits.argmax(axis=0)
+        full[self.prepared.properties.frame.kept()] = found
+        return self._as_stored(full)
+
+    def probabilities(self) -> NewStack:
+        """The softmax of the foreground classes, axes (class, z, y, x) as stored; 0 where voxels had been cut away.
+
+        Regions have none: they overlap.
+        """
+        assert not self.regions
+        shares = self.logits.astype(np.float32)
+        shares = np.exp(shares - shares.max(axis=0))
+        shares /= shares.sum(axis=0)
+        full = np.zeros((len(shares) - 1, *self._shape), dtype=np.float32)
+        full[(slice(None), *self.prepared.properties.frame.kept())] = shares[1:]
+        return np.stack([self._as_stored(one) for one in full])
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        frame = self.prepared.properties.frame
+        return tuple(frame.source_shape[axis] for axis in frame.axes)
+
+    def _as_stored(self, full: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "nz ny nx"]:
+        axes = self.prepared.properties.frame.axes
+        inverse = (axes.index(0), axes.index(1), axes.index(2))
+        return np.ascontiguousarray(self.prepared.properties.turn.orientation.undo(full.transpose(inverse)))
+
+
+def give_back(logits: Logits, prepared: Prepared, regions: Sequence[Region] = ()) -> Returned:
+    """Logits on the scan's own grid.
 
     Args:
         logits: one channel per class, or per region, on the prepared grid, axes (c, z, y, x); those in float16 are
             float16 again after the resampling, as nnU-Net has it.
         prepared: the way the scan went.
         regions: the plan's; they are painted where their sigmoid exceeds one half, later ones over earlier ones.
-
-    Returns:
-        Class numbers, axes (z, y, x) as stored; background where the preparation had cut voxels away.
     """
     properties = prepared.properties
     frame, turn, last = properties.frame, properties.turn, properties.steps[-1]
@@ -120,11 +159,21 @@ def restore(logits: Logits, prepared: Prepared, regions: Sequence[Region] = ()) 
         back = spline_image(wide, ways, rule, separate_axis(last.spacing_after_mm, (z, y, x), rule.separate_z))
     else:
         back = resample_along(wide, ways)
-    back = back.astype(logits.dtype, copy=False)
-    full = np.zeros(tuple(frame.source_shape[axis] for axis in frame.axes), dtype=np.uint8)
-    full[frame.kept()] = painted(back, regions) if regions else back.argmax(axis=0)
-    inverse = (frame.axes.index(0), frame.axes.index(1), frame.axes.index(2))
-    return np.ascontiguousarray(turn.undo_labels(full.transpose(inverse)))
+    return Returned(logits=back.astype(logits.dtype, copy=False), prepared=prepared, regions=tuple(regions))
+
+
+def restore(logits: Logits, prepared: Prepared, regions: Sequence[Region] = ()) -> NewLabelMap:
+    """The label map on the scan's own grid: logits go back in one resampling, then the largest wins.
+
+    Args:
+        logits: one channel per class, or per region, see `give_back`.
+        prepared: the way the scan went.
+        regions: the plan's.
+
+    Returns:
+        Class numbers, axes (z, y, x) as stored; background where the preparation had cut voxels away.
+    """
+    return give_back(logits, prepared, regions).labels()
 
 
 def painted(logits: Logits, regions: Sequence[Region]) -> NewLabelMap:

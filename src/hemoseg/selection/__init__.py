@@ -1,5 +1,16 @@
-"""Which of the trained networks make the result."""
+"""Which of the trained networks make the result, and which rules after them help."""
 
-from hemoseg.selection.choose import choose
+from hemoseg.selection.choose import CHOICE_TEXT, ChoiceRule, candidate_names, choose
+from hemoseg.selection.scores import Scores
+from hemoseg.selection.search import SEARCH_TEXT, SearchRule, search_rules
 
-__all__ = ["choose"]
+__all__ = [
+    "CHOICE_TEXT",
+    "SEARCH_TEXT",
+    "ChoiceRule",
+    "Scores",
+    "SearchRule",
+    "candidate_names",
+    "choose",
+    "search_rules",
+]

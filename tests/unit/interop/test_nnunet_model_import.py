@@ -28,7 +28,7 @@ def plain(tmp_path):
 def test_weights_folds_and_mirroring_are_kept(plain, tmp_path):
     import_model(plain, tmp_path / "bundle")
     bundle = open_bundle(tmp_path / "bundle")
-    assert (bundle.selection.configuration, bundle.selection.folds) == ("3d_fullres", {"3d_fullres": (0, 1)})
+    assert (bundle.selection.configurations, bundle.selection.folds) == (("3d_fullres",), {"3d_fullres": (0, 1)})
     assert (bundle.selection.mirror, bundle.selection.trained_on_all) == (True, False)
     assert bundle.manifest.name == "Dataset007_Small-3d_fullres"
     assert bundle.manifest.model_version == "nnUNetTrainer-final"

@@ -8,6 +8,7 @@ from bundles import write_tiny_bundle
 from hemoseg.artifacts import sha256_of
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.models import embedded_folder, find_bundle, list_bundles, open_bundle
+from plans import tiny_configuration, tiny_plan
 
 
 def test_round_trip(tmp_path):
@@ -45,15 +46,43 @@ def test_the_selected_networks_must_be_there(tmp_path):
         open_bundle(folder)
 
 
-def test_a_selection_outside_the_plan_is_refused(tmp_path):
-    folder = write_tiny_bundle(tmp_path / "tiny")
-    selection = json.loads((folder / "selection.json").read_text())
-    selection["configuration"] = "2d"
+def change_selection(folder, **changes):
+    """Write other values into selection.json, with its hash."""
+    selection = json.loads((folder / "selection.json").read_text()) | changes
+    selection = {key: value for key, value in selection.items() if value is not None}
     (folder / "selection.json").write_text(json.dumps(selection))
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"]["selection.json"] = sha256_of(folder / "selection.json")
     (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_selection_outside_the_plan_is_refused(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    change_selection(folder, configurations=["2d"])
     with pytest.raises(ArtifactError, match="takes 2d"):
+        open_bundle(folder)
+
+
+def test_a_selection_of_version_1_is_read(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    before = open_bundle(folder).selection
+    change_selection(folder, version=1, configuration="3d_fullres", configurations=None, evidence=None)
+    assert open_bundle(folder).selection == before
+
+
+def test_a_rule_for_an_unknown_class_is_refused(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    change_selection(folder, postprocessing=[{"kind": "minimum-volume", "class_name": "tumor", "ml": 0.1}])
+    with pytest.raises(ArtifactError, match="a rule for tumor"):
+        open_bundle(folder)
+
+
+def test_a_cascade_without_its_first_stage_is_refused(tmp_path):
+    low = tiny_configuration(name="3d_lowres")
+    cascade = tiny_configuration(name="3d_cascade_fullres", previous_stage="3d_lowres")
+    folder = write_tiny_bundle(tmp_path / "tiny", plan=tiny_plan(low, cascade))
+    change_selection(folder, folds={"3d_cascade_fullres": [0]})
+    with pytest.raises(ArtifactError, match="without a previous stage"):
         open_bundle(folder)
 
 

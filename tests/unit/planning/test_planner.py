@@ -231,3 +231,13 @@ def test_ignore_is_told_and_is_no_output(planner):
     assert "Voxels that nobody labeled" in methods_text(plan, data, Settings(planner=planner, iterations=1))
     assert write_dataset_json(data)["labels"] == {"background": 0, "hemorrhage": 1, "edema": 2, "ignore": 3}
     assert (data.label_count, plain.label_count) == (4, 3)
+
+
+def test_all_configurations_on_request():
+    settings = Settings(config="all", iterations=10)
+    assert make_plan(fingerprint(), settings, CPU).trained == ("2d", "3d_fullres")
+    blood = Intensity(mean=55, median=56, std=9, min=0, max=110, percentile_00_5=25, percentile_99_5=85)
+    data = fingerprint().model_copy(update={"intensity": (blood,)})
+    nnunet = make_plan(data, settings.model_copy(update={"planner": "nnunet"}), CPU)
+    assert nnunet.trained == tuple(item.name for item in nnunet.configurations)
+    assert len(nnunet.trained) >= 2

@@ -124,11 +124,13 @@ def _doubts(preparation: Preparation) -> tuple[str, ...]:
 def choose_trained(
     choice: ConfigChoice, planned: list[ConfigurationName], low_reason: str
 ) -> tuple[ConfigurationName, ...]:
-    """The networks to train: those asked for, or 3d_fullres where it is planned and else 2d.
+    """The networks to train: those asked for, all that are planned, or 3d_fullres where it is planned and else 2d.
 
     Raises:
         SettingsError: one that is asked for is not planned.
     """
+    if choice == "all":
+        return tuple(planned)
     names = CHOICES.get(choice, ("3d_fullres",) if "3d_fullres" in planned else ("2d",))
     missing = [name for name in names if name not in planned]
     if missing:

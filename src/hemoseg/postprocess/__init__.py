@@ -1,0 +1,30 @@
+"""Rules that change a label map after the networks: what they are, and what they do."""
+
+from hemoseg.postprocess.apply import apply_rules
+from hemoseg.postprocess.probabilities import Probabilities, mean_probabilities, read_probabilities, write_probabilities
+from hemoseg.postprocess.rules import (
+    InsideSkull,
+    KeepLargest,
+    MinimumConfidence,
+    MinimumVolume,
+    Rule,
+    Threshold,
+    classes_of,
+    needs_probabilities,
+)
+
+__all__ = [
+    "InsideSkull",
+    "KeepLargest",
+    "MinimumConfidence",
+    "MinimumVolume",
+    "Probabilities",
+    "Rule",
+    "Threshold",
+    "apply_rules",
+    "classes_of",
+    "mean_probabilities",
+    "needs_probabilities",
+    "read_probabilities",
+    "write_probabilities",
+]
