@@ -1,7 +1,7 @@
 """A model bundle at work: one scan in, its segmentation out."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from hemoseg.inference.engines.torch_engine import TorchNetwork, check_device
 from hemoseg.inference.half import predict_half_logits
 from hemoseg.inference.sliding import Network, predict_logits
 from hemoseg.models import Bundle, find_bundle, open_bundle
-from hemoseg.plan import Configuration, ConfigurationName, Plan
+from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
 from hemoseg.preprocess import Prepared, Returned, give_back, network_channels, outside_values, prepare, prepare_labels
 from hemoseg.segmentation import ModelIdentity, Segmentation
@@ -223,7 +223,7 @@ def load_model(
     )
     stages = tuple(
         load_stage(bundle.plan, _in_full(configuration, exact), bundle.weights(configuration), device=device)
-        for configuration in stages_of(bundle.plan, bundle.selection.configurations)
+        for configuration in bundle.stages
     )
     return Model(
         bundle.plan,
@@ -235,16 +235,6 @@ def load_model(
         warnings=bundle.manifest.warnings,
         exact=exact,
     )
-
-
-def stages_of(plan: Plan, names: Sequence[ConfigurationName]) -> list[Configuration]:
-    """The configurations to run for some to be averaged, each once, a previous stage before the one that needs it."""
-    order: dict[ConfigurationName, Configuration] = {}
-    for chosen in map(plan.configuration, names):
-        if chosen.previous_stage is not None:
-            order[chosen.previous_stage] = plan.configuration(chosen.previous_stage)
-        order[chosen.name] = chosen
-    return list(order.values())
 
 
 def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, device: str) -> Stage:

@@ -32,8 +32,7 @@ def export_model(model: str | Path, out: Path) -> list[Path]:
     bundle = open_bundle(find_bundle(model))
     plan = bundle.plan
     plans, dataset = write_plans(plan), dataset_json(plan)
-    chosen = map(plan.configuration, bundle.selection.configurations)
-    names = list(dict.fromkeys(name for one in chosen for name in (one.previous_stage, one.name) if name is not None))
+    names = [configuration.name for configuration in bundle.stages]
     targets = [out / f"{TRAINER}__{plans['plans_name']}__{name}" for name in names]
     for target in targets:
         if target.exists():

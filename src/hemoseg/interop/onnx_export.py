@@ -52,7 +52,7 @@ class OnnxContract(BaseModel):
     notice: str
     """What its users must know."""
     stages: tuple[str, ...]
-    """Configurations in the order in which they run; each but the last gives the next one its label map."""
+    """Configurations in the order in which they run; one with a previous stage takes its label map."""
     networks: tuple[OnnxNetwork, ...]
     """The networks; logits of one configuration are averaged over them."""
     outside: tuple[float, ...]
@@ -62,7 +62,7 @@ class OnnxContract(BaseModel):
     weight_sigma: float = 1 / 8
     """Deviation of the Gaussian that weighs a tile's voxels, as a share of the patch."""
     selection: Selection
-    """Folds, mirroring and what is done with the label map."""
+    """Configurations whose probabilities are averaged, folds, mirroring, and the rules for the label map."""
     plan: Plan
     """Preparation, patches, spacing, mirror axes, classes and regions."""
 
@@ -83,8 +83,7 @@ def export_onnx(model: str | Path, out: Path) -> OnnxContract:
     bundle = open_bundle(find_bundle(model))
     if out.exists():
         raise InputError("is there already", where=out, expected="no such folder", remedy="choose another OUT")
-    chosen = bundle.plan.configuration(bundle.selection.configuration)
-    stages = tuple(name for name in (chosen.previous_stage, chosen.name) if name is not None)
+    stages = tuple(configuration.name for configuration in bundle.stages)
     with whole_folder(out) as temporary:
         networks = tuple(network for name in stages for network in _write_networks(bundle, name, temporary))
         contract = OnnxContract(

@@ -52,6 +52,16 @@ class Bundle:
     selection: Selection
     """Which networks make the result."""
 
+    @property
+    def stages(self) -> tuple[Configuration, ...]:
+        """The configurations to run, each once, a previous stage before the one that needs it."""
+        order: dict[str, Configuration] = {}
+        for chosen in map(self.plan.configuration, self.selection.configurations):
+            if chosen.previous_stage is not None:
+                order[chosen.previous_stage] = self.plan.configuration(chosen.previous_stage)
+            order[chosen.name] = chosen
+        return tuple(order.values())
+
     def weights(self, configuration: Configuration) -> list[Path]:
         """The weight files of a configuration, one per fold."""
         folds = self.selection.folds[configuration.name]
