@@ -106,20 +106,14 @@ def detection(
         InputError: cases that cannot be used.
     """
     classes = _classes(records, table)
-    jobs = [
-        Job(
-            name=case,
-            argument=SliceJob(
-                case=case,
-                prediction=path,
-                table=table,
-                record=records[case],
-                classes=classes,
-                image=None if images is None else images / records[case].image,
-            ),
-        )
-        for case, path in predictions.items()
-    ]
+
+    def job(case: str, prediction: Path) -> Job[SliceJob]:
+        record = records[case]
+        image = None if images is None else images / record.image
+        argument = SliceJob(case=case, prediction=prediction, table=table, record=record, classes=classes, image=image)
+        return Job(name=case, argument=argument)
+
+    jobs = [job(case, path) for case, path in predictions.items()]
     results = run_cases(look_at_slices, jobs, progress)
     summaries = {name: summarize_detection([found.observations[name] for found in results]) for name in classes}
     return {

@@ -77,7 +77,7 @@ def make_nnunet_plan(
     iterations = settings.iterations or DEFAULT_ITERATIONS
     configurations = _configurations(drafts, Running(precision=precision, iterations=iterations))
     trained = choose_trained(settings.config, [item.name for item in configurations], drafts.low_reason)
-    transpose = drafts.frame.transpose
+    transpose, is_from_files = drafts.frame.transpose, facts.is_from_files
     preparation = Preparation(
         orientation="as-stored",
         channels=make_channels(facts, v1=v1),
@@ -105,7 +105,7 @@ def make_nnunet_plan(
             reader=reader,
             median_spacing_mm=median_spacing(facts, transpose),
             median_shape=median_shape(facts, transpose),
-            said={INTENSITIES: facts.said_intensities} if facts.is_from_files else {},
+            said={INTENSITIES: facts.said_intensities} if is_from_files else {},
         ),
         doubts=_doubts(preparation),
         reasons=make_reasons(drafts, facts, configurations, preparation, trained=trained, settings=settings),
