@@ -1,19 +1,11 @@
 """The page of a scan in a real browser."""
 
-import subprocess
-from pathlib import Path
-
 import numpy as np
 import pytest
+from chromium import LOG, browse
 
 from hemoseg.report import provenance, write_result
 from report_scans import ball, make_head, make_segmentation, pixels
-
-CHROMIUM = "/usr/bin/chromium"
-OPTIONS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,1600"),
-)
 
 pytestmark = pytest.mark.system
 
@@ -29,11 +21,6 @@ def page(tmp_path_factory):
     return out / "head" / "report.html", labels
 
 
-def browse(page: Path, tmp_path: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
-    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path / 'profile'}", *options, page.as_uri()]
-    return subprocess.run(command, capture_output=True, timeout=120, check=True)
-
-
 def test_the_browser_reads_the_key_figure(page, tmp_path):
     path, labels = page
     dom = browse(path, tmp_path, "--dump-dom").stdout.decode()
@@ -47,7 +34,7 @@ def test_the_browser_finds_nothing_to_refuse_or_to_fetch(page, tmp_path):
     text = path.read_text()
     assert "http:" not in text
     assert "https:" not in text
-    log = browse(path, tmp_path, "--dump-dom", "--enable-logging=stderr", "--v=0").stderr.decode()
+    log = browse(path, tmp_path, "--dump-dom", *LOG).stderr.decode()
     assert "Content Security Policy" not in log
 
 

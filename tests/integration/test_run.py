@@ -1,5 +1,6 @@
 """The whole story on small heads: once, stage by stage, killed and resumed, and refused."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -43,7 +44,7 @@ def test_it_leaves_all_that_it_promises(unbroken):
             f"{stem}.json"
             for stem in ("settings", "device", "fingerprint", "plan", "splits", "selection", "evaluation")
         ),
-        *("methods.md", "report.html", "model/manifest.json", "model/card.md", "model/LICENSE"),
+        *("methods.md", "report.html", "report.json", "model/manifest.json", "model/card.md", "model/LICENSE"),
         *(f"3d_fullres/fold_0/{file}" for file in ("train.jsonl", "curves.png", "last.safetensors")),
     ):
         assert (unbroken / name).stat().st_size > 0, name
@@ -59,6 +60,53 @@ def test_its_model_segments(unbroken, dataset, tmp_path):
     report = json.loads(done.stdout)
     assert report == json.loads((tmp_path / "head0_0000" / "report.json").read_text())
     assert report["model"]["name"] == "Heads"
+
+
+def test_its_report_says_what_the_evaluation_says(unbroken):
+    report = json.loads((unbroken / "report.json").read_text())
+    result = json.loads((unbroken / "evaluation.json").read_text())
+    assert [row["case"] for row in report["cases"]] == sorted(case["case"] for case in result["cases"])
+    assert report["mean"]["hemorrhage"]["dice"] == result["mean"]["hemorrhage"]["dice"]
+    assert report["data"]["cases"] == 6
+    assert report["selection"]["configurations"] == ["3d_fullres"]
+    missed = sum(row["missed"] for row in report["failures"]["by_place"] if row["by"] == "side")
+    assert missed == sum(len(found["missed_ml"]) for case in result["cases"] for found in lesions(case).values())
+    weights = report["provenance"]["weights SHA-256"]["3d_fullres fold 0"]
+    assert weights == hashlib.sha256(trained(unbroken)).hexdigest()
+
+
+def lesions(case):
+    """What became of the lesions of the classes; `any` is hemorrhage alone."""
+    return {name: found for name, found in case["lesions"].items() if name != "any"}
+
+
+def test_its_bundle_under_a_name_segments_and_is_verified(unbroken, dataset, tmp_path):
+    target = tmp_path / "models" / "mine"
+    said = hemoseg("bundle", "--run", unbroken, "--name", "mine-1.0", "--out", target).stdout
+    manifest = json.loads((target / "manifest.json").read_text())
+    assert manifest["name"] == "mine-1.0"
+    assert hashlib.sha256((target / "manifest.json").read_bytes()).hexdigest() in said
+    assert "| hemorrhage | dice |" in (target / "card.md").read_text()
+    scan = dataset / "imagesTr" / "head0_0000.nii.gz"
+    done = hemoseg("segment", scan, "--out", tmp_path / "out", "--model", target, "--json")
+    assert json.loads(done.stdout)["model"]["name"] == "mine-1.0"
+    said = hemoseg("models", "--verify", "--models", tmp_path / "models").stdout
+    assert f"{target}: every file is what the manifest says" in said
+    assert "phe-sich-3d: every file" in said
+    (target / "card.md").write_text("# better\n")
+    (target / "labels.json").unlink()
+    said = hemoseg("models", "--verify", "--models", tmp_path / "models", code=2).stdout
+    assert f"{target}: card.md has SHA-256" in said
+    assert f"{target}: labels.json is absent" in said
+
+
+def test_a_bundle_replaces_nothing_but_a_bundle(unbroken, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "in the way" in hemoseg("bundle", "--run", unbroken, "--name", "a", "--out", tmp_path, code=2).stderr
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    done = hemoseg("bundle", "--run", unbroken, "--name", "a b/c", "--out", tmp_path / "new", code=2)
+    assert "is no name of a model" in done.stderr
+    assert "no model bundle" in hemoseg("models", "--verify", "--models", tmp_path, code=2).stderr
 
 
 def test_the_same_command_has_nothing_left_to_do(unbroken, dataset):

@@ -13,7 +13,7 @@ from typing import NoReturn
 import typer
 
 from hemoseg.cli.about import models, version
-from hemoseg.cli.assess import check, report
+from hemoseg.cli.assess import bundle, check, report
 from hemoseg.cli.datasets import import_data, merge
 from hemoseg.cli.failures import failure_of, print_failure
 from hemoseg.cli.judge import compare, evaluate, rank
@@ -56,6 +56,7 @@ app.command(rich_help_panel=STAGES)(train)
 app.command(rich_help_panel=STAGES)(validate)
 app.command(rich_help_panel=STAGES)(select)
 app.command(rich_help_panel=STAGES)(report)
+app.command(rich_help_panel=STAGES)(bundle)
 
 
 def main() -> NoReturn:

@@ -69,7 +69,7 @@ def _tell(result: "CheckResult", fix: Path | None) -> None:
 def report(
     run_dir: Annotated[Path, typer.Option("--run", help="Run folder with evaluation.json.")],
 ) -> None:
-    """Write the page of a run: data, plan, curves, results, pictures -> report.html; and model/."""
+    """Write the page of a run: data, plan, curves, results, pictures -> report.html, report.json; and model/."""
 
     from hemoseg.cli.runs import open_run
     from hemoseg.pipeline.conclude import bundle_stage
@@ -81,3 +81,19 @@ def report(
         bundle_stage(folder)
         page = report_stage(folder, plan)
     typer.echo(f"report: {page}\nmodel:  {folder.model}")
+
+
+def bundle(
+    run_dir: Annotated[Path, typer.Option("--run", help="Run folder with evaluation.json.")],
+    name: Annotated[str, typer.Option(help="Name of the model: letters, digits, dots, hyphens, underscores.")],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle; an older bundle in it goes.")],
+) -> None:
+    """Write the model of a run as a bundle that `segment --model` takes: weights, plan, card, hashes."""
+    from hemoseg.cli.runs import open_run
+    from hemoseg.models import open_bundle
+    from hemoseg.pipeline.conclude import bundle_stage
+
+    folder = open_run(run_dir)
+    with folder.lock():
+        written = open_bundle(bundle_stage(folder, name=name, out=out))
+    typer.echo(f"{name}: {len(written.manifest.files)} files, SHA-256 {written.sha256} -> {out}")

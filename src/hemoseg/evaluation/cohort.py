@@ -16,6 +16,7 @@ from hemoseg.evaluation.lesions import RULE, Lesions, pool_lesions
 from hemoseg.evaluation.many import Progress, run_cases
 from hemoseg.evaluation.protocol import Protocol, Scores, class_masks, extended, measure_classes, score_pair
 from hemoseg.evaluation.statistics import SEED, bootstrap_mean
+from hemoseg.geometry import Grid
 from hemoseg.io import read_labels
 from hemoseg.labels import LabelTable
 from hemoseg.scale import Job
@@ -112,17 +113,32 @@ def measure_case(job: CaseJob) -> CaseResult | InputError:
         return error
 
 
-def _measure(job: CaseJob) -> CaseResult:
-    files, table = job.files, job.table
+def read_pair(
+    files: PairFiles, table: LabelTable, numbers: FoundNumbers | None = None
+) -> tuple[LabelMap, LabelMap, Grid]:
+    """Reference and prediction of a case (z, y, x) by class number, ignored voxels taken out, and their grid.
+
+    Args:
+        files: the case.
+        table: names of the class numbers.
+        numbers: the numbers that are classes, where they have no names.
+
+    Raises:
+        InputError: a file cannot be read, the two do not lie in one place, or hold values outside the table.
+    """
     expected, grid = read_labels(files.reference)
     predicted, place = read_labels(files.prediction)
     check_same_place(place, grid, where=files.prediction)
-    if job.numbers is None:
-        reference = table.check(expected, where=str(files.reference))
-        prediction = LabelTable(table.names).check(predicted, where=str(files.prediction))
-        reference, prediction = _without_ignored(reference, prediction, table)
-    else:
-        reference, prediction = job.numbers.rank(expected), job.numbers.rank(predicted)
+    if numbers is not None:
+        return numbers.rank(expected), numbers.rank(predicted), grid
+    reference = table.check(expected, where=str(files.reference))
+    prediction = LabelTable(table.names).check(predicted, where=str(files.prediction))
+    return (*_without_ignored(reference, prediction, table), grid)
+
+
+def _measure(job: CaseJob) -> CaseResult:
+    files, table = job.files, job.table
+    reference, prediction, grid = read_pair(files, table, job.numbers)
     pairs = measure_classes(reference, prediction, grid, table)
     protocol = extended(job.tolerances_mm)
     seen, found = class_masks(reference, table), class_masks(prediction, table)

@@ -1,13 +1,13 @@
 """Lesions found and lesions made up: detection lesion by lesion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from hemoseg.components import split_components
 from hemoseg.evaluation.statistics import wilson
-from hemoseg.types import Mask
+from hemoseg.types import IntZYX, Mask
 
 RULE = (
     "a lesion is a connected component (26 neighbors); a reference lesion is found if the prediction shares a voxel "
@@ -91,11 +91,21 @@ def pool_lesions(cases: Sequence[Lesions]) -> dict[str, Any]:
     }
 
 
+def touched_components(mask: Mask, other: Mask) -> Iterator[tuple[IntZYX, Mask, bool]]:
+    """(corner, mask of its bounding box, whether it shares a voxel with `other`) of each component of a mask.
+
+    Args:
+        mask: axes (z, y, x).
+        other: on the same grid.
+    """
+    for corner, component in split_components(mask) if mask.any() else ():
+        z, y, x = (slice(first, first + size) for first, size in zip(corner, component.shape, strict=True))
+        yield corner, component, bool((other[z, y, x] & component).any())
+
+
 def _touched(mask: Mask, other: Mask, voxel_ml: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Volumes of the components of a mask that share a voxel with the other, and of those that do not."""
     volumes: tuple[list[float], list[float]] = [], []
-    for corner, component in split_components(mask) if mask.any() else ():
-        z, y, x = (slice(first, first + size) for first, size in zip(corner, component.shape, strict=True))
-        is_apart = not (other[z, y, x] & component).any()
-        volumes[is_apart].append(int(component.sum()) * voxel_ml)
+    for _, component, is_touched in touched_components(mask, other):
+        volumes[not is_touched].append(int(component.sum()) * voxel_ml)
     return tuple(volumes[0]), tuple(volumes[1])

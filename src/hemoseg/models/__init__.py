@@ -1,6 +1,7 @@
 """Model bundles: folders with weights, plan, selection, card and hashes; some come with the package."""
 
 from hemoseg.models.bundle import (
+    NAME_PATTERN,
     Bundle,
     Manifest,
     check_bundle_target,
@@ -8,6 +9,7 @@ from hemoseg.models.bundle import (
     find_bundle,
     list_bundles,
     open_bundle,
+    verify_bundle,
     weights_name,
     write_bundle,
 )
@@ -15,6 +17,7 @@ from hemoseg.models.selection import Candidate, Difference, Evidence, Selection,
 from hemoseg.models.terms import NOTICE, TERMS
 
 __all__ = [
+    "NAME_PATTERN",
     "NOTICE",
     "TERMS",
     "Bundle",
@@ -29,6 +32,7 @@ __all__ = [
     "find_bundle",
     "list_bundles",
     "open_bundle",
+    "verify_bundle",
     "weights_name",
     "write_bundle",
 ]

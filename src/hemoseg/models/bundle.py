@@ -16,6 +16,8 @@ from hemoseg.postprocess import classes_of, needs_probabilities
 DEFAULT = "phe-sich-3d"
 """Name of the embedded model that `segment` uses when none is named."""
 REMEDY = "get the bundle again, or write it again with `hemoseg run`"
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]*"
+"""Names of models, as a regular expression."""
 
 
 class Manifest(BaseModel):
@@ -25,7 +27,7 @@ class Manifest(BaseModel):
 
     version: Literal[1, 2] = 2
     """Schema version; 1 has no warnings."""
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     """Name of the model."""
     model_version: str
     """Version of the model."""
@@ -79,8 +81,8 @@ def embedded_folder() -> Path:
 
 
 def list_bundles(folder: Path) -> Iterator[Path]:
-    """Folders below `folder` that hold a manifest, by name."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    """The folder itself if it holds a manifest, and those below it that do, by name."""
+    for path in (folder, *sorted(folder.iterdir())) if folder.is_dir() else ():
         if (path / "manifest.json").is_file():
             yield path
 
@@ -127,23 +129,46 @@ def open_bundle(folder: Path) -> Bundle:
     return bundle
 
 
+def verify_bundle(folder: Path) -> list[str]:
+    """All that differs from the manifest, every hash computed anew; nothing if the bundle is whole.
+
+    Where all files are what the manifest says, what stands in them is checked as `open_bundle` does.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    try:
+        manifest = read_model(folder / "manifest.json", Manifest, remedy=REMEDY)
+        with readable(folder):
+            found = list(_differences(folder, manifest))
+        if not found:
+            open_bundle(folder)
+    except ArtifactError as error:
+        return [f"{Path(error.where).name}: {error.found}"]
+    return found
+
+
 def _check_files(folder: Path, manifest: Manifest) -> None:
     """Every file is in the manifest, and is what the manifest says."""
+    for found in _differences(folder, manifest):
+        raise _damaged(folder, found)
+
+
+def _differences(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """What is absent, changed, added or outside."""
     for needed in ("plan.json", "labels.json", "selection.json", "card.md", "LICENSE"):
         if needed not in manifest.files:
-            raise _damaged(folder, f"the manifest does not name {needed}")
+            yield f"the manifest does not name {needed}"
     for name, expected in manifest.files.items():
         path = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise _damaged(folder, f"names a file outside the bundle: {name}")
-        if not path.is_file():
-            raise _damaged(folder, f"{name} is absent")
-        found = sha256_of(path)
-        if found != expected:
-            raise _damaged(folder, f"{name} has SHA-256 {found[:12]}…, the manifest says {expected[:12]}…")
-    surplus = {path.name for path in folder.iterdir()} - {*manifest.files, "manifest.json"}
-    if surplus:
-        raise _damaged(folder, f"{min(surplus)} is in the folder and not in the manifest")
+            yield f"names a file outside the bundle: {name}"
+        elif not path.is_file():
+            yield f"{name} is absent"
+        elif (found := sha256_of(path)) != expected:
+            yield f"{name} has SHA-256 {found[:12]}…, the manifest says {expected[:12]}…"
+    for name in sorted({path.name for path in folder.iterdir()} - {*manifest.files, "manifest.json"}):
+        yield f"{name} is in the folder and not in the manifest"
 
 
 def _check_selection(bundle: Bundle) -> None:

@@ -104,6 +104,7 @@ def model_card(
             "## Figures",
             "",
             *_figures(run, today),
+            *_evidence(run.selection),
             "",
             "## What it has never seen",
             "",
@@ -144,6 +145,25 @@ def _figures(run: RunFiles, today: date) -> list[str]:
         f"`hemoseg run DATASET --run DIR {run.settings.options()}`. Measured with float32 weights; float16 ones are "
         "shipped.",
     ]
+
+
+def _evidence(selection: Selection) -> list[str]:
+    """What the selection compared, and what the adopted rules gained; nothing where one network stood alone."""
+    evidence = selection.evidence
+    if evidence is None or (len(evidence.candidates) < 2 and not evidence.trials):
+        return []
+    scores = [f"{' + '.join(one.configurations)} {_figure(one.score)}" for one in evidence.candidates]
+    gains = [f"{one.rule} {_figure(one.gain.value)}" for one in evidence.trials if one.adopted]
+    return [
+        "",
+        f"Compared by the {evidence.metric}: {'; '.join(scores)}.",
+        f"{len(evidence.trials)} rules after the networks were tried; adopted, with their gain on these same scans: "
+        f"{'; '.join(gains) or 'none'}.",
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def table_lines(result: dict[str, Any]) -> list[str]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from hemoseg import __version__
 from hemoseg.artifacts import write_json
-from hemoseg.datasets import index_dataset
-from hemoseg.errors import ArtifactError
+from hemoseg.datasets import Dataset, index_dataset
+from hemoseg.errors import ArtifactError, InputError
 from hemoseg.evaluation import PairFiles, evaluate_files
-from hemoseg.models import NOTICE, Selection, weights_name, write_bundle
+from hemoseg.models import NAME_PATTERN, NOTICE, Selection, check_bundle_target, weights_name, write_bundle
 from hemoseg.pipeline.card import RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.select import held_out_cases, read_selection, selected_file
@@ -26,8 +26,16 @@ def evaluate_stage(folder: RunFolder) -> dict[str, Any]:
     """
     read_selection(folder)
     dataset = index_dataset(Path(folder.fingerprint().dataset))
+    result = evaluate_files(selected_pairs(folder, dataset), dataset.table)
+    if not _is_stored(folder, result):
+        write_json(folder.evaluation_file, result)
+    return result
+
+
+def selected_pairs(folder: RunFolder, dataset: Dataset) -> list[PairFiles]:
+    """The held-out cases: predictions of what was selected, and references."""
     cases = {case.name: case for case in dataset.cases}
-    pairs = [
+    return [
         PairFiles(
             case=name,
             patient=cases[name].patient,
@@ -36,10 +44,6 @@ def evaluate_stage(folder: RunFolder) -> dict[str, Any]:
         )
         for name in held_out_cases(folder)
     ]
-    result = evaluate_files(pairs, dataset.table)
-    if not _is_stored(folder, result):
-        write_json(folder.evaluation_file, result)
-    return result
 
 
 def _is_stored(folder: RunFolder, result: dict[str, Any]) -> bool:
@@ -68,12 +72,35 @@ def read_evaluation(folder: RunFolder) -> dict[str, Any]:
     return value
 
 
-def bundle_stage(folder: RunFolder) -> Path:
-    """Write the bundle that `segment --model` takes: the selected networks in float16, and their card."""
+def bundle_stage(folder: RunFolder, *, name: str | None = None, out: Path | None = None) -> Path:
+    """Write the bundle that `segment --model` takes: the selected networks in float16, and their card.
+
+    Args:
+        folder: the run.
+        name: name of the model; the data set's if None.
+        out: a folder for it, where an older bundle goes; None takes that of the run.
+
+    Returns:
+        Where it lies.
+
+    Raises:
+        InputError: the name cannot be one, or something else than a bundle lies at `out`.
+        ArtifactError: an earlier stage is lacking.
+    """
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(
+            f"'{name}' is no name of a model",
+            where="--name",
+            expected="letters, digits, dots, hyphens and underscores, a letter or digit first",
+            remedy="choose another name",
+        )
+    target = folder.model if out is None else out
+    check_bundle_target(target)
     run = read_run(folder)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", run.fingerprint.dataset_name).strip("-._") or "model"
+    if name is None:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", run.fingerprint.dataset_name).strip("-._") or "model"
     write_bundle(
-        folder.model,
+        target,
         name=name,
         model_version=__version__,
         notice=NOTICE,
@@ -84,7 +111,7 @@ def bundle_stage(folder: RunFolder) -> Path:
         weights=half_precision_weights(folder, run.selection).items(),
         warnings=model_warnings(run.fingerprint),
     )
-    return folder.model
+    return target
 
 
 def evaluation_date(folder: RunFolder) -> date:

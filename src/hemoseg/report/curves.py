@@ -71,7 +71,7 @@ def _draw_loss(panel: Any, log: list[dict[str, Any]]) -> None:
     rate.set_ylim(bottom=0)
     lines = [*panel.get_lines(), *rate.get_lines()]
     rate.legend(lines, [line.get_label() for line in lines], fontsize=8, frameon=False, loc="upper right")
-    _tidy(panel)
+    tidy(panel)
 
 
 def _draw_dice(panel: Any, log: list[dict[str, Any]], classes: list[str]) -> None:
@@ -81,10 +81,11 @@ def _draw_dice(panel: Any, log: list[dict[str, Any]], classes: list[str]) -> Non
         panel.plot([at for at, _ in rows], values, color=color, linestyle=style, linewidth=1.8, label=name)
     panel.set(xlabel="iteration", ylabel="pseudo-Dice of training patches", ylim=(0, 1))
     panel.legend(fontsize=8, frameon=False)
-    _tidy(panel)
+    tidy(panel)
 
 
-def _tidy(panel: Any) -> None:
+def tidy(panel: Any) -> None:
+    """A light grid behind the lines, and no frame above."""
     panel.grid(True, color="#e6e6e6", linewidth=0.6)
     panel.set_axisbelow(True)
     panel.spines["top"].set_visible(False)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hemoseg.artifacts import write_text
+from hemoseg.artifacts import write_model, write_text
+from hemoseg.datasets.sources import ANY
 from hemoseg.report.findings import RESEARCH_USE_ONLY
-from hemoseg.report.html import render
+from hemoseg.report.html import render, script
+from hemoseg.report.run_model import CaseRow, RunReport
 
 BlockKind = Literal["heading", "bullets", "numbers", "text"]
 MARKS: dict[BlockKind, re.Pattern[str]] = {
@@ -20,58 +22,73 @@ MARKS: dict[BlockKind, re.Pattern[str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunPage:
-    """What the page of a training run says."""
+class Overlay:
+    """A held-out case in pictures."""
 
-    title: str
-    """Title of the page."""
-    dataset_name: str
-    """Name of the data set's folder."""
-    cases: int
-    """Cases of the data set."""
-    train_cases: int
-    """Cases trained on, in the folds that were run."""
-    held_out_cases: int
-    """Cases predicted by a model that never saw them."""
-    plan_rows: Sequence[tuple[str, str, str]]
-    """(name, value, reason) of each decision of the plan."""
-    mean: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    """`mean` of evaluation.json: {class: {metric: {value, low, high, n}}}."""
-    per_case: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    """{case: {class: {metric: value}}}; a metric without value is None, and `note` says why."""
-    notes: Sequence[str]
-    """What limits the result, like silver labels; and warnings."""
+    case: str
+    """Its name."""
+    caption: str
+    """What is to be seen."""
+    png: bytes
+    """Slices with the contours of reference and prediction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPictures:
+    """What the page of a run shows beside the numbers."""
+
+    data: bytes
+    """Histograms of the data set, PNG."""
+    overlays: Sequence[Overlay]
+    """Held-out cases."""
     curves: Sequence[tuple[str, bytes]]
-    """(caption, PNG) of the curves of each training."""
-    montages: Sequence[tuple[str, bytes]]
-    """(caption, PNG) of predictions."""
-    methods: str
-    """How the model came about, in plain Markdown: paragraphs, headings, lists; see `read_blocks`."""
-    provenance: Mapping[str, Any]
-    """Versions, hashes, seed, date."""
-    sources: Sequence[tuple[str, str, str]] = ()
-    """(name, license, citation) of each source of the data; empty where nobody recorded them."""
+    """(caption, PNG) of each training."""
 
 
-def write_run_report(path: Path, page: RunPage) -> None:
-    """Write the page of a training run: one file that needs no network and no script.
+def write_run_report(folder: Path, report: RunReport, pictures: RunPictures) -> Path:
+    """Write `report.json`, and `report.html`: one file that needs no network, and no script but to sort.
+
+    Returns:
+        The page.
 
     Raises:
-        ResourceError: the file cannot be written.
+        ResourceError: a file cannot be written.
     """
-    write_text(path, run_page(page))
+    write_model(folder / "report.json", report)
+    page = folder / "report.html"
+    write_text(page, run_page(report, pictures))
+    return page
 
 
-def run_page(page: RunPage) -> str:
+def run_page(report: RunReport, pictures: RunPictures) -> str:
     """The page of a training run as HTML."""
+    text, source = script("sort.js")
     return render(
         "run.html.j2",
-        page=page,
+        report=report,
+        pictures=pictures,
         research_use_only=RESEARCH_USE_ONLY,
-        metrics=_metric_names(page.mean),
-        columns=_columns(page.per_case),
-        blocks=read_blocks(page.methods),
+        script=text,
+        script_source=source,
+        metrics=_metric_names(report.mean),
+        columns=case_columns(report.cases),
+        shown={overlay.case: number for number, overlay in enumerate(pictures.overlays)},
+        blocks=read_blocks(report.methods),
     )
+
+
+def case_columns(cases: Sequence[CaseRow]) -> dict[str, list[str]]:
+    """{class: metrics} of the table of cases: `any`, or else the first class, with all metrics, others with one.
+
+    All metrics of five kinds of blood would need five pages beside each other; report.json has them.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for case in cases:
+        for name, metrics in case.classes.items():
+            found.setdefault(name, {}).update(dict.fromkeys(metric for metric in metrics if metric != "note"))
+    first = ANY if ANY in found else next(iter(found), "")
+    order = sorted(found, key=lambda name: name != first)
+    return {name: list(found[name]) if name == first else [m for m in found[name] if m == "dice"] for name in order}
 
 
 def read_blocks(markdown: str) -> list[tuple[BlockKind, list[str]]]:
@@ -105,12 +122,3 @@ def _kind_of(line: str) -> BlockKind:
 def _metric_names(mean: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every metric of any class, in the order of first use."""
     return list(dict.fromkeys(metric for metrics in mean.values() for metric in metrics))
-
-
-def _columns(per_case: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, list[str]]:
-    """{class: metrics} over all cases: the columns of the table of cases."""
-    columns: dict[str, dict[str, None]] = {}
-    for classes in per_case.values():
-        for name, metrics in classes.items():
-            columns.setdefault(name, {}).update(dict.fromkeys(metric for metric in metrics if metric != "note"))
-    return {name: list(metrics) for name, metrics in columns.items()}

@@ -7,7 +7,7 @@ import pytest
 from bundles import write_tiny_bundle
 from hemoseg.artifacts import sha256_of
 from hemoseg.errors import ArtifactError, InputError
-from hemoseg.models import embedded_folder, find_bundle, list_bundles, open_bundle
+from hemoseg.models import embedded_folder, find_bundle, list_bundles, open_bundle, verify_bundle
 from plans import tiny_configuration, tiny_plan
 
 
@@ -134,3 +134,38 @@ def test_a_bundle_from_before_warnings_is_read():
     """The embedded model is of version 1 of the manifest."""
     manifest = open_bundle(find_bundle(None)).manifest
     assert (manifest.version, manifest.warnings) == (1, ())
+
+
+def test_verification_names_all_that_differs(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    assert verify_bundle(folder) == []
+    (folder / "card.md").write_text("# another\n")
+    (folder / "LICENSE").unlink()
+    (folder / "note.txt").write_text("mine")
+    absent, added = (
+        [line for line in verify_bundle(folder) if text in line] for text in ("LICENSE is absent", "note.txt is in the")
+    )
+    assert len(absent) == len(added) == 1
+    assert any(line.startswith("card.md has SHA-256") for line in verify_bundle(folder))
+    assert len(verify_bundle(folder)) == 3
+
+
+def test_verification_reads_what_stands_in_the_files(tmp_path):
+    """Hashes that fit a selection of networks which the bundle does not have."""
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    text = (folder / "selection.json").read_text().replace("3d_fullres", "2d")
+    (folder / "selection.json").write_text(text)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["selection.json"] = sha256_of(folder / "selection.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (found,) = verify_bundle(folder)
+    assert "takes 2d" in found
+    (folder / "manifest.json").write_text("{")
+    (found,) = verify_bundle(folder)
+    assert found.startswith("manifest.json: ")
+
+
+def test_a_bundle_itself_and_those_below_a_folder_are_listed(tmp_path):
+    first, second = (write_tiny_bundle(tmp_path / name) for name in ("a", "b"))
+    assert list(list_bundles(tmp_path)) == [first, second]
+    assert list(list_bundles(first)) == [first]

@@ -1,0 +1,67 @@
+"""The page of a run in a real browser: it asks for nothing, complains of nothing, and sorts."""
+
+import base64
+import hashlib
+import re
+
+import pytest
+from chromium import LOG, browse
+
+from hemoseg.report import write_run_report
+from run_pages import PICTURES, REPORT, case_row
+
+pytestmark = pytest.mark.system
+
+DICE = {"head10": 0.5, "head2": None, "head1": 0.75, "head7": -0.125, "head3": 0.0}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page with cases out of order, one without a value."""
+    cases = tuple(case_row(name, dice) for name, dice in DICE.items())
+    return write_run_report(tmp_path_factory.mktemp("run"), REPORT.model_copy(update={"cases": cases}), PICTURES)
+
+
+def after(page, tmp_path, *clicks):
+    """The names of cases and the heads' states after clicks on heads, by a script that the copy's policy allows."""
+    script = "".join(f"document.querySelector('th[data-column=\"{column}\"] button').click();" for column in clicks)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    text = page.read_text().replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
+    copy = tmp_path / "clicked.html"
+    copy.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
+    dom = browse(copy, tmp_path, "--dump-dom").stdout.decode()
+    (table,) = re.findall(r'<table class="dense sortable">.*?</table>', dom, flags=re.DOTALL)
+    rows = re.findall(r'<tr><th scope="row">(?:<a [^>]*>)?(\w+)', table)
+    return rows, re.findall(r'data-column="(\d)" aria-sort="(\w+)"', table)
+
+
+def test_the_browser_fetches_nothing_and_complains_of_nothing(page, tmp_path):
+    text = page.read_text()
+    assert "http:" not in text
+    assert "https:" not in text
+    done = browse(page, tmp_path, "--dump-dom", *LOG)
+    assert "CONSOLE" not in done.stderr.decode()
+    assert "Content Security Policy" not in done.stderr.decode()
+    assert done.stdout.decode().count("<button") == 4  # the script did run
+
+
+def test_a_refused_script_would_be_seen(page, tmp_path):
+    """The log tells of a script that the policy does not name: the test above can fail."""
+    copy = tmp_path / "foreign.html"
+    copy.write_text(page.read_text().replace("</body>", "<script>document.title = 1;</script></body>"))
+    assert "Content Security Policy" in browse(copy, tmp_path, "--dump-dom", *LOG).stderr.decode()
+
+
+def test_names_are_sorted_as_people_count(page, tmp_path):
+    names = ["head1", "head2", "head3", "head7", "head10"]
+    assert after(page, tmp_path, 0) == (names, [("0", "ascending")])
+    assert after(page, tmp_path, 0, 0) == (names[::-1], [("0", "descending")])
+
+
+def test_figures_are_sorted_by_size_and_what_lacks_one_is_last(page, tmp_path):
+    assert after(page, tmp_path, 2) == (["head7", "head3", "head10", "head1", "head2"], [("2", "ascending")])
+    assert after(page, tmp_path, 0, 2, 2) == (["head1", "head10", "head3", "head7", "head2"], [("2", "descending")])
+
+
+def test_without_a_click_the_order_is_that_of_the_report(page, tmp_path):
+    assert after(page, tmp_path) == (list(DICE), [])
