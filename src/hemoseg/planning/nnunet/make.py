@@ -23,6 +23,7 @@ from hemoseg.planning.nnunet.spacing import median_shape, median_spacing
 from hemoseg.planning.nnunet.v1 import draft_v1
 from hemoseg.planning.nnunet.v2 import RULES, draft_v2
 from hemoseg.settings import DEFAULT_ITERATIONS, ConfigChoice, Settings
+from hemoseg.types import IntZYX
 
 NNUNET_RECIPE = Recipe(momentum=0.99, forced_foreground=0.33, shift_hu=0.0, noise_hu=0.0)
 """How nnU-Net trains, as far as the recipe says it; it has no shift of HU."""
@@ -77,17 +78,8 @@ def make_nnunet_plan(
     iterations = settings.iterations or DEFAULT_ITERATIONS
     configurations = _configurations(drafts, Running(precision=precision, iterations=iterations))
     trained = choose_trained(settings.config, [item.name for item in configurations], drafts.low_reason)
-    transpose, is_from_files = drafts.frame.transpose, facts.is_from_files
-    preparation = Preparation(
-        orientation="as-stored",
-        channels=make_channels(facts, v1=v1),
-        windowed="first",
-        head_crop=False,
-        transpose=transpose,
-        nonzero_crop=True,
-        normalize="after" if v1 else "before",
-        resampling=SplineResampling(labels=Spline(order=1, winner="half")) if v1 else SplineResampling(),
-    )
+    transpose = drafts.frame.transpose
+    preparation = _preparation(facts, transpose, v1=v1)
     plans_name, class_name, reader = V1_NAMES if v1 else _v2_names(facts, planner)
     return Plan(
         planner=planner,
@@ -105,10 +97,23 @@ def make_nnunet_plan(
             reader=reader,
             median_spacing_mm=median_spacing(facts, transpose),
             median_shape=median_shape(facts, transpose),
-            said={INTENSITIES: facts.said_intensities} if is_from_files else {},
+            said={INTENSITIES: facts.said_intensities} if facts.is_from_files else {},
         ),
         doubts=_doubts(preparation),
         reasons=make_reasons(drafts, facts, configurations, preparation, trained=trained, settings=settings),
+    )
+
+
+def _preparation(facts: DatasetFacts, transpose: IntZYX, *, v1: bool) -> Preparation:
+    return Preparation(
+        orientation="as-stored",
+        channels=make_channels(facts, v1=v1),
+        windowed="first",
+        head_crop=False,
+        transpose=transpose,
+        nonzero_crop=True,
+        normalize="after" if v1 else "before",
+        resampling=SplineResampling(labels=Spline(order=1, winner="half")) if v1 else SplineResampling(),
     )
 
 
