@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nnunet_models as small
-from hemoseg.inference import load_model
+from hemoseg.inference import Model, load_model
 from hemoseg.inference.sliding import tile_logits
 from hemoseg.inference.tiles import tile_corners, tile_weights
 from hemoseg.interop import export_model, import_model
@@ -133,20 +133,24 @@ def test_models_of_the_real_trainer_come_and_go(tmp_path):
 @needs_peer
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plain", "plane", "cascade"])
-def test_masks_of_real_scans_are_nnunets(kind, data, tmp_path):
-    """Untrained networks, whose classes are close everywhere: with float32 sums a thousandth of all voxels differs."""
+@pytest.mark.parametrize(("number", "kind"), [(0, "plain"), (1, "plane"), (2, "cascade")])
+def test_the_mask_of_a_real_scan_is_nnunets(number, kind, data, tmp_path):
+    """Untrained networks, whose classes are close everywhere.
+
+    A cascade's second stage is given theirs of the first: the few voxels that differ there would change more.
+    """
     jobs = small.train_jobs(kind, tmp_path / "results", patches=WIDE)
-    scans = sorted((data / "phe-sich" / "imagesTr").glob("*_0000.nii.gz"))[:2]
-    for scan in scans:
-        jobs += small.peer_jobs(kind, tmp_path / "results", scan, tmp_path / "theirs" / scan.name)
+    scan = sorted((data / "phe-sich" / "imagesTr").glob("*_0000.nii.gz"))[number]
+    jobs += small.peer_jobs(kind, tmp_path / "results", scan, tmp_path / "theirs")
     small.run_peer(jobs, tmp_path)
     last = small.KINDS[kind]["configurations"][-1]
     import_model(small.results(tmp_path / "results", kind, last), tmp_path / "bundle")
-    model = load_model(tmp_path / "bundle", exact=True)
-    for scan in scans:
-        name = scan.name.removesuffix("_0000.nii.gz")
-        theirs, _ = read_labels(tmp_path / "theirs" / scan.name / last / f"{name}.nii.gz")
-        ours = model.segment(read_scan(scan, assume_hu=True)).labels
-        print(f"{kind} {name}: {(ours != theirs).sum()} of {ours.size} voxels differ")
+    model, volume, previous = load_model(tmp_path / "bundle", exact=True), read_scan(scan), None
+    name = scan.name.removesuffix("_0000.nii.gz")
+    for stage in model.stages:
+        alone = Model(model.plan, (stage,), model.identity, mirror=model.mirror, exact=True)
+        ours = alone.segment(volume, previous=previous).labels
+        theirs, _ = read_labels(tmp_path / "theirs" / stage.configuration.name / f"{name}.nii.gz")
+        print(f"{stage.configuration.name} {name}: {(ours != theirs).sum()} of {ours.size} voxels differ")
         assert (ours != theirs).mean() < 1e-5
+        previous = theirs.astype(np.uint8)

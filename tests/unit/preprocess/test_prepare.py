@@ -69,12 +69,12 @@ def test_later_regions_are_painted_over_earlier_ones():
     assert painted(np.stack(logits)[:, None], regions).tolist() == [[[0, 1, 2, 2, 0]]]
 
 
-def test_half_precision_stays_half_through_the_way_back():
-    """Two logits that differ in float32 alone are equal in float16, and then the first class wins."""
-    volume = head_volume()
+def test_half_precision_is_rounded_again_on_the_way_back():
+    """Between 999.5 and 1000.5 lies 1000.25, in float16 1000: level with the first class, which wins then."""
+    volume = head_volume((12, 80, 72), (5.0, 1.0, 1.0))
     plan = tiny_plan()
     prepared = prepare(volume, plan.preparation, plan.configurations[0].spacing_mm)
-    logits = np.zeros((2, *prepared.shape), dtype=np.float32)
-    logits[0], logits[1] = 1000.0, 1000.1
-    assert restore(logits, prepared).any()
-    assert not restore(logits.astype(np.float16), prepared).any()
+    logits = np.full((2, *prepared.shape), 1000, dtype=np.float16)
+    logits[1, :, :, ::2], logits[1, :, :, 1::2] = 999.5, 1000.5
+    wide, half = restore(logits.astype(np.float32), prepared), restore(logits, prepared)
+    assert 0 < half.sum() < 0.9 * wide.sum()
