@@ -218,6 +218,7 @@ def write_small_scan(path: Path) -> None:
     radius = ((z - 3.5) / 5) ** 2 + ((y - 14) / 13) ** 2 + ((x - 12) / 11) ** 2
     texture = (7 * z + 5 * y * y + 3 * x * y) % 41
     hu = np.where(radius < 1, 10.0 + texture, -1000.0).astype(np.float32)
+    hu[..., 23:], hu[:3, 22:] = 0, 0  # the non-zero mask ends before the volume, and before its own box
     grid = Grid(shape=shape, spacing_mm=(5.0, 0.94, 0.94), origin_lps_mm=(0.0, 0.0, 0.0), direction=AXES_LPS)
     write_scan(path, Volume(hu=hu, grid=grid, slices=uniform_slices(grid), name=path.name))
 

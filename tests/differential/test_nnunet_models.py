@@ -15,7 +15,8 @@ from hemoseg.inference.sliding import tile_logits
 from hemoseg.inference.tiles import tile_corners, tile_weights
 from hemoseg.interop import export_model, import_model
 from hemoseg.io import read_labels, read_scan
-from hemoseg.preprocess import prepare
+from hemoseg.preprocess import prepare, prepare_cascade
+from hemoseg.windows import one_hot
 from planner_peer import PYTHON
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "nnunet-models.npz"
@@ -23,7 +24,7 @@ CLOSE = 1e-4
 """Logits of a patch differ by no more than this."""
 THINNED = (slice(None), slice(None), slice(None, None, 3), slice(None, None, 5))
 """What is kept of arrays of a patch, axes (c, z, y, x): a golden has to be small."""
-WIDE = {"2d": [192, 192], "3d_fullres": [8, 128, 128], "3d_lowres": [8, 96, 96]}
+WIDE = {"2d": [192, 192], "3d_fullres": [16, 192, 192], "3d_lowres": [16, 128, 128]}
 """Patches for scans of usual size."""
 needs_peer = pytest.mark.skipif(not PYTHON.is_file(), reason="no nnunetv2: make peers")
 
@@ -44,14 +45,18 @@ def check_agrees(bundle: Path, scan: Path, answers: dict[str, dict[str, np.ndarr
     model, volume = load_model(bundle, exact=True), read_scan(scan)
     for stage in model.stages:
         theirs, item = answers[stage.configuration.name], stage.configuration
-        prepared = prepare(volume, model.plan.preparation, item.spacing_mm)
+        if item.previous_stage is None:
+            prepared, labels = prepare(volume, model.plan.preparation, item.spacing_mm), None
+        else:
+            before = answers[item.previous_stage]["mask"].astype(np.uint8)
+            prepared, labels = prepare_cascade(volume, before, model.plan.preparation, item.spacing_mm)
         size = [max(pair) for pair in zip(prepared.shape, item.patch_size, strict=True)]
         assert np.array_equal(tile_corners((size[0], size[1], size[2]), item.patch_size), theirs["corners"])
         weights = tile_weights(item.patch_size)
         logits = tile_logits(theirs["patch"], stage.networks, item.mirror_axes)
         if "image" in theirs:
-            image = prepared.image
-            assert np.abs(image - theirs["image"][: len(image)]).max() < CLOSE
+            assert np.abs(prepared.image - theirs["image"][:1]).max() < CLOSE
+            assert labels is None or np.array_equal(one_hot(labels, len(theirs["image"])), theirs["image"][1:])
         else:
             weights, logits = weights[THINNED[1:]], logits[THINNED]
         assert np.allclose(weights, theirs["weights"], rtol=0, atol=1e-6)

@@ -15,7 +15,7 @@ from hemoseg.inference.sliding import Network, predict_logits
 from hemoseg.models import Bundle, find_bundle, open_bundle
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
-from hemoseg.preprocess import Prepared, Returned, give_back, network_channels, outside_values, prepare, prepare_labels
+from hemoseg.preprocess import Prepared, Returned, give_back, network_channels, outside_values, prepare, prepare_cascade
 from hemoseg.segmentation import ModelIdentity, Segmentation
 from hemoseg.types import LabelMap, NewStack
 from hemoseg.windows import one_hot
@@ -163,8 +163,7 @@ class Model:
     ) -> Returned:
         configuration = stage.configuration
         began = time.monotonic()
-        prepared = prepare(volume, self.plan.preparation, configuration.spacing_mm)
-        channels = self._channels(configuration, prepared, previous)
+        prepared, channels = self._prepared(configuration, volume, previous)
         ready = time.monotonic()
         outside = outside_values(self.plan.preparation)
         predict = predict_half_logits if self.exact else predict_logits
@@ -184,13 +183,18 @@ class Model:
         seconds["restore"] += time.monotonic() - predicted
         return returned
 
-    def _channels(self, configuration: Configuration, prepared: Prepared, previous: LabelMap | None) -> NewStack:
-        channels = network_channels(prepared.image, self.plan.preparation)
+    def _prepared(
+        self, configuration: Configuration, volume: Volume, previous: LabelMap | None
+    ) -> tuple[Prepared, NewStack]:
+        """The scan on the configuration's grid, and the channels that its networks see."""
+        preparation = self.plan.preparation
         if configuration.previous_stage is None:
-            return channels
+            prepared = prepare(volume, preparation, configuration.spacing_mm)
+            return prepared, network_channels(prepared.image, preparation)
         assert previous is not None
-        classes = one_hot(prepare_labels(previous, prepared), self.plan.table.largest + 1)
-        return np.concatenate([channels, classes])
+        prepared, labels = prepare_cascade(volume, previous, preparation, configuration.spacing_mm)
+        classes = one_hot(labels, self.plan.table.largest + 1)
+        return prepared, np.concatenate([network_channels(prepared.image, preparation), classes])
 
 
 def load_model(
@@ -203,7 +207,7 @@ def load_model(
         device: `cpu` or `cuda`.
         models: a folder of bundles in which names are looked up first.
         exact: whether everything is as nnU-Net does it: networks in float32, the whole field, every tile and
-            mirroring, sums in float16.
+            mirroring, sums in float16, no rules after the networks.
 
     Raises:
         InputError: there is no such model.
@@ -231,7 +235,7 @@ def load_model(
         identity,
         mirror=bundle.selection.mirror,
         averaged=bundle.selection.configurations,
-        postprocessing=bundle.selection.postprocessing,
+        postprocessing=() if exact else bundle.selection.postprocessing,
         warnings=bundle.manifest.warnings,
         exact=exact,
     )

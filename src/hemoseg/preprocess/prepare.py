@@ -50,6 +50,22 @@ def prepare(volume: Volume, preparation: Preparation, spacing_mm: TargetSpacing)
     return prepared
 
 
+def prepare_cascade(
+    volume: Volume, previous: Labels, preparation: Preparation, spacing_mm: TargetSpacing
+) -> tuple[Prepared, NewLabels]:
+    """A scan and the previous stage's label map of it as the next stage sees them: what `prepare` makes, and labels.
+
+    Not the same as `prepare_labels` where nnU-Net's non-zero mask ends: background beyond it is a number of its own,
+    -1, so that less of a neighboring class is enough to win a voxel.
+    """
+    slab = preparation.slab
+    if slab is not None:  # slices of labels are training's; here the head decides
+        preparation = preparation.model_copy(update={"slab": slab.model_copy(update={"train_range": "head"})})
+    prepared, labels = _finish(volume, pre_steps(volume, previous, preparation, seed=None), preparation, spacing_mm)
+    assert labels is not None
+    return prepared, np.ascontiguousarray(labels)
+
+
 def prepare_case(
     volume: Volume,
     labels: Labels,

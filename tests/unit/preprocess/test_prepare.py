@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hemoseg.plan import Channel, Region
-from hemoseg.preprocess import prepare, prepare_labels, resample, restore
+from hemoseg.plan import Channel, Region, SplineResampling
+from hemoseg.preprocess import prepare, prepare_cascade, prepare_labels, resample, restore
 from hemoseg.preprocess.prepare import painted
 from hemoseg.windows import one_hot
-from plans import head_volume, tiny_configuration, tiny_plan
+from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
 
 
 def test_mask_returns_unchanged_where_nothing_is_resampled():
@@ -78,3 +78,26 @@ def test_half_precision_is_rounded_again_on_the_way_back():
     logits[1, :, :, ::2], logits[1, :, :, 1::2] = 999.5, 1000.5
     wide, half = restore(logits.astype(np.float32), prepared), restore(logits, prepared)
     assert 0 < half.sum() < 0.9 * wide.sum()
+
+
+def test_background_beyond_the_non_zero_mask_is_no_share_of_background(rng):
+    """A class with less than half a voxel wins it where background inside and outside the mask share the rest."""
+    volume = head_volume((3, 8, 8), (5.0, 1.0, 1.0))
+    volume.hu[:] = 30
+    volume.hu[:, 4:, :] = 0
+    volume.hu[:, 7, 7] = 30  # the box of the mask is the whole volume
+    previous = rng.integers(0, 2, (3, 8, 8), dtype=np.uint8)
+    preparation = tiny_preparation(
+        orientation="as-stored",
+        channels=(Channel(name="CT"),),
+        windowed="first",
+        head_crop=False,
+        nonzero_crop=True,
+        resampling=SplineResampling(),
+    )
+    prepared, labels = prepare_cascade(volume, previous, preparation, (5.0, 8 / 13, 8 / 13))
+    alone = prepare_labels(previous, prepared)
+    assert np.array_equal(prepared.image, prepare(volume, preparation, (5.0, 8 / 13, 8 / 13)).image)
+    assert set(np.unique(labels)) == {-1, 0, 1}
+    assert (labels == 1).sum() > (alone == 1).sum()
+    assert (labels[alone == 1] == 1).all()
