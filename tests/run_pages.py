@@ -15,6 +15,17 @@ from hemoseg.report import (
     ScanBin,
 )
 
+METRICS = (
+    "dice",
+    "reference_ml",
+    "volume_ml",
+    "nsd_0.42mm",
+    "nsd_1mm",
+    "hd95_mm",
+    "rvd",
+    "volume_error_ml",
+    "lesion_f1",
+)
 FOUND = {"value": 0.8123, "low": 0.7, "high": 0.9, "n": 16}
 NOTHING = {"value": None, "low": None, "high": None, "n": 0}
 RECALL = {"value": 0.5, "low": 0.1, "high": 0.9, "n": 2}
@@ -132,7 +143,7 @@ PICTURES = RunPictures(
 )
 
 
-def case_row(name: str, dice: float | None) -> CaseRow:
-    """A case with nothing but its Dice and surface Dice."""
-    metrics: dict[str, float | str | None] = {"dice": dice, "nsd_1mm": 0.5}
-    return CaseRow(case=name, patient=name, fold=0, classes={"hemorrhage": metrics})
+def case_row(name: str, dice: float | None, *, classes: tuple[str, ...] = ("hemorrhage",)) -> CaseRow:
+    """A case with this Dice in each class, and other metrics that are always the same."""
+    metrics: dict[str, float | str | None] = {"dice": dice, **dict.fromkeys(METRICS[1:], 12.5)}
+    return CaseRow(case=name, patient=name, fold=0, classes=dict.fromkeys(classes, metrics))

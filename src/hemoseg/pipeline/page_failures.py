@@ -34,7 +34,7 @@ def find_failures(
         empty={name: result["empty"][name] for name in classes},
         lesion_rule=result["definitions"]["lesions"],
         place_rule=places["rule"],
-        by_place=tuple(row for row in places["rows"] if row["class"] in classes),
+        by_place=tuple(row for name in classes for row in places["rows"] if row["class"] == name),
     )
 
 

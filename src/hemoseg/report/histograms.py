@@ -69,6 +69,7 @@ def _draw_lesions(panel: Any, lesions_ml: Mapping[str, Sequence[float]]) -> None
         for (name, volumes), color, style in zip(lesions_ml.items(), cycle(COLORS), cycle(STYLES), strict=False):
             panel.hist(volumes, edges, histtype="step", color=color, linestyle=style, linewidth=1.6, label=name)
         panel.set_xscale("log")
+        panel.yaxis.get_major_locator().set_params(integer=True)
         panel.xaxis.set_major_formatter("{x:g}")
         panel.legend(fontsize=8, frameon=False)
     tidy(panel)

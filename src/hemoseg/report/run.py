@@ -21,6 +21,10 @@ MARKS: dict[BlockKind, re.Pattern[str]] = {
 """How the first line of a Markdown block that is no paragraph begins."""
 
 
+FEW_METRICS = ("reference_ml", "volume_ml", "dice", "nsd_1mm", "hd95_mm", "lesion_f1")
+"""What the table of cases shows of its first class where other classes stand beside it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
     """A held-out case in pictures."""
@@ -78,17 +82,19 @@ def run_page(report: RunReport, pictures: RunPictures) -> str:
 
 
 def case_columns(cases: Sequence[CaseRow]) -> dict[str, list[str]]:
-    """{class: metrics} of the table of cases: `any`, or else the first class, with all metrics, others with one.
+    """{class: metrics} of the table of cases: `any`, or else the first class, has its metrics, others have Dice.
 
-    All metrics of five kinds of blood would need five pages beside each other; report.json has them.
+    All metrics of five kinds of blood would need five pages beside each other; report.json has them. Of more than two
+    classes the first has `FEW_METRICS` alone, so that the table fits a page.
     """
     found: dict[str, dict[str, None]] = {}
     for case in cases:
         for name, metrics in case.classes.items():
             found.setdefault(name, {}).update(dict.fromkeys(metric for metric in metrics if metric != "note"))
     first = ANY if ANY in found else next(iter(found), "")
+    shown = dict.fromkeys(found, ("dice",)) | {first: FEW_METRICS if len(found) > 2 else tuple(found.get(first, ()))}
     order = sorted(found, key=lambda name: name != first)
-    return {name: list(found[name]) if name == first else [m for m in found[name] if m == "dice"] for name in order}
+    return {name: [metric for metric in found[name] if metric in shown[name]] for name in order}
 
 
 def read_blocks(markdown: str) -> list[tuple[BlockKind, list[str]]]:

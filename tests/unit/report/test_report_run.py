@@ -55,7 +55,7 @@ def test_the_page_holds_every_part(tmp_path):
         "slice thickness, mm",
         "[0.0, 120.0] HU",
         "lesions of hemorrhage from 0.3 ml",
-        "0.750 → 0.700",
+        "hemorrhage 0.750 → 0.700",
         "[-0.0500, +0.0625]",
     ):
         assert text in page, text
@@ -89,6 +89,12 @@ def test_any_or_the_first_class_has_all_metrics_and_others_dice():
     row = CaseRow(case="a", patient="a", fold=0, classes={name: {"dice": 1.0, "rvd": 0.0} for name in ("iph", "any")})
     assert case_columns([row]) == {"any": ["dice", "rvd"], "iph": ["dice"]}
     assert case_columns([]) == {}
+
+
+def test_a_table_of_many_classes_fits_a_page():
+    scores = {"reference_ml": 1.0, "dice": 1.0, "nsd_0.42mm": 1.0, "nsd_1mm": 1.0, "rvd": 0.0}
+    row = CaseRow(case="a", patient="a", fold=0, classes=dict.fromkeys(("iph", "sdh", "any"), scores))
+    assert case_columns([row]) == {"any": ["reference_ml", "dice", "nsd_1mm"], "iph": ["dice"], "sdh": ["dice"]}
 
 
 def test_each_head_of_the_table_names_its_column():
