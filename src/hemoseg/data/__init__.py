@@ -1,6 +1,8 @@
 """Prepared cases on disk, and the patches that training draws from them."""
 
-from hemoseg.data.sampler import Batch, Draw, Sampler, apply_draw
+from hemoseg.data.batch import Batch, BatchSource
+from hemoseg.data.patches import Draw, apply_draw
+from hemoseg.data.sampler import Sampler
 from hemoseg.data.store import (
     CaseRecord,
     Sliced,
@@ -15,6 +17,7 @@ from hemoseg.data.store import (
 
 __all__ = [
     "Batch",
+    "BatchSource",
     "CaseRecord",
     "Draw",
     "Sampler",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from hemoseg.data import Sampler
+from hemoseg.data import BatchSource
 from hemoseg.errors import InterruptedRunError, ResourceError
 from hemoseg.nets import build_network, deterministic, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import check_plan, write_weights
@@ -55,7 +55,7 @@ def train(
     folder: Path,
     plan: Plan,
     configuration: Configuration,
-    sampler: Sampler,
+    sampler: BatchSource,
     *,
     plan_sha256: str,
     device: str,
@@ -131,7 +131,7 @@ def _make_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.SGD
 def _step(
     network: torch.nn.Module,
     optimizer: torch.optim.SGD,
-    sampler: Sampler,
+    sampler: BatchSource,
     iteration: int,
     rate: float,
     configuration: Configuration,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemoseg.data import Draw, Sampler, StoredCase, apply_draw
+from hemoseg.data import BatchSource, Draw, Sampler, StoredCase, apply_draw
 from hemoseg.data.sampler import NOISE_SHARE
 from hemoseg.errors import InputError
 from plans import tiny_configuration, tiny_plan
@@ -19,9 +19,9 @@ def stored(shape, *, lesion=(2, 9, 11), seed=0, previous=False):
     return StoredCase(name=f"case{seed}", image=hu[None], labels=labels, previous=labels if previous else None)
 
 
-def make(cases, **changes):
+def make(cases, *, held_out=(), **changes):
     plan = tiny_plan(tiny_configuration(**changes))
-    return Sampler(cases, plan, plan.configurations[0], fold=0)
+    return Sampler(cases, plan, plan.configurations[0], fold=0, held_out=held_out)
 
 
 def test_a_batch_depends_on_its_number_alone():
@@ -30,6 +30,41 @@ def test_a_batch_depends_on_its_number_alone():
     second.batch(3)
     assert np.array_equal(first.batch(7).inputs, second.batch(7).inputs)
     assert not np.array_equal(first.batch(7).inputs, first.batch(8).inputs)
+
+
+def test_a_batch_names_its_cases():
+    cases = [stored((8, 32, 32), seed=i) for i in range(5)]
+    batch = make(cases, batch_size=6).batch(0)
+    assert len(batch.cases) == 6
+    assert set(batch.cases) <= {case.name for case in cases}
+    assert len(set(batch.cases)) > 1
+
+
+def test_validation_is_drawn_from_held_out_cases_and_not_changed():
+    sampler = make([stored((8, 32, 32))], held_out=[stored((8, 32, 32), seed=1)], batch_size=4)
+    assert isinstance(sampler, BatchSource)
+    whole, _ = apply_draw(
+        sampler.held_out.cases[0], Draw(case=0, corner=(0, 0, 0)), (8, 32, 32), tiny_plan().preparation, classes=3
+    )
+    windows = np.lib.stride_tricks.sliding_window_view(whole[0], sampler.patch_size)
+    for number in range(10):
+        batch = sampler.validation_batch(number)
+        assert batch.cases == ("case1",) * 4
+        assert batch.labels[:2].any(axis=(1, 2, 3)).all()
+        for patch in batch.inputs[:, 0]:
+            found = np.argwhere(windows[..., 0, 0, 0] == patch[0, 0, 0])
+            assert any(np.array_equal(windows[tuple(at)], patch) for at in found)
+    assert np.array_equal(sampler.validation_batch(3).inputs, sampler.validation_batch(3).inputs)
+    assert not np.array_equal(sampler.validation_batch(3).inputs, sampler.validation_batch(4).inputs)
+
+
+def test_without_held_out_cases_there_is_no_validation():
+    with pytest.raises(InputError, match="no case is held out"):
+        make([stored((8, 32, 32))]).validation_batch(0)
+
+
+def test_ignored_voxels_of_held_out_cases_count_too():
+    assert make([stored((8, 32, 32))], held_out=[ignoring((8, 32, 32), (0,), seed=1)]).ignore == 3
 
 
 def test_the_first_half_of_a_batch_contains_foreground():
@@ -129,7 +164,7 @@ def test_every_labeled_voxel_is_as_likely():
     case = ignoring((3, 4, 5), ..., lesion=None)
     case.labels[0, 0, 4] = case.labels[1, 2, 1:3] = case.labels[2, 3, 4] = 0
     sampler = make([case])
-    found = [tuple(sampler._voxel(np.random.default_rng(i), 0, forced=False)) for i in range(2000)]
+    found = [tuple(sampler.cases.voxel(np.random.default_rng(i), 0, forced=False)) for i in range(2000)]
     counts = {place: found.count(place) / len(found) for place in set(found)}
     assert counts == {place: pytest.approx(0.25, abs=0.04) for place in ((0, 0, 4), (1, 2, 1), (1, 2, 2), (2, 3, 4))}
 
