@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from hemoseg.plan import PlannerName, Pooling, PresetName, Slab
+from hemoseg.plan import EPOCH_ITERATIONS, PlannerName, Pooling, PresetName, RecipeName, Slab
 
 ConfigChoice = Literal["auto", "2d", "3d_fullres", "3d_lowres", "cascade", "all"]
 """What `--config` takes."""
@@ -17,7 +17,7 @@ SLICE_SPACING_MM = (0.1, 100.0)
 """Slices may be resampled to this: finer than any scanner's, up to a few slices a head."""
 FOLDS = 5
 """Folds of the cross-validation, nnU-Net's."""
-DEFAULT_ITERATIONS = 250_000
+DEFAULT_ITERATIONS = 1000 * EPOCH_ITERATIONS
 """Optimizer steps per fold when neither budget nor iterations are given: nnU-Net's 1000 x 250."""
 
 
@@ -91,6 +91,8 @@ class Settings(BaseModel):
     """Rules that make the plan."""
     preset: PresetName | None = None
     """Published system to follow instead; it has its own planner and steps."""
+    recipe: RecipeName | None = None
+    """How networks are trained; None takes the planner's own way."""
     memory_gb: PositiveFloat | None = None
     """Memory to plan networks for; None takes the planner's own default."""
     steps: Steps = Steps()
@@ -109,6 +111,8 @@ class Settings(BaseModel):
     """Training time over all folds and configurations together, in seconds."""
     iterations: PositiveInt | None = None
     """Optimizer steps per fold and configuration."""
+    epochs: PositiveInt | None = None
+    """The same in epochs of 250 steps."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks are trained."""
 
@@ -122,20 +126,29 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _can_all_be_kept(self) -> "Settings":
-        if self.budget_s is not None and self.iterations is not None:
-            raise ValueError("budget and iterations exclude each other")
+        if sum(limit is not None for limit in (self.budget_s, self.iterations, self.epochs)) > 1:
+            raise ValueError("budget, iterations and epochs exclude each other")
         if len(set(self.folds)) != len(self.folds) or not self.folds:
             raise ValueError("folds must be named once each, and at least one")
         if self.preset is not None and not (self.steps.is_empty and self.planner == "headct"):
             raise ValueError("a preset has its own planner and steps")
+        if self.preset is not None and self.recipe == "headct":
+            raise ValueError("a preset is trained by nnU-Net's recipe")
         return self
+
+    @property
+    def asked_iterations(self) -> int | None:
+        """Optimizer steps per fold and configuration that are asked for, in steps or epochs; None if none are."""
+        return self.iterations if self.epochs is None else self.epochs * EPOCH_ITERATIONS
 
     def options(self) -> str:
         """The options of `hemoseg run` that give these settings; defaults of planning are left out."""
         folds = "all" if len(self.folds) == FOLDS else ",".join(map(str, self.folds))
         limit = [f"--budget {self.budget_s:g}s"] if self.budget_s is not None else []
         limit += [f"--iterations {self.iterations}"] if self.iterations is not None else []
+        limit += [f"--epochs {self.epochs}"] if self.epochs is not None else []
         planning = [f"--planner {self.planner}"] if self.planner != "headct" else []
+        planning += [f"--recipe {self.recipe}"] if self.recipe is not None else []
         planning += [f"--preset {self.preset}"] if self.preset is not None else []
         planning += [f"--memory-gb {self.memory_gb:g}"] if self.memory_gb is not None else []
         planning += self.steps.options()

@@ -45,6 +45,13 @@ class Preset(StrEnum):
     swapped = "paper-swapped"
 
 
+class Recipe(StrEnum):
+    """Ways to train."""
+
+    nnunet = "nnunet"
+    headct = "headct"
+
+
 class SlabRange(StrEnum):
     """Slices that a slab is counted from."""
 
@@ -68,6 +75,10 @@ Budget = Annotated[
 Iterations = Annotated[
     int | None,
     typer.Option(min=1, help="Optimizer steps per fold and configuration; then no clock decides anything."),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help="The same in epochs of 250 steps."),
 ]
 Folds = Annotated[str, typer.Option(help="Folds of the 5-fold cross-validation to train: `0`, `0,1` or `all`.")]
 ConfigOption = Annotated[
@@ -100,6 +111,14 @@ PlannerOption = Annotated[
     Planner,
     typer.Option(
         help="headct plans for head CT and the time given; the others are nnU-Net's exact rules.",
+        rich_help_panel=PLANNING,
+    ),
+]
+RecipeOption = Annotated[
+    Recipe | None,
+    typer.Option(
+        help="How networks are trained: nnunet exactly as nnU-Net does, headct with patches and augmentation for head "
+        "CT. Without it headct for the planner headct, nnunet for the others.",
         rich_help_panel=PLANNING,
     ),
 ]
@@ -254,9 +273,11 @@ def make_settings(
     *,
     budget: str | None,
     iterations: int | None,
+    epochs: int | None,
     folds: str,
     preset: Preset | None,
     planner: Planner,
+    recipe: Recipe | None,
     steps: dict[str, Any],
     memory_gb: float | None,
     splits: dict[str, Any],
@@ -269,21 +290,25 @@ def make_settings(
     """
     from hemoseg.settings import Settings, Splitting, Steps
 
-    if budget is not None and iterations is not None:
-        raise typer.BadParameter("--budget and --iterations exclude each other")
+    if sum(limit is not None for limit in (budget, iterations, epochs)) > 1:
+        raise typer.BadParameter("--budget, --iterations and --epochs exclude each other")
     if memory_gb is not None and not 0.0 < memory_gb < inf:
         raise typer.BadParameter("--memory-gb must be above 0, and a number")
     asked = Steps.model_validate(steps)
     if preset is not None and not (asked.is_empty and planner is Planner.headct):
         raise typer.BadParameter("--preset has its own planner and steps: leave out --planner and the steps")
+    if preset is not None and recipe is Recipe.headct:
+        raise typer.BadParameter("--preset is trained by nnU-Net's recipe: leave out --recipe")
     return Settings(
         planner=planner.value,
         preset=None if preset is None else preset.value,
+        recipe=None if recipe is None else recipe.value,
         memory_gb=memory_gb,
         steps=asked,
         splits=Splitting.model_validate(splits),
         folds=parse_folds(folds),
         budget_s=None if budget is None else parse_duration(budget),
         iterations=iterations,
+        epochs=epochs,
         **others,
     )

@@ -10,6 +10,7 @@ from hemoseg.cli.options import (
     Config,
     ConfigOption,
     Dataset,
+    Epochs,
     Folds,
     Iterations,
     MemoryGb,
@@ -18,6 +19,7 @@ from hemoseg.cli.options import (
     PlannerOption,
     Pool,
     PresetOption,
+    RecipeOption,
     RunDir,
     Seed,
     SlabOption,
@@ -57,12 +59,14 @@ def run(
     run_dir: RunDir,
     budget: Budget = None,
     iterations: Iterations = None,
+    epochs: Epochs = None,
     folds: Folds = "all",
     config: ConfigOption = Config.auto,
     seed: Seed = 0,
     device: Annotated[Device, typer.Option(help="Where networks are trained.")] = Device.cpu,
     planner: PlannerOption = Planner.headct,
     preset: PresetOption = None,
+    recipe: RecipeOption = None,
     memory_gb: MemoryGb = None,
     window: Windows = None,
     pool: Pool = None,
@@ -75,20 +79,22 @@ def run(
 ) -> None:
     """From labeled scans to a validated model, planned from the data and the time you give.
 
-    The same command on the same folder resumes where it stopped. Without --budget and --iterations it trains
-    nnU-Net's 250,000 steps per fold: days on a CPU.
+    The same command on the same folder resumes where it stopped. Without --budget, --iterations and --epochs it
+    trains nnU-Net's 250,000 steps per fold: days on a CPU.
     """
     from hemoseg.pipeline.story import run as run_story
 
     settings = make_settings(
         budget=budget,
         iterations=iterations,
+        epochs=epochs,
         folds=folds,
         config=config.value,
         seed=seed,
         device=device.value,
         planner=planner,
         preset=preset,
+        recipe=recipe,
         memory_gb=memory_gb,
         steps=make_steps(window, pool, slice_spacing, slab, slab_range),
         store=store.value,

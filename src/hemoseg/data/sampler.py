@@ -103,7 +103,7 @@ class Sampler:
 
     def _forced(self) -> list[bool]:
         """Whether each patch of a batch must contain foreground."""
-        forced = int(np.ceil(self.batch_size * self.recipe.forced_foreground))
+        forced = self.recipe.forced_patches(self.batch_size)
         return [number < forced for number in range(self.batch_size)]
 
     def _place(self, generator: np.random.Generator, pool: "Pool", *, forced: bool) -> tuple[int, IntZYX]:

@@ -22,7 +22,8 @@ from hemoseg.plan import (
     Spline,
     SplineResampling,
 )
-from hemoseg.planning.nnunet import INTENSITIES, NNUNET_RECIPE
+from hemoseg.planning.nnunet import INTENSITIES
+from hemoseg.planning.recipes import NNUNET_RECIPE
 from hemoseg.settings import DEFAULT_ITERATIONS
 
 PLANS_KIND = "a plans.json of nnU-Net v2 with its default preprocessor, resampling and U-Nets"

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg.artifacts import read_model, sweep
 from hemoseg.datasets import Split
 from hemoseg.pipeline.lock import locked
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import Configuration, Later, Plan
 from hemoseg.planning import DeviceTiming, Fingerprint
 from hemoseg.settings import Settings
 
@@ -180,6 +180,23 @@ def _read(path: Path, kind: type[Model], *, command: str) -> Model:
 
 
 def digest_of(plan: Plan) -> str:
-    """SHA-256 of a plan without its reasons and doubts, which decide nothing."""
-    data = plan.model_dump(mode="json", exclude={"reasons", "doubts"})
+    """SHA-256 of a plan without its reasons and doubts, which decide nothing.
+
+    Fields that were added later count only where they say something new, so that weights keep the plan they name.
+    """
+    data = {name: value for name, value in _content(plan).items() if name not in ("reasons", "doubts")}
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _content(model: BaseModel) -> dict[str, Any]:
+    """A model as JSON without `Later` fields that have their default."""
+    data: dict[str, Any] = model.model_dump(mode="json")
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if any(isinstance(mark, Later) for mark in field.metadata) and value == field.default:
+            del data[name]
+        elif isinstance(value, BaseModel):
+            data[name] = _content(value)
+        elif isinstance(value, tuple) and value and all(isinstance(item, BaseModel) for item in value):
+            data[name] = [_content(item) for item in value]
+    return data

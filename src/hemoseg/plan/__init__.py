@@ -1,9 +1,11 @@
 """The plan: how scans are prepared, which networks are trained and how; one frozen model, JSON on disk."""
 
 from hemoseg.plan.model import (
+    EPOCH_ITERATIONS,
     Basis,
     Configuration,
     ConfigurationName,
+    Later,
     NnunetNames,
     Plan,
     PlannerName,
@@ -11,6 +13,7 @@ from hemoseg.plan.model import (
     PresetName,
     Reason,
     Recipe,
+    RecipeName,
     Region,
     SizeZYX,
 )
@@ -30,12 +33,14 @@ from hemoseg.plan.preparation import (
 )
 
 __all__ = [
+    "EPOCH_ITERATIONS",
     "AverageResampling",
     "Basis",
     "Channel",
     "Configuration",
     "ConfigurationName",
     "Intensity",
+    "Later",
     "NnunetNames",
     "Normalization",
     "Plan",
@@ -47,6 +52,7 @@ __all__ = [
     "PresetName",
     "Reason",
     "Recipe",
+    "RecipeName",
     "Region",
     "Resampling",
     "SizeZYX",

@@ -1,6 +1,7 @@
 """The plan: what training and prediction must agree on. Written once; never edited by code."""
 
-from math import prod
+from dataclasses import dataclass
+from math import ceil, prod
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat, PositiveInt, model_validator
@@ -18,6 +19,10 @@ PlannerName = Literal["headct", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", 
 """Rules that can make a plan."""
 PresetName = Literal["paper", "paper-swapped"]
 """Published systems that a plan can follow."""
+RecipeName = Literal["nnunet", "headct"]
+"""Ways to train a network: nnU-Net's exactly, or the one for head CT, which departs from it where its fields say so."""
+EPOCH_ITERATIONS = 250
+"""Optimizer steps of an epoch, nnU-Net's; an epoch is no pass over the cases."""
 Basis = Literal["given", "rule", "measured", "judgment", "assumed"]
 """What a value rests on: the user; a published rule; a measurement; our judgment; a gap in the paper that we filled."""
 
@@ -80,11 +85,23 @@ class Configuration(BaseModel):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Marks a field that earlier plans do not have: with its default, a plan has the digest that it had without."""
+
+
 class Recipe(BaseModel):
     """How every network of a plan is trained; nnU-Net's values where nothing else is said."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: Annotated[RecipeName, Later()] = "headct"
+    """Which patches are drawn and how they are altered: nnU-Net's sampler and augmentation, or those for head CT.
+    With `nnunet` the learning rate falls from epoch to epoch, with `headct` from step to step."""
+    epoch_iterations: Annotated[PositiveInt, Later()] = EPOCH_ITERATIONS
+    """Optimizer steps of an epoch; validation batches come after each."""
+    validation_batches: Annotated[int, Field(ge=0), Later()] = 0
+    """Batches of held-out patches after each epoch, for the pseudo Dice; they move no weight."""
     learning_rate: PositiveFloat = 0.01
     """Initial learning rate; falls as (1 - i/n)^0.9."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -100,6 +117,19 @@ class Recipe(BaseModel):
     Where channels are stored instead of HU, this and the noise have no effect."""
     noise_hu: Annotated[float, Field(ge=0)] = 5.0
     """Three patches in ten get Gaussian noise with a deviation uniform in [0, this]."""
+
+    def forced_patches(self, batch_size: int) -> int:
+        """Patches of a batch that must contain foreground: by `nnunet` as nnU-Net rounds, which is none of one.
+
+        Example:
+            >>> [Recipe(name="nnunet", forced_foreground=0.33).forced_patches(n) for n in (1, 2, 3, 4, 5, 9, 12)]
+            [0, 1, 1, 1, 2, 3, 4]
+            >>> [Recipe().forced_patches(n) for n in (1, 2, 3)]
+            [1, 1, 2]
+        """
+        if self.name == "nnunet":
+            return batch_size - round(batch_size * (1 - self.forced_foreground))
+        return ceil(batch_size * self.forced_foreground)
 
 
 class Reason(BaseModel):

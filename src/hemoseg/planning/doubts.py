@@ -110,8 +110,8 @@ def budget_doubts(
         )
     if cost_s > budget_s:
         doubts.append(
-            f"the plan exceeds the budget of {budget_s:g} s: one optimizer step of each network and fold takes "
-            f"{cost_s:.0f} s"
+            f"the plan exceeds the budget of {budget_s:g} s: one optimizer step of each network and fold and its "
+            f"validation take {cost_s:.0f} s"
         )
     return tuple(doubts)
 

@@ -11,7 +11,6 @@ from hemoseg.plan import (
     Precision,
     Preparation,
     Reason,
-    Recipe,
 )
 from hemoseg.planning.channels import make_channels, windows_come_first
 from hemoseg.planning.device import DeviceTiming
@@ -30,14 +29,13 @@ from hemoseg.planning.headct_reasons import (
 )
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS, SMALLEST_USUAL, USUAL, make_rungs
 from hemoseg.planning.memory import estimate_memory
+from hemoseg.planning.presteps import planner_of
 from hemoseg.planning.reasons import recorded
+from hemoseg.planning.recipes import make_recipe, step_share
 from hemoseg.settings import DEFAULT_ITERATIONS, FOLDS, Settings
 
 DEFAULT_MEMORY_GB = 8.0
 """Memory of a training process where the user names none: half of what a usual machine of 16 GB has."""
-MOMENTUM = 0.95
-"""Nesterov momentum. nnU-Net's 0.99 averages over 100 steps, slow where there are a few thousand in all;
-`benchmarks/momentum.py` compares the two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +80,7 @@ def make_headct_plan(fingerprint: Fingerprint, settings: Settings, device: Devic
         nonzero_crop=False,
         resampling=AverageResampling(),
     )
-    stored_hu = {} if preparation.windowed == "last" else {"shift_hu": 0.0, "noise_hu": 0.0}
-    recipe = Recipe(momentum=MOMENTUM, **stored_hu)
+    recipe = make_recipe(settings, "headct", preparation)
     size = choose_size(fingerprint, settings, device, channels=len(channels))
     configurations = tuple(item.model_copy(update={"iterations": size.iterations}) for item in size.configurations)
     names = tuple(item.name for item in configurations)
@@ -144,7 +141,10 @@ def affordable_steps(rung: Sequence[Configuration], settings: Settings, device: 
 
 
 def step_cost_s(rung: Sequence[Configuration], settings: Settings, device: DeviceTiming) -> float | None:
-    """Seconds of one optimizer step of each network and fold together; None if a network was not timed."""
+    """Seconds of one optimizer step of each network and fold together, with its share of the validation batches.
+
+    None if a network was not timed.
+    """
     names = [item.name for item in rung]
     cost_s = 0.0
     for item in rung:
@@ -152,7 +152,7 @@ def step_cost_s(rung: Sequence[Configuration], settings: Settings, device: Devic
         if seconds is None:
             return None
         cost_s += seconds * len(folds_of(item, names, settings))
-    return cost_s
+    return cost_s * step_share(make_recipe(settings, planner_of(settings)))
 
 
 def folds_of(configuration: Configuration, names: Sequence[str], settings: Settings) -> tuple[int, ...]:
@@ -172,7 +172,7 @@ def choose_size(fingerprint: Fingerprint, settings: Settings, device: DeviceTimi
     limit_gb = settings.memory_gb or DEFAULT_MEMORY_GB
     if settings.budget_s is None:
         index = max((i for i in fitting if i <= USUAL), default=min(fitting))
-        iterations = settings.iterations or DEFAULT_ITERATIONS
+        iterations = settings.asked_iterations or DEFAULT_ITERATIONS
         reasons: tuple[Reason, ...] = (
             size_reason_without_budget(index, fitting[index][0]),
             iterations_reason(iterations, settings),

@@ -16,6 +16,7 @@ from hemoseg.planning.ladder import (
     target_spacing,
 )
 from hemoseg.planning.reasons import NNUNET, OURS, because, given_steps, size_text, spacing_text
+from hemoseg.planning.recipes import recipe_reason
 from hemoseg.settings import Settings, Steps
 
 MOMENTUM_SOURCE = "hemoseg, benchmarks/momentum.py"
@@ -30,8 +31,9 @@ def size_reason_without_budget(index: int, rung: Sequence[Configuration]) -> Rea
 
 
 def iterations_reason(iterations: int, settings: Settings) -> Reason:
-    if settings.iterations is not None:
-        return because("iterations", str(iterations), "given", source="--iterations", basis="given")
+    if settings.asked_iterations is not None:
+        option = "--iterations" if settings.epochs is None else "--epochs"
+        return because("iterations", str(iterations), "given", source=option, basis="given")
     return because(
         "iterations", str(iterations), "nnU-Net's 1000 x 250, as no budget is given", source=NNUNET, basis="rule"
     )
@@ -143,22 +145,30 @@ def network_reasons(item: Configuration, device: DeviceTiming) -> tuple[Reason, 
 
 def recipe_reasons(recipe: Recipe, preparation: Preparation, settings: Settings) -> tuple[Reason, ...]:
     rules = f"{recipe.learning_rate:g}, {recipe.weight_decay:g}, {recipe.clip_norm:g}"
+    own = recipe.name == "headct"
+    short = "nnU-Net's 0.99 averages over 100 steps, slow where there are a few thousand"
     reasons = [
+        recipe_reason(recipe, settings),
         because("learning_rate, weight_decay, clip_norm", rules, "nnU-Net's", source=NNUNET, basis="rule"),
         because(
             "momentum",
             f"{recipe.momentum:g}",
-            "nnU-Net's 0.99 averages over 100 steps, slow where there are a few thousand",
-            source=MOMENTUM_SOURCE,
+            short if own else "nnU-Net's",
+            source=MOMENTUM_SOURCE if own else NNUNET,
+            basis="judgment" if own else "rule",
         ),
         because("batch_dice", "yes", "most patches lack most classes; a Dice per patch would teach silence"),
         because("mirror_axes", "x", "heads are nearly symmetric left to right, along no other axis"),
         because(
-            "forced_foreground", f"{recipe.forced_foreground:g}", "nnU-Net's at 2 patches", source=NNUNET, basis="rule"
+            "forced_foreground",
+            f"{recipe.forced_foreground:g}",
+            "nnU-Net's at 2 patches" if own else "nnU-Net's",
+            source=NNUNET,
+            basis="rule",
         ),
         because("seed", str(settings.seed), "given, or 0", source="--seed", basis="given"),
     ]
-    if preparation.windowed == "last":
+    if own and preparation.windowed == "last":
         value = f"±{recipe.shift_hu:g} HU, noise up to {recipe.noise_hu:g} HU"
         reasons.append(because("shift_hu, noise_hu", value, "scanners differ by a few HU; CT noise is of this size"))
     return tuple(reasons)

@@ -1,11 +1,10 @@
 """The methods of a run in prose that a paper could use, from the plan itself."""
 
-from math import ceil
-
 from hemoseg.datasets import pseudo_hu_text, source_text
-from hemoseg.plan import Configuration, Plan, Pooling, Preparation, SplineResampling
+from hemoseg.plan import Configuration, Plan, Pooling, Preparation, RecipeName, SplineResampling
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.reasons import size_text
+from hemoseg.planning.recipes import DEPARTURES
 from hemoseg.settings import FOLDS, Settings, SplitRule
 
 REFERENCES = {
@@ -226,12 +225,21 @@ def _pooled(plan: Plan) -> str:
     return f"of each patch ({names}: pooled over the batch)"
 
 
+_RECIPES: dict[RecipeName, str] = {
+    "nnunet": "Networks were trained by nnU-Net's recipe.",
+    "headct": "Networks were trained by a recipe for head CT that departs from nnU-Net's in "
+    + "; ".join(f"{name} ({how})" for name, how in DEPARTURES.items())
+    + ".",
+}
+"""What is said of a recipe before its values."""
+
+
 def _training(plan: Plan, text: _Text) -> str:
     recipe = plan.recipe
     order = plan.preparation.transpose
     axes = sorted({order[axis] for item in plan.trained_configurations for axis in item.mirror_axes})
     mirrored = ", ".join(AXES[axis] for axis in axes)
-    forced = {ceil(item.batch_size * recipe.forced_foreground) for item in plan.trained_configurations}
+    forced = {recipe.forced_patches(item.batch_size) for item in plan.trained_configurations}
     augmented = (
         f"Patches were mirrored along {mirrored}{text.mark('mirror_axes')}" if axes else "Patches were not mirrored"
     )
@@ -240,6 +248,7 @@ def _training(plan: Plan, text: _Text) -> str:
             f", shifted by up to ±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU"
         )
     sentences = (
+        _RECIPES[recipe.name],
         f"Loss was cross-entropy plus soft Dice {_pooled(plan)}{text.mark('batch_dice')}, with deep supervision by "
         f"weights that halve from stage to stage{text.mark('deep_supervision.weights')} {text.cite('nnunet')}; "
         f"{_optimizer(plan, text)}.",
@@ -250,11 +259,12 @@ def _training(plan: Plan, text: _Text) -> str:
 
 
 def _optimizer(plan: Plan, text: _Text) -> str:
+    per = f"after each {plan.recipe.epoch_iterations} steps" if plan.recipe.name == "nnunet" else "from step to step"
     recipe, mark, stopped = plan.recipe, text.mark("weight_decay, clip_norm"), text.mark("early_stopping")
     return (
         f"optimizer SGD with Nesterov momentum {recipe.momentum:g}, learning rate {recipe.learning_rate:g} falling as "
-        f"(1 - i/n)^0.9{text.mark('learning_rate.exponent')}, weight decay {recipe.weight_decay:g}{mark}, gradient "
-        f"norm clipped at {recipe.clip_norm:g}{mark}; weights drawn after He {text.cite('he')}"
+        f"(1 - i/n)^0.9 {per}{text.mark('learning_rate.exponent')}, weight decay {recipe.weight_decay:g}{mark}, "
+        f"gradient norm clipped at {recipe.clip_norm:g}{mark}; weights drawn after He {text.cite('he')}"
         f"{text.mark('initialization')} from seed {plan.seed}{text.mark('seed, folds')}"
     ) + (f", no early stopping{stopped}" if stopped else "")
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import hemoseg.models
 from hemoseg.errors import ArtifactError, InputError, ResourceError
-from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.folder import RunFolder, digest_of
 from hemoseg.pipeline.watch import held_signals
+from hemoseg.plan import Plan
 
 
 def test_a_second_process_is_kept_out(tmp_path):
@@ -94,3 +96,12 @@ def test_a_worker_thread_holds_nothing():
     thread.start()
     thread.join()
     assert seen == [None]
+
+
+def test_a_plan_that_was_written_before_keeps_its_digest():
+    """The embedded model's, of a time when a recipe had seven fields; and a later field that says something counts."""
+    bundle = Path(hemoseg.models.__file__).parent / "phe-sich-3d"
+    plan = Plan.model_validate_json((bundle / "plan.json").read_text())
+    assert digest_of(plan) == "168fb62bfbb4e4c1aef344076e0140e97e204b7bc34789e6e0f5f109bd61326b"
+    changed = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"validation_batches": 1})})
+    assert digest_of(changed) != digest_of(plan)

@@ -165,9 +165,11 @@ def test_a_budget_buys_steps_of_the_one_network():
     ((item,),) = candidates(DATA, settings, precision="bf16", stepped=stepped)
     device = CPU.model_copy(update={"steps": (StepTiming.of(item, 6.0),)})
     plan = make_plan(DATA, settings, device, stepped)
-    assert plan.configurations[0].iterations == 300  # 3600 s / (2 folds x 6 s)
+    assert plan.configurations[0].iterations == int(
+        300 / (1 + 50 / 3 / 250)
+    )  # 3600 s over 2 folds of 6 s, with 50 validation batches of a third of a step per 250
     assert reasons(plan)["iterations"].basis == "measured"
-    assert "3600 s pay for 300 optimizer steps of each network and fold, 0.12 % of the 250000 that nnU-Net" in str(
+    assert "3600 s pay for 281 optimizer steps of each network and fold, 0.11 % of the 250000 that nnU-Net" in str(
         plan.doubts
     )
     assert "exceeds the budget" not in str(plan.doubts)
@@ -182,7 +184,8 @@ def test_a_budget_that_no_step_fits_is_exceeded_and_the_plan_says_so():
     plan = make_plan(DATA, settings, CPU.model_copy(update={"steps": (step,)}))
     assert plan.configurations[0].iterations == 1
     assert "60 s pay for 1 optimizer step of each network and fold, 0.0004 % of the 250000" in str(plan.doubts)
-    assert "the plan exceeds the budget of 60 s: one optimizer step of each network and fold takes 592 s" in str(
-        plan.doubts
+    assert (
+        "exceeds the budget of 60 s: one optimizer step of each network and fold and its validation take 631 s"
+        in str(plan.doubts)
     )
     assert reasons(plan)["iterations"].why.endswith("by device.json, extrapolated from a patch of 8 x 64 x 64")

@@ -11,7 +11,6 @@ from hemoseg.plan import (
     PlannerName,
     Precision,
     Preparation,
-    Recipe,
     Spline,
     SplineResampling,
 )
@@ -22,11 +21,10 @@ from hemoseg.planning.nnunet.reasons import make_reasons
 from hemoseg.planning.nnunet.spacing import median_shape, median_spacing
 from hemoseg.planning.nnunet.v1 import draft_v1
 from hemoseg.planning.nnunet.v2 import RULES, draft_v2
+from hemoseg.planning.recipes import make_recipe
 from hemoseg.settings import DEFAULT_ITERATIONS, ConfigChoice, Settings
 from hemoseg.types import IntZYX
 
-NNUNET_RECIPE = Recipe(momentum=0.99, forced_foreground=0.33, shift_hu=0.0, noise_hu=0.0)
-"""How nnU-Net trains, as far as the recipe says it; it has no shift of HU."""
 V1_NAMES = ("nnUNetPlansv2.1", "ExperimentPlanner3D_v21", "SimpleITKIO")
 """v1's names of plans, planner and, in v2's terms, reader."""
 INTENSITIES = "foreground_intensity_properties_per_channel"
@@ -75,7 +73,7 @@ def make_nnunet_plan(
     """
     v1 = planner == "nnunet-v1"
     drafts = draft_v1(facts, memory_gb) if v1 else draft_v2(facts, planner, memory_gb)
-    iterations = settings.iterations or DEFAULT_ITERATIONS
+    iterations = settings.asked_iterations or DEFAULT_ITERATIONS
     configurations = _configurations(drafts, Running(precision=precision, iterations=iterations))
     trained = choose_trained(settings.config, [item.name for item in configurations], drafts.low_reason)
     transpose = drafts.frame.transpose
@@ -86,7 +84,7 @@ def make_nnunet_plan(
         dataset_name=facts.dataset_name,
         labels=labels,
         preparation=preparation,
-        recipe=NNUNET_RECIPE,
+        recipe=make_recipe(settings, planner, preparation),
         configurations=configurations,
         trained=trained,
         memory_gb=drafts.memory_gb,

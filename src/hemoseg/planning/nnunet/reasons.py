@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hemoseg.plan import Basis, Configuration, ConfigurationName, Preparation, Reason, SplineResampling
 from hemoseg.planning.nnunet.draft import Draft, Drafts
 from hemoseg.planning.nnunet.facts import DatasetFacts
+from hemoseg.planning.recipes import make_recipe, recipe_reason
 from hemoseg.settings import Settings
 
 NNUNET = "nnU-Net v2; Isensee et al. 2021, doi:10.1038/s41592-020-01008-z"
@@ -39,7 +40,7 @@ def make_reasons(
     reasons = [
         *_grid_reasons(drafts, preparation, source),
         *_channel_reasons(facts, preparation, source),
-        *_choice_reasons(drafts, configurations, trained, settings, source),
+        *_choice_reasons(drafts, configurations, preparation, trained, settings, source),
     ]
     by_name = {item.name: item for item in configurations}
     for draft in (drafts.flat, drafts.low, drafts.full):
@@ -98,11 +99,12 @@ def _channel_reasons(facts: DatasetFacts, preparation: Preparation, source: str)
 def _choice_reasons(
     drafts: Drafts,
     configurations: Sequence[Configuration],
+    preparation: Preparation,
     trained: Sequence[ConfigurationName],
     settings: Settings,
     source: str,
 ) -> list[Reason]:
-    given, chosen = settings.iterations is not None, settings.config != "auto"
+    given, chosen = settings.asked_iterations is not None, settings.config != "auto"
     return [
         _reason("configurations", ", ".join(item.name for item in configurations), _planned_why(drafts), source),
         _reason(
@@ -121,7 +123,7 @@ def _choice_reasons(
             basis="given" if given else "rule",
         ),
         _reason("encoder", configurations[0].encoder, ENCODERS[configurations[0].encoder], source),
-        _reason("recipe", "momentum 0.99, forced foreground 0.33", "nnU-Net's, whatever the data", source),
+        recipe_reason(make_recipe(settings, drafts.planner, preparation), settings),
     ]
 
 

@@ -1,0 +1,67 @@
+"""Which recipe a plan trains by, and its values."""
+
+from hemoseg.plan import PlannerName, Preparation, Reason, Recipe, RecipeName
+from hemoseg.planning.reasons import NNUNET, OURS, because
+from hemoseg.settings import Settings
+
+NNUNET_RECIPE = Recipe(
+    name="nnunet", momentum=0.99, forced_foreground=0.33, shift_hu=0.0, noise_hu=0.0, validation_batches=50
+)
+"""How nnU-Net trains. `forced_foreground` is its share: the last round(0.33 · n) patches of a batch of n."""
+HEADCT_RECIPE = Recipe(name="headct", momentum=0.95, validation_batches=10)
+"""How networks are trained for head CT. Momentum 0.95: nnU-Net's 0.99 averages over 100 steps, slow where there are
+a few thousand in all; `benchmarks/momentum.py` compares the two."""
+VALIDATION_COST = 1 / 3
+"""Time of a validation batch as a share of a step's: the way forward alone, of which the way back is twice."""
+DEPARTURES = {
+    "momentum": "0.95 for 0.99",
+    "learning rate": "falls from step to step, not from epoch to epoch",
+    "forced foreground": "half of a batch, off-center within the patch and inside the scan",
+    "augmentation": "shift and noise in HU and mirroring from left to right, in place of nnU-Net's table",
+    "validation": "10 batches an epoch for 50",
+}
+"""Where the recipe for head CT departs from nnU-Net's, and how."""
+
+
+def recipe_name(settings: Settings, planner: PlannerName) -> RecipeName:
+    """The recipe that settings ask for, or the planner's own: `headct` for `headct`, `nnunet` for all others."""
+    return settings.recipe or ("headct" if planner == "headct" else "nnunet")
+
+
+def make_recipe(settings: Settings, planner: PlannerName, preparation: Preparation | None = None) -> Recipe:
+    """The recipe of a plan.
+
+    Args:
+        settings: what the user decided.
+        planner: rules that make the plan.
+        preparation: how scans are prepared; shift and noise in HU need HU to be stored.
+    """
+    if recipe_name(settings, planner) == "nnunet":
+        return NNUNET_RECIPE
+    if preparation is not None and preparation.windowed != "last":
+        return HEADCT_RECIPE.model_copy(update={"shift_hu": 0.0, "noise_hu": 0.0})
+    return HEADCT_RECIPE
+
+
+def step_share(recipe: Recipe) -> float:
+    """Time of a step with its share of the validation batches, in steps.
+
+    Example:
+        >>> round(step_share(NNUNET_RECIPE), 4), round(step_share(HEADCT_RECIPE), 4)
+        (1.0667, 1.0133)
+    """
+    return 1 + VALIDATION_COST * recipe.validation_batches / recipe.epoch_iterations
+
+
+def recipe_reason(recipe: Recipe, settings: Settings) -> Reason:
+    """Which recipe, and where it departs from nnU-Net's."""
+    if recipe.name == "nnunet":
+        value = f"nnunet: momentum {recipe.momentum:g}, forced foreground {recipe.forced_foreground:g}"
+        why, source = "nnU-Net's, whatever the data", NNUNET
+    else:
+        value = "headct"
+        departures = "; ".join(f"{name} {how}" for name, how in DEPARTURES.items())
+        why, source = f"nnU-Net's but for what short trainings on heads ask for: {departures}", OURS
+    if settings.recipe is not None:
+        return because("recipe", value, f"given; {why}", source="--recipe", basis="given")
+    return because("recipe", value, why, source=source, basis="rule" if recipe.name == "nnunet" else "judgment")

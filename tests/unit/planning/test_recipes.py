@@ -1,0 +1,50 @@
+"""Recipes: which one a planner takes, and what it costs."""
+
+import pytest
+from pydantic import ValidationError
+
+from fingerprints import case_facts, make_fingerprint
+from hemoseg.plan import Intensity
+from hemoseg.planning import DeviceTiming, make_plan, methods_text
+from hemoseg.planning.recipes import DEPARTURES
+from hemoseg.settings import Settings
+
+
+def planned(**settings):
+    asked = Settings(iterations=1000, **settings)
+    blood = Intensity(mean=60, median=60, std=9, min=0, max=99, percentile_00_5=30, percentile_99_5=90)
+    fingerprint = make_fingerprint([case_facts()]).model_copy(update={"intensity": (blood,)})
+    return make_plan(fingerprint, asked, DeviceTiming(device="cpu", threads=2, bf16=False)), fingerprint, asked
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "momentum"),
+    [
+        ({}, "headct", 0.95),
+        ({"recipe": "nnunet"}, "nnunet", 0.99),
+        ({"planner": "nnunet"}, "nnunet", 0.99),
+        ({"planner": "nnunet-resenc-m"}, "nnunet", 0.99),
+        ({"planner": "nnunet", "recipe": "headct"}, "headct", 0.95),
+    ],
+)
+def test_the_planner_chooses_unless_the_user_does(settings, name, momentum):
+    plan, fingerprint, asked = planned(**settings)
+    assert (plan.recipe.name, plan.recipe.momentum) == (name, momentum)
+    assert plan.recipe.validation_batches == {"nnunet": 50, "headct": 10}[name]
+    (reason,) = [reason for reason in plan.reasons if reason.name == "recipe"]
+    assert (reason.basis == "given") is ("recipe" in settings)
+    text = methods_text(plan, fingerprint, asked)
+    assert ("departs from nnU-Net's" in text) is (name == "headct")
+    assert all((part in text) is (name == "headct") for part in DEPARTURES.values())
+
+
+def test_a_preset_keeps_its_recipe():
+    with pytest.raises(ValidationError, match="nnU-Net's recipe"):
+        Settings(preset="paper", recipe="headct")
+
+
+def test_epochs_are_250_steps():
+    assert Settings(epochs=3).asked_iterations == 750
+    assert Settings().asked_iterations is None
+    with pytest.raises(ValidationError, match="exclude"):
+        Settings(epochs=3, iterations=3)
