@@ -1,6 +1,7 @@
 """Prepared cases on disk, and the patches that training draws from them."""
 
 from hemoseg.data.batch import Batch, BatchSource
+from hemoseg.data.nnunet_sampler import NnunetSampler, RawPatch
 from hemoseg.data.patches import Draw, apply_draw
 from hemoseg.data.sampler import Sampler
 from hemoseg.data.store import (
@@ -20,6 +21,8 @@ __all__ = [
     "BatchSource",
     "CaseRecord",
     "Draw",
+    "NnunetSampler",
+    "RawPatch",
     "Sampler",
     "Sliced",
     "StoredCase",

@@ -1,9 +1,12 @@
 """Patches: what chance decides about one, and how it is then cut; no chance is in the cutting."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from hemoseg.components import Box
 from hemoseg.data.store import Sliced, StoredCase
 from hemoseg.plan import Preparation
 from hemoseg.types import Channels, IntZYX, LabelMap
@@ -64,18 +67,33 @@ def whole_numbers(labels: np.ndarray) -> LabelMap:
     return numbers
 
 
-def cut(array: Sliced, corner: IntZYX, size: IntZYX, *, fill: float) -> np.ndarray:
-    """A copy of a box of the last three axes that may reach beyond the array, filled there."""
+def cut(array: Sliced, corner: IntZYX, size: IntZYX, *, fill: float, dtype: DTypeLike | None = None) -> np.ndarray:
+    """A copy of a box of the last three axes that may reach beyond the array, filled there.
+
+    Args:
+        array: the array.
+        corner: index of the box's first voxel along the last three axes.
+        size: voxels of the box along them.
+        fill: value beyond the array.
+        dtype: type of the copy; None keeps the array's.
+    """
     leading = tuple(array.shape[:-3])
-    inside = tuple(
-        slice(max(start, 0), min(start + length, n))
-        for start, length, n in zip(corner, size, array.shape[-3:], strict=True)
-    )
+    inside, target = box_inside(array.shape[-3:], corner, size)
     everything = (slice(None),) * len(leading)
     part = array[everything + inside]
     if part.shape == (*leading, *size):
-        return np.array(part)
-    result = np.full((*leading, *size), fill, dtype=array.dtype)
-    target = tuple(slice(s.start - start, s.stop - start) for s, start in zip(inside, corner, strict=True))
+        return np.array(part, dtype=dtype)
+    result = np.full((*leading, *size), fill, dtype=dtype or array.dtype)
     result[everything + target] = part
     return result
+
+
+def box_inside(shape: Sequence[int], corner: IntZYX, size: IntZYX) -> tuple[Box, Box]:
+    """The part of a box that lies in a volume: as indices of the volume, and of the box; empty if none does."""
+    inside = [
+        slice(min(max(start, 0), n), max(min(start + length, n), 0))
+        for start, length, n in zip(corner, size, shape, strict=True)
+    ]
+    z, y, x = inside
+    a, b, c = (slice(s.start - start, s.stop - start) for s, start in zip(inside, corner, strict=True))
+    return (z, y, x), (a, b, c)

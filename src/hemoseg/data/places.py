@@ -53,11 +53,12 @@ def class_places(labels: Labels, members: Sequence[tuple[int, ...]]) -> tuple[Pl
     return tuple(places for places in every if places.count)
 
 
-def labeled_places(labels: Labels, *, ignore: int) -> Places | None:
-    """Places of the voxels that are not ignored; None where none is ignored."""
-    if not (labels == ignore).any():
-        return None
-    return Places.of(labels, range(-1, ignore))
+def labeled_places(labels: Labels, *, ignore: int) -> Places:
+    """Places of the voxels that are not ignored."""
+    numbers = range(-1, ignore)
+    if (labels == ignore).any():
+        return Places.of(labels, numbers)
+    return Places(numbers=tuple(numbers), before=np.arange(len(labels) + 1) * labels[0].size)
 
 
 def _having(labels: Integer[np.ndarray, "*_ y x"], numbers: Sequence[int]) -> Bool[np.ndarray, "*_ y x"]:

@@ -10,9 +10,8 @@ import numpy as np
 from hemoseg.arrays import Int64
 from hemoseg.data.batch import Batch
 from hemoseg.data.patches import Draw, apply_draw
-from hemoseg.data.places import class_places, labeled_places
+from hemoseg.data.pool import Pool, no_held_out
 from hemoseg.data.store import StoredCase
-from hemoseg.errors import InputError
 from hemoseg.plan import Configuration, Plan, Recipe
 from hemoseg.types import IntZYX
 
@@ -54,8 +53,9 @@ class Sampler:
         self.numbers = plan.table.largest + 1
         self.seed = plan.seed
         self.fold = fold
-        self.cases = Pool(cases, numbers=self.numbers, where=f"fold {fold}")
-        self.held_out = Pool(held_out, numbers=self.numbers, where=f"fold {fold}") if held_out else None
+        members = [(number,) for number in range(1, self.numbers)]
+        self.cases = Pool(cases, members, ignore=self.numbers, where=f"fold {fold}")
+        self.held_out = Pool(held_out, members, ignore=self.numbers, where=f"fold {fold}") if held_out else None
 
     @property
     def ignore(self) -> int | None:
@@ -106,7 +106,7 @@ class Sampler:
         forced = self.recipe.forced_patches(self.batch_size)
         return [number < forced for number in range(self.batch_size)]
 
-    def _place(self, generator: np.random.Generator, pool: "Pool", *, forced: bool) -> tuple[int, IntZYX]:
+    def _place(self, generator: np.random.Generator, pool: Pool, *, forced: bool) -> tuple[int, IntZYX]:
         """A case, and the corner of a patch in it."""
         forced = forced and bool(pool.with_foreground)
         among = pool.with_foreground if forced else pool.labeled
@@ -114,7 +114,7 @@ class Sampler:
         shape = pool.cases[case].shape
         jitter = generator.uniform(-JITTER / 2, JITTER / 2, size=3)
         where = generator.random(3)
-        voxel = pool.voxel(generator, case, forced=forced)
+        voxel = self._voxel(generator, pool, case, forced=forced)
         if voxel is not None:
             wanted = voxel - np.array(self.patch_size) // 2 + np.round(jitter * self.patch_size).astype(int)
         else:
@@ -126,7 +126,15 @@ class Sampler:
         )
         return case, (z, y, x)
 
-    def _cut(self, pool: "Pool", draws: Sequence[Draw]) -> Batch:
+    def _voxel(
+        self, generator: np.random.Generator, pool: Pool, case: int, *, forced: bool
+    ) -> Int64[np.ndarray, " 3"] | None:
+        """The voxel that a patch is to hold: of a class, or any with a label; None where all are as good."""
+        if forced:
+            return pool.voxel_of_a_class(generator, case)
+        return pool.labeled_voxel(generator, case) if pool.ignores_in(case) else None
+
+    def _cut(self, pool: Pool, draws: Sequence[Draw]) -> Batch:
         pairs = [
             apply_draw(pool.cases[draw.case], draw, self.patch_size, self.preparation, classes=self.numbers)
             for draw in draws
@@ -136,59 +144,6 @@ class Sampler:
             labels=np.stack([labels for _, labels in pairs]),
             cases=tuple(pool.cases[draw.case].name for draw in draws),
         )
-
-
-class Pool:
-    """Cases to draw from, and what is known of their labels.
-
-    Raises:
-        InputError: every voxel of every case is ignored.
-    """
-
-    def __init__(self, cases: Sequence[StoredCase], *, numbers: int, where: str) -> None:
-        self.cases = cases
-        maps = (case.labels[:] for case in cases)
-        seen = [
-            (class_places(labels, [(n,) for n in range(1, numbers)]), labeled_places(labels, ignore=numbers))
-            for labels in maps
-        ]
-        self._classes = [classes for classes, _ in seen]
-        self._labeled = [labeled for _, labeled in seen]
-        self.labeled = [i for i, labeled in enumerate(self._labeled) if labeled is None or labeled.count]
-        """Indices of the cases that have a labeled voxel."""
-        self.with_foreground = [i for i, classes in enumerate(self._classes) if classes]
-        """Indices of the cases that have foreground."""
-        if not self.labeled:
-            raise InputError(
-                "every voxel of every case is ignored",
-                where=where,
-                expected="labels to learn from",
-                remedy="label some slices, or leave out cases without labels",
-            )
-
-    @property
-    def ignores(self) -> bool:
-        """Whether any case has ignored voxels."""
-        return any(labeled is not None for labeled in self._labeled)
-
-    def voxel(self, generator: np.random.Generator, case: int, *, forced: bool) -> Int64[np.ndarray, " 3"] | None:
-        """The voxel that a patch is to hold: of a class, or any with a label; None where all are as good."""
-        labels = self.cases[case].labels
-        if forced:
-            classes = self._classes[case]
-            return classes[int(generator.integers(len(classes)))].draw(generator, labels)
-        labeled = self._labeled[case]
-        return None if labeled is None else labeled.draw(generator, labels)
-
-
-def no_held_out(fold: int) -> InputError:
-    """The error for validation without a held-out case."""
-    return InputError(
-        "no case is held out",
-        where=f"fold {fold}",
-        expected="at least one, to validate on",
-        remedy="take no validation batches, or split the cases again",
-    )
 
 
 def _draw_intensity(generator: np.random.Generator, recipe: Recipe) -> tuple[float, float]:

@@ -192,8 +192,44 @@ def _writer(store: StoreFormat) -> Callable[[Path, np.ndarray], None]:
     return save
 
 
+class _OnDisk:
+    """An array in a file. To another process it goes as its path, and is opened there when it is first sliced."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: Sliced | None = None
+
+    @property
+    def array(self) -> Sliced:
+        """The array.
+
+        Raises:
+            ArtifactError: the file is absent or damaged.
+        """
+        if self._opened is None:
+            self._opened = _open_blosc2(self.path) if self.path.suffix == ".b2nd" else _open_npy(self.path)
+        return self._opened
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its type."""
+        return self.array.dtype
+
+    def __getitem__(self, item: Any, /) -> Any:
+        """A part of it, in memory."""
+        return self.array[item]
+
+    def __reduce__(self) -> tuple[type["_OnDisk"], tuple[Path]]:
+        return type(self), (self.path,)
+
+
 def _open_array(path: Path, shape: tuple[int, ...], *, kinds: str, itemsize: int | None = None) -> Sliced:
-    array = _open_blosc2(path) if path.suffix == ".b2nd" else _open_npy(path)
+    array = _OnDisk(path)
     known = array.dtype.kind in kinds and itemsize in (None, array.dtype.itemsize)
     if tuple(array.shape) != shape or not known:
         raise ArtifactError(

@@ -164,7 +164,7 @@ def test_every_labeled_voxel_is_as_likely():
     case = ignoring((3, 4, 5), ..., lesion=None)
     case.labels[0, 0, 4] = case.labels[1, 2, 1:3] = case.labels[2, 3, 4] = 0
     sampler = make([case])
-    found = [tuple(sampler.cases.voxel(np.random.default_rng(i), 0, forced=False)) for i in range(2000)]
+    found = [tuple(sampler.cases.labeled_voxel(np.random.default_rng(i), 0)) for i in range(2000)]
     counts = {place: found.count(place) / len(found) for place in set(found)}
     assert counts == {place: pytest.approx(0.25, abs=0.04) for place in ((0, 0, 4), (1, 2, 1), (1, 2, 2), (2, 3, 4))}
 

@@ -1,6 +1,7 @@
 """Prepared cases on disk."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -134,3 +135,13 @@ def test_a_folder_in_an_arrays_place_makes_a_case_stale(tmp_path):
     assert not is_current(tmp_path / "a", RECORD)
     with pytest.raises(ArtifactError, match=r"label\.npy"):
         open_case(tmp_path / "a", plan_sha256="p")
+
+
+def test_an_opened_case_goes_to_other_processes_as_paths(tmp_path):
+    write(tmp_path / "a")
+    sent = pickle.dumps(open_case(tmp_path / "a", plan_sha256="p"))
+    assert len(sent) < 1000
+    assert np.array_equal(pickle.loads(sent).image[:], np.ones((1, 2, 3, 4), np.float32))
+    (tmp_path / "a" / "image.npy").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        pickle.loads(sent).image[:]
