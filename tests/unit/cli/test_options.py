@@ -53,6 +53,8 @@ def test_no_memory(memory_gb):
         make_settings(
             budget=None,
             iterations=1,
+            epochs=None,
+            recipe=None,
             folds="0",
             preset=None,
             planner=Planner.headct,

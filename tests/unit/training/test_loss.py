@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from hemoseg.training.loss import deep_loss, dice_ce, shrink_labels, soft_dice, supervision_weights
+from hemoseg.training.loss import deep_loss, dice_ce, shrink_labels, supervision_weights
+
+
+def of_probabilities(foreground):
+    """Logits whose softmax gives one class these probabilities."""
+    return torch.stack([torch.zeros_like(foreground), torch.logit(foreground, eps=1e-7)], dim=1)
 
 
 def test_supervision_weights():
@@ -17,17 +22,17 @@ def test_supervision_weights():
 def test_soft_dice_by_hand():
     labels = torch.tensor([[[[0, 1, 1, 0]]]])
     foreground = torch.tensor([[[[0.0, 1.0, 0.5, 0.5]]]])
-    probabilities = torch.stack([1 - foreground, foreground], dim=1)
-    assert soft_dice(probabilities, labels, pooled=True).item() == pytest.approx(2 * 1.5 / (2 + 2), abs=1e-4)
+    _, dice = dice_ce(of_probabilities(foreground), labels, pooled=True)
+    assert dice.item() == pytest.approx(2 * 1.5 / (2 + 2), abs=1e-4)
 
 
 def test_dice_per_patch_is_the_mean_over_patches():
     """One patch right, one patch with a false positive and no reference: (1 + 0) / 2, pooled 2 / 3."""
     labels = torch.tensor([[[[0, 1]]], [[[0, 0]]]])
     foreground = torch.tensor([[[[0.0, 1.0]]], [[[0.0, 1.0]]]])
-    probabilities = torch.stack([1 - foreground, foreground], dim=1)
-    assert soft_dice(probabilities, labels, pooled=False).item() == pytest.approx(0.5, abs=1e-4)
-    assert soft_dice(probabilities, labels, pooled=True).item() == pytest.approx(2 / 3, abs=1e-4)
+    logits = of_probabilities(foreground)
+    assert dice_ce(logits, labels, pooled=False)[1].item() == pytest.approx(0.5, abs=1e-4)
+    assert dice_ce(logits, labels, pooled=True)[1].item() == pytest.approx(2 / 3, abs=1e-4)
 
 
 def test_a_perfect_prediction_has_loss_minus_one():
@@ -113,3 +118,47 @@ def test_a_batch_that_is_ignored_as_a_whole_teaches_nothing():
     loss.backward()
     assert (loss.item(), dice.item()) == (-1, 1)
     assert (logits.grad == 0).all()
+
+
+def test_the_loss_of_regions_by_hand():
+    """Two voxels of labels 1 and 2; a region of both, and one of 2 alone; probabilities 1/2, 3/4 and 1/4, 1/2.
+
+    Binary cross-entropy is the mean of -ln 1/2, -ln 3/4, -ln 3/4, -ln 1/2; Dice 2 (5/4) / (5/4 + 2) and
+    2 (1/2) / (3/4 + 1).
+    """
+    labels = torch.tensor([[[[1, 2]]]])
+    logits = torch.logit(torch.tensor([[[[[0.5, 0.75]]], [[[0.25, 0.5]]]]]))
+    loss, dice = dice_ce(logits, labels, pooled=True, regions=((1, 2), (2,)))
+    assert dice.tolist() == pytest.approx([2.5 / 3.25, 1 / 1.75], abs=1e-4)
+    entropy = -(2 * math.log(0.5) + 2 * math.log(0.75)) / 4
+    assert loss.item() == pytest.approx(entropy - (2.5 / 3.25 + 1 / 1.75) / 2, abs=1e-4)
+
+
+def test_the_background_of_regions_is_taught_too():
+    """A batch of background: both regions are pressed down."""
+    logits = torch.zeros((1, 2, 1, 2, 2), requires_grad=True)
+    loss, _ = dice_ce(logits, torch.zeros((1, 1, 2, 2), dtype=torch.long), pooled=True, regions=((1, 2), (2,)))
+    loss.backward()
+    assert (logits.grad > 0).all()
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize(("ignore", "regions"), [(None, ()), (3, ()), (None, ((1, 2), (2,))), (3, ((1, 2), (2,)))])
+def test_sums_of_parts_make_the_loss_of_the_whole(pooled, ignore, regions):
+    """Four patches in two halves, each told the other's sums: both come to the loss and Dice of all four."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((4, 2 if regions else 3, 2, 4, 4), generator=generator)
+    labels = torch.randint(0, 4 if ignore else 3, (4, 2, 4, 4), generator=generator)
+    labels[:2, 0] = 0 if ignore is None else ignore  # halves of other counts
+    how = {"pooled": pooled, "ignore": ignore, "regions": regions}
+    sums = []
+
+    def note(vector):
+        sums.append(vector)
+        return vector
+
+    for part in (slice(2), slice(2, 4)):
+        dice_ce(logits[part], labels[part], **how, reduce=note)
+    whole = dice_ce(logits, labels, **how)
+    part = dice_ce(logits[:2], labels[:2], **how, reduce=lambda vector: vector + sums[1])
+    torch.testing.assert_close(part, whole)
