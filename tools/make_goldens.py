@@ -1,22 +1,31 @@
-"""Plans of nnU-Net's real planners and its own folds for fixed data sets, stored for the tests: `make goldens`.
+"""What nnU-Net makes of fixed data, stored for the tests: plans, folds, patches and their augmentation.
 
-Writes tests/golden/nnunet-planners.json, with which `tests/golden/test_nnunet_planner.py` compares our planners, and
-nnunet-splits.json. The data sets are invented; case counts stand for as many equal cases.
+Run by `make goldens`. Writes tests/golden/nnunet-planners.json, with which `tests/golden/test_nnunet_planner.py`
+compares our planners, nnunet-splits.json, and for `test_nnunet_patches.py` nnunet-places.json and nnunet-augment.npz.
+The data sets are invented; case counts stand for as many equal cases.
 """
 
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from planner_peer import PYTHON, Peer, expand  # noqa: E402 - the tests' folder is no package
+from training_peer import CHAINS, SEEDS, digest, peer_chains, peer_places  # noqa: E402
 
 OUT = ROOT / "tests" / "golden" / "nnunet-planners.json"
 SPLITS = ROOT / "tests" / "golden" / "nnunet-splits.json"
+PLACES = ROOT / "tests" / "golden" / "nnunet-places.json"
+AUGMENT = ROOT / "tests" / "golden" / "nnunet-augment.npz"
+PEER_DRAWS = 4000
+"""Draws of one augmentation whose distribution is kept."""
 SPLIT_SIZES = (5, 7, 23, 81)
 CT = {"0": "CT"}
 MRI = {"0": "T1", "1": "T1CE", "2": "T2", "3": "FLAIR"}
@@ -138,6 +147,7 @@ def main() -> None:
     if not PYTHON.is_file():
         sys.exit(f"{PYTHON}: no such file\n  expected: nnunetv2 in .venv-peers\n  try: make peers")
     _write_splits()
+    _write_training()
     answers = []
     with Peer() as peer:
         for number, (name, facts) in enumerate(COHORTS.items()):
@@ -162,6 +172,19 @@ def _write_splits() -> None:
     )
     found = [{"names": cases, "splits": splits} for cases, splits in zip(names, json.loads(done.stdout), strict=True)]
     SPLITS.write_text(json.dumps(found) + "\n")
+
+
+def _write_training() -> None:
+    """nnU-Net's places of patches, and what its augmentation makes of toys."""
+    PLACES.write_text(json.dumps(peer_places()) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        found = peer_chains(Path(folder), draws=PEER_DRAWS)
+    stored = {"rows": found["rows"].astype(np.float32)}
+    for number in range(len(CHAINS)):
+        pairs = [(found[f"image-{number}-{seed}"], found[f"labels-{number}-{seed}"]) for seed in range(SEEDS)]
+        stored[f"digests-{number}"] = np.stack([digest(*pair) for pair in pairs])
+        stored[f"load-size-{number}"] = found[f"load-size-{number}"]
+    np.savez_compressed(AUGMENT, **stored)
 
 
 def _files(facts: dict[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class NnunetSampler:
         held_out: Sequence[StoredCase] = (),
     ) -> None:
         self.preparation = plan.preparation
-        self.forced_foreground = plan.recipe.forced_foreground
+        self.recipe = plan.recipe
         self.patch_size: IntZYX = configuration.patch_size
         self.load_size = load_size
         self.batch_size = configuration.batch_size
@@ -109,7 +109,7 @@ class NnunetSampler:
 
     def is_forced(self, number: int) -> bool:
         """Whether the patch of this number in a batch must hold foreground."""
-        return number >= round(self.batch_size * (1 - self.forced_foreground))
+        return number >= self.batch_size - self.recipe.forced_patches(self.batch_size)
 
     def draw(self, generator: np.random.Generator, pool: Pool, size: IntZYX, *, forced: bool) -> tuple[int, IntZYX]:
         """A case, and the corner of a patch of a size in it."""

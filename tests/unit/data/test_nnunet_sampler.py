@@ -24,7 +24,7 @@ def make(cases, *, load_size=PATCH, held_out=(), plan=None, share=0.33, windowed
     preparation = tiny_preparation(windowed=windowed)
     if windowed == "first":
         preparation = tiny_preparation(windowed="first", channels=(Channel(name="CT", normalization="zscore"),))
-    values = {"preparation": preparation, "recipe": Recipe(forced_foreground=share)} | (plan or {})
+    values = {"preparation": preparation, "recipe": Recipe(name="nnunet", forced_foreground=share)} | (plan or {})
     made = tiny_plan(tiny_configuration(**changes), **values)
     return NnunetSampler(cases, made, made.configurations[0], fold=0, load_size=load_size, held_out=held_out)
 
