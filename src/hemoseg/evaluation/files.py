@@ -10,6 +10,8 @@ from hemoseg.geometry import Grid
 
 TOLERANCE_MM = 0.1
 """Corners of prediction and reference may lie this far apart: a tenth of a fine pixel, far above rounding."""
+CHANNEL = "_0000"
+"""What the file of a case's first image channel is called beside the case, in nnU-Net's data sets."""
 NAMES_SHOWN = 8
 """Cases that an error names before it counts the rest."""
 
@@ -42,8 +44,8 @@ def pair_folders(
     Raises:
         InputError: a folder is absent, a case is doubled, or on one side only, or has no patient; all are named.
     """
-    predicted = find_masks(predictions, in_folders=True)
     expected = find_masks(references, in_folders=False)
+    predicted = find_predictions(predictions, expected)
     wanted = sorted({*predicted, *expected} if cases is None else set(cases))
     if not wanted:
         raise InputError(
@@ -81,8 +83,7 @@ def check_complete(wanted: Sequence[str], found: Mapping[str, Collection[str]], 
             "; ".join(said),
             where=where,
             expected="one prediction and one reference of the same name for each case",
-            remedy="move or rename files so that both folders hold the same cases "
-            "(a result folder CASE_0000 is named after its scan: rename it to CASE)",
+            remedy="move or rename files so that both folders hold the same cases",
         )
 
 
@@ -130,6 +131,29 @@ def check_same_place(prediction: Grid, reference: Grid, *, where: Path) -> None:
         )
 
 
+def find_predictions(folder: Path, references: Collection[str]) -> dict[str, Path]:
+    """{case: file} of a folder of predictions, as `find_masks`.
+
+    Scans of data sets end in `_0000`, the number of the image channel, and so do results that are named after them:
+    where there is no reference of such a name, the number is no part of the case's.
+
+    Args:
+        folder: where label maps lie, as `CASE.nii.gz`, `CASE.nii` or `CASE/mask.nii.gz`.
+        references: names of the cases that there are references for.
+
+    Raises:
+        InputError: no such folder, or two files for one case.
+    """
+    found: dict[str, Path] = {}
+    for name, path in find_masks(folder, in_folders=True).items():
+        case = name.removesuffix(CHANNEL)
+        case = case if name not in references and case in references else name
+        if case in found:
+            raise _two_files(case, found[case], path, folder)
+        found[case] = path
+    return found
+
+
 def find_masks(folder: Path, *, in_folders: bool) -> dict[str, Path]:
     """{case: file} of a folder, sorted by case; hidden files are passed over.
 
@@ -150,14 +174,18 @@ def find_masks(folder: Path, *, in_folders: bool) -> dict[str, Path]:
         if case is None:
             continue
         if case in found:
-            raise InputError(
-                f"two files for case {case}: {found[case]} and {file}",
-                where=folder,
-                expected="one file per case",
-                remedy="remove the one that is not meant",
-            )
+            raise _two_files(case, found[case], file, folder)
         found[case] = file
     return found
+
+
+def _two_files(case: str, first: Path, second: Path, folder: Path) -> InputError:
+    return InputError(
+        f"two files for case {case}: {first} and {second}",
+        where=folder,
+        expected="one file per case",
+        remedy="remove the one that is not meant",
+    )
 
 
 def _case(path: Path, *, in_folders: bool) -> tuple[str | None, Path]:

@@ -13,7 +13,7 @@ from hemoseg.datasets.sources import ANY, SOURCES
 from hemoseg.errors import GeometryError, InputError
 from hemoseg.evaluation.classes import DESCRIPTION, read_table
 from hemoseg.evaluation.detection import RULES, Observation, summarize_detection
-from hemoseg.evaluation.files import check_complete, check_same_place, find_masks
+from hemoseg.evaluation.files import check_complete, check_same_place, find_predictions
 from hemoseg.evaluation.many import Progress, run_cases
 from hemoseg.evaluation.protocol import class_masks
 from hemoseg.io import read_labels, read_place
@@ -69,7 +69,7 @@ def evaluate_detection(
             expected=f"a data set whose {SOURCES} says which classes are on which slice",
             remedy="name a data set that was imported with such references, or take another protocol",
         )
-    found = find_masks(predictions, in_folders=True)
+    found = find_predictions(predictions, sources.detection)
     check_complete(
         sorted({*found, *sources.detection}),
         {"no prediction for": found, "no slice-level reference for": sources.detection},

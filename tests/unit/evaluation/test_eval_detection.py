@@ -138,7 +138,7 @@ def dataset(root, **cases):
 
 
 def test_a_data_set_with_slices(tmp_path):
-    mask(tmp_path / "p" / "a" / "mask.nii.gz", [1, 0])
+    mask(tmp_path / "p" / "a_0000" / "mask.nii.gz", [1, 0])  # named after the file of the scan, as segment does
     result = evaluate_detection(tmp_path / "p", dataset(tmp_path / "d", a=[("iph",), ()]))
     assert result["mean"]["any"]["slice_auc"]["value"] == 1
 

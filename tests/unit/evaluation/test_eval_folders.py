@@ -135,6 +135,18 @@ def test_case_given_twice_is_refused(folders):
     refused(folders, InputError, "two files for case b")
 
 
+def test_results_named_after_the_file_of_a_scan_belong_to_its_case(folders):
+    (folders[0] / "b").rename(folders[0] / "b_0000")
+    assert [case["case"] for case in evaluate_folders(*folders, labels=None)["cases"]] == ["a", "b"]
+    write(folders[1] / "b_0000.nii.gz")  # where a reference has that very name, it is meant
+    refused(folders, InputError, "no prediction for 1 case: b")
+
+
+def test_results_of_two_names_for_one_case_are_refused(folders):
+    write(folders[0] / "b_0000" / "mask.nii.gz")
+    refused(folders, InputError, "two files for case b", "b_0000")
+
+
 def test_absent_or_empty_folders_are_refused(folders, tmp_path):
     refused((tmp_path / "nowhere", folders[1]), InputError, "no such folder")
     (tmp_path / "empty").mkdir()

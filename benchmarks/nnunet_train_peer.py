@@ -1,0 +1,76 @@
+"""nnU-Net's own training of one fold on a CPU, as long as it is told; runs in the peer's environment.
+
+Run: python benchmarks/nnunet_train_peer.py DATASET CONFIGURATION FOLD STEPS | --time N
+
+nnUNet_raw, nnUNet_preprocessed and nnUNet_results say where; the data set is planned and preprocessed. The trainer is
+nnU-Net's, unchanged but for its length: epochs of ten steps with one validation batch, so that the learning rate falls
+as smoothly as over a thousand epochs. Stopped at any time, it resumes from its latest checkpoint. At the end it
+predicts the held-out cases as it always does, into fold_K/validation. With --time it trains N steps, twice, and
+prints the seconds of one of the second N.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+EPOCH_STEPS = 10
+
+
+def make_trainer(dataset: str, configuration: str, fold: int, epochs: int):
+    """nnU-Net's trainer, initialized, resumed where it stood."""
+    import torch
+    from batchgenerators.utilities.file_and_folder_operations import load_json
+    from nnunetv2.paths import nnUNet_preprocessed
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    class Short(nnUNetTrainer):
+        """nnU-Net's trainer with another number of steps."""
+
+        def __init__(self, plans, configuration, fold, dataset_json, device):  # named as the trainer's own look them up
+            super().__init__(plans, configuration, fold, dataset_json, device)
+            self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = EPOCH_STEPS, 1
+            self.num_epochs, self.save_every = epochs, 5
+
+        def plot_network_architecture(self) -> None:
+            """Nothing is drawn."""
+
+    folder = Path(nnUNet_preprocessed) / dataset
+    plans, description = load_json(folder / "nnUNetPlans.json"), load_json(folder / "dataset.json")
+    trainer = Short(plans, configuration, fold, description, device=torch.device("cpu"))
+    latest = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    final = Path(trainer.output_folder) / "checkpoint_final.pth"
+    if final.is_file() or latest.is_file():
+        trainer.load_checkpoint(str(final if final.is_file() else latest))
+    return trainer, final.is_file()
+
+
+def time_steps(trainer, count: int) -> None:
+    """Print the seconds of a step, loader included, without the first `count` steps."""
+    trainer.disable_checkpointing = True
+    trainer.on_train_start()
+    trainer.on_epoch_start()
+    trainer.on_train_epoch_start()
+    for number in range(2 * count):
+        if number == count:
+            began = time.monotonic()
+        trainer.train_step(next(trainer.dataloader_train))
+    print(f"seconds_per_step {(time.monotonic() - began) / count:.3f}", flush=True)
+    os._exit(0)  # its loader's processes are of no more use
+
+
+def main() -> None:
+    """Train, or time."""
+    dataset, configuration, fold, *rest = sys.argv[1:]
+    timed = rest[0] == "--time"
+    steps = int(rest[-1])
+    trainer, done = make_trainer(dataset, configuration, int(fold), 1000 if timed else -(-steps // EPOCH_STEPS))
+    if timed:
+        time_steps(trainer, steps)
+    if not done:
+        trainer.run_training()
+    trainer.perform_actual_validation(False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The rows of the study: what each trains, and in what it differs from the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hemoseg.plan import Channel, Plan, Pooling, Slab
+from hemoseg.planning import Fingerprint
+from hemoseg.settings import FOLDS, Settings, Steps
+
+CV_STEPS = 2400
+"""Optimizer steps of a fold of the cross-validation: about 25 minutes of two quiet cores."""
+STUDY_STEPS = 600
+"""Optimizer steps of a row of the window study, of about 6 minutes."""
+SEEDS = (0, 1)
+"""Seeds of the window study."""
+PEER_STEPS = {"nnunet-1gb-fold-0": 400, "nnunet-2gb-fold-0": 200, "nnunet-4gb-fold-0": 100}
+"""Steps of nnU-Net that take it as long as `CV_STEPS` take us, by `nnunet_train_peer.py --time`."""
+FEW = 30
+"""Training patients of the row that has as many as the report on INSTANCE 2022 had."""
+
+Adapt = Callable[[Plan, Fingerprint], Plan]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row: a training, the rule, or the peer; measured on the held-out cases of one fold."""
+
+    name: str
+    """Name of the row and of its files."""
+    what: str
+    """What it is, for the tables."""
+    kind: Literal["train", "rule", "peer"] = "train"
+    """Who does it: hemoseg, the threshold rule, or nnU-Net."""
+    settings: Settings
+    """Settings of the run, fold and seed included."""
+    adapt: Adapt = field(default=lambda plan, _: plan)
+    """What is changed in the plan that these settings give, where no setting can ask for it."""
+
+
+def percentiles(plan: Plan, fingerprint: Fingerprint) -> Plan:
+    """One channel normalized as nnU-Net does CT, in place of windows."""
+    (intensity,) = fingerprint.intensity
+    channel = Channel(name="CT", normalization="ct", intensity=intensity)
+    preparation = plan.preparation.model_copy(update={"channels": (channel,), "windowed": "first"})
+    return plan.model_copy(update={"preparation": preparation})
+
+
+def _run(fold: int, steps: int, *, seed: int = 0, windows: tuple[str, ...] = (), **rest: object) -> Settings:
+    steps_asked = Steps.model_validate({"windows": windows, **rest})
+    return Settings(folds=(fold,), iterations=steps, seed=seed, steps=steps_asked)
+
+
+def _window_rows(seed: int) -> list[Row]:
+    windows = {
+        "paper": ("paper",),
+        "paper-swapped": ("paper-swapped",),
+        "brain": ("brain",),
+        "three": ("80/40", "40/40", "120/40"),
+    }
+    rows = [
+        Row(
+            name=f"window-{name}-seed-{seed}",
+            what=f"window: {', '.join(chosen)}",
+            settings=_run(0, STUDY_STEPS, seed=seed, windows=chosen),
+        )
+        for name, chosen in windows.items()
+    ]
+    default = _run(0, STUDY_STEPS, seed=seed)
+    return [
+        *rows,
+        Row(
+            name=f"window-percentile-seed-{seed}",
+            what="nnU-Net's percentile normalization",
+            settings=default,
+            adapt=percentiles,
+        ),
+        Row(name=f"window-default-seed-{seed}", what="the default channels", settings=default),
+    ]
+
+
+def _step_rows() -> list[Row]:
+    """The report's other steps one at a time, against `window-three-seed-0`."""
+    three = ("80/40", "40/40", "120/40")
+    steps: dict[str, dict[str, object]] = {
+        "pool-average-2": {"pooling": Pooling(kind="average", factor=2)},
+        "pool-maximum-2": {"pooling": Pooling(kind="maximum", factor=2)},
+        "pool-summed-area-2": {"pooling": Pooling(kind="summed-area", factor=2)},
+        "pool-random-area-2": {"pooling": Pooling(kind="random-area", factor=2)},
+        "pool-average-4": {"pooling": Pooling(kind="average", factor=4)},
+        "slice-spacing-1": {"slice_spacing_mm": 1.0},
+        "slab-1": {"slab": Slab(extend=1, train_range="label")},
+    }
+    return [
+        Row(name=f"step-{name}", what=name, settings=_run(0, STUDY_STEPS, windows=three, **asked))
+        for name, asked in steps.items()
+    ]
+
+
+def make_rows() -> dict[str, Row]:
+    """Every row by its name, in the order in which they are worth having."""
+    folds = [
+        Row(name=f"cv-fold-{fold}", what=f"cross-validation, fold {fold}", settings=_run(fold, CV_STEPS))
+        for fold in range(FOLDS)
+    ]
+    rules = [
+        Row(name=f"rule-fold-{fold}", what=f"threshold rule, fold {fold}", kind="rule", settings=_run(fold, 1))
+        for fold in range(FOLDS)
+    ]
+    few = _run(0, CV_STEPS).model_copy(update={"train_cases": FEW})
+    peers = [
+        Row(
+            name=f"nnunet-{memory_gb}gb-fold-0",
+            what=f"nnU-Net, planned for {memory_gb} GB",
+            kind="peer",
+            settings=_run(0, CV_STEPS).model_copy(update={"memory_gb": float(memory_gb)}),
+        )
+        for memory_gb in (1, 2, 4)
+    ]
+    rows = [
+        *rules,
+        *folds,
+        Row(name="train-30-fold-0", what=f"{FEW} training patients, fold 0", settings=few),
+        *peers,
+        *(row for seed in SEEDS for row in _window_rows(seed)),
+        *_step_rows(),
+    ]
+    return {row.name: row for row in rows}
