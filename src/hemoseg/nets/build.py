@@ -7,6 +7,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet, Resi
 from torch import nn
 
 from hemoseg.errors import SettingsError
+from hemoseg.nets.norm import InstanceNorm
 from hemoseg.plan import Configuration, Plan
 
 
@@ -59,7 +60,7 @@ def _common(plan: Plan, configuration: Configuration) -> dict[str, Any]:
         "num_classes": plan.outputs,
         "n_conv_per_stage_decoder": list(configuration.decoder_blocks),
         "conv_bias": True,
-        "norm_op": nn.InstanceNorm3d,
+        "norm_op": InstanceNorm,
         "norm_op_kwargs": {"eps": 1e-5, "affine": True},
         "nonlin": nn.LeakyReLU,
         "nonlin_kwargs": {"negative_slope": 0.01, "inplace": True},

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch.utils import deterministic as torch_deterministic
 
 from hemoseg.errors import ResourceError
 
@@ -34,13 +35,19 @@ def use_threads(threads: int) -> None:
 
 @contextmanager
 def deterministic(device: str) -> Iterator[None]:
-    """Only deterministic algorithms inside the block, on a CPU; CUDA has none for cross-entropy."""
+    """Only deterministic algorithms inside the block, on a CPU; CUDA has none for cross-entropy.
+
+    Torch would then also fill new memory that is written afterwards anyway: a twelfth of a training step.
+    """
     before = torch.are_deterministic_algorithms_enabled()
+    filled = torch_deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(before or device == "cpu")
+    torch_deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
+        torch_deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 @contextmanager

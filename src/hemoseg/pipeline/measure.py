@@ -3,9 +3,11 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from time import monotonic
+from typing import get_args
 
 from hemoseg.artifacts import write_model, write_text
 from hemoseg.datasets import index_dataset
@@ -16,7 +18,7 @@ from hemoseg.pipeline.preprocess import check_unchanged
 from hemoseg.pipeline.splits import find_splits, named
 from hemoseg.pipeline.stepped import stepped_stage
 from hemoseg.pipeline.watch import Watch
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.planning import (
     ENOUGH_ITERATIONS,
     DeviceTiming,
@@ -37,6 +39,9 @@ TIMED_STEPS = 3
 """Steps timed per candidate; their median counts."""
 TIMING_SHARE = 0.3
 """Share of the budget that timing may take: larger networks are timed on a part of their patch."""
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+LAYOUT_SHARE = 0.2
+"""Share of that in which layouts are compared."""
 
 
 def check_settings(folder: RunFolder, settings: Settings) -> None:
@@ -73,18 +78,21 @@ def measure_device(
 
     With fixed iterations nothing is timed, so that no clock decides.
     """
-    from hemoseg.training import compute_threads, supports_bf16
+    from hemoseg.training import compute_threads, default_layout, supports_bf16
 
     bf16 = supports_bf16(settings.device)
-    facts = DeviceTiming(device=settings.device, threads=compute_threads(), bf16=bf16)
+    layout = default_layout(settings.device, bf16=bf16)
+    facts = DeviceTiming(device=settings.device, threads=compute_threads(), bf16=bf16, layout=layout)
     if settings.budget_s is None:
         return facts
     rungs = candidates(fingerprint, settings, precision="bf16" if bf16 else "fp32", stepped=stepped)
     draft = make_plan(fingerprint, settings.model_copy(update={"budget_s": None, "iterations": 1}), facts, stepped)
     end = monotonic() + TIMING_SHARE * settings.budget_s
     watch.begin("device", len(rungs))
+    layout = _faster_layout(draft, rungs[0][0], facts, limit_s=LAYOUT_SHARE * TIMING_SHARE * settings.budget_s)
+    facts = facts.model_copy(update={"layout": layout})
     for number, rung in enumerate(rungs, start=1):
-        timed = [_time(draft, item, settings.device, end=end) for item in rung]
+        timed = [_time(draft, item, facts, end=end) for item in rung]
         facts = facts.model_copy(update={"steps": (*facts.steps, *timed)})
         watch.advance(number, ", ".join(f"{t.seconds:.2f} s a step" for t in timed))
         if (affordable_steps(rung, settings, facts) or 0) < ENOUGH_ITERATIONS:
@@ -149,16 +157,39 @@ def _scratch_folder() -> Iterator[RunFolder]:
             folder.path.rmdir()
 
 
-def _time(draft: Plan, item: Configuration, device: str, *, end: float) -> StepTiming:
+def _faster_layout(draft: Plan, item: Configuration, facts: DeviceTiming, *, limit_s: float) -> Layout:
+    """The layout in which a step takes less time, compared on the largest patch that the time allows.
+
+    The layout of `facts` stays where the time allows no comparison.
+    """
+    from hemoseg.training import WARM_UP, measure_step_seconds
+
+    found, end, steps = facts.layout, monotonic() + limit_s, len(LAYOUTS) * (WARM_UP + TIMED_STEPS)
+    timed_step = partial(measure_step_seconds, draft, device=facts.device, steps=TIMED_STEPS)
+    last: tuple[int, float] | None = None
+    for probe in probes(draft, item):
+        if last is not None and steps * extrapolate_seconds(last, last, voxels_of(probe)) > end - monotonic():
+            break
+        seconds = {layout: timed_step(probe, layout=layout, limit_s=end - monotonic()) for layout in LAYOUTS}
+        if monotonic() >= end:
+            break  # steps were left out
+        found = min(LAYOUTS, key=seconds.__getitem__)
+        last = voxels_of(probe), max(seconds.values())
+    return found
+
+
+def _time(draft: Plan, item: Configuration, facts: DeviceTiming, *, end: float) -> StepTiming:
     """The time of a configuration's step; where that itself would take until after `end`, from smaller patches.
 
     The smallest patch is always timed, then ever larger ones as long as half of the time left is enough for them.
     """
     from hemoseg.training import WARM_UP, measure_step_seconds
 
+    timed_step = partial(measure_step_seconds, draft, device=facts.device, layout=facts.layout)
+
     def measure(probe: Configuration) -> tuple[int, float]:
         limit_s = end - monotonic()
-        return voxels_of(probe), measure_step_seconds(draft, probe, device=device, steps=1, warm_up=1, limit_s=limit_s)
+        return voxels_of(probe), timed_step(probe, steps=1, warm_up=1, limit_s=limit_s)
 
     last, *larger = probes(draft, item)
     timed = [measure(last)]
@@ -166,7 +197,7 @@ def _time(draft: Plan, item: Configuration, device: str, *, end: float) -> StepT
         left = end - monotonic()
         seconds = extrapolate_seconds(timed[0], timed[-1], voxels_of(item))
         if item in (last, *larger) and (WARM_UP + TIMED_STEPS) * seconds <= left:
-            return StepTiming.of(item, measure_step_seconds(draft, item, device=device, steps=TIMED_STEPS))
+            return StepTiming.of(item, timed_step(item, steps=TIMED_STEPS))
         fitting = [
             probe
             for probe in larger

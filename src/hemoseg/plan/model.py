@@ -15,6 +15,8 @@ ConfigurationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """Name of a network: nnU-Net's `2d`, `3d_fullres`, `3d_lowres`, `3d_cascade_fullres`, or one that its user made."""
 Precision = Literal["fp32", "bf16"]
 """Arithmetic of convolutions; sums, losses and weights are always float32."""
+Layout = Literal["contiguous", "channels_last"]
+"""Order in memory of what a training network computes: each channel's voxels together, or each voxel's channels."""
 PlannerName = Literal["headct", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", "nnunet-resenc-xl", "nnunet-v1"]
 """Rules that can make a plan."""
 PresetName = Literal["paper", "paper-swapped"]

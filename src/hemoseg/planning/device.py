@@ -1,11 +1,11 @@
 """What was measured of the machine, before planning."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
 
-from hemoseg.plan import Configuration, ConfigurationName, Precision, SizeZYX
+from hemoseg.plan import Configuration, ConfigurationName, Layout, Precision, SizeZYX
 from hemoseg.types import IntZYX
 
 
@@ -48,7 +48,7 @@ class DeviceTiming(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     """Schema version."""
     device: Literal["cpu", "cuda"]
     """Where networks are trained."""
@@ -56,8 +56,18 @@ class DeviceTiming(BaseModel):
     """Threads that compute."""
     bf16: bool
     """Whether the device computes bf16 natively."""
+    layout: Layout = "contiguous"
+    """Order in memory of what is trained: the faster one. Another rounds otherwise, so a resume keeps it."""
     steps: tuple[StepTiming, ...] = ()
     """Timings; none where the user fixed the iterations, so that no clock decides."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, values: Any) -> Any:
+        """Version 2 knew one layout; a run that it began goes on with that."""
+        if isinstance(values, dict) and values.get("version") == 2:
+            return values | {"version": 3, "layout": "contiguous"}
+        return values
 
     def seconds(self, configuration: Configuration) -> float | None:
         """Seconds of one step of a configuration; None if it was not measured."""

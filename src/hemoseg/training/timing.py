@@ -6,8 +6,9 @@ from statistics import median
 
 import torch
 
-from hemoseg.nets import build_network, keep_freed_memory
-from hemoseg.plan import Configuration, Plan
+from hemoseg.nets import build_network, deterministic, keep_freed_memory
+from hemoseg.plan import Configuration, Layout, Plan
+from hemoseg.training.execution import lay_out, lay_out_network
 from hemoseg.training.loss import deep_loss
 
 WARM_UP = 2
@@ -19,6 +20,7 @@ def measure_step_seconds(
     configuration: Configuration,
     *,
     device: str,
+    layout: Layout,
     steps: int,
     warm_up: int = WARM_UP,
     limit_s: float = inf,
@@ -29,28 +31,31 @@ def measure_step_seconds(
         plan: its plan.
         configuration: the network.
         device: where it runs.
+        layout: order in memory of what is computed.
         steps: how many are timed.
         warm_up: how many come before.
         limit_s: no step begins when so many seconds are over; if none was timed by then, the last before counts.
     """
     keep_freed_memory()
     network = build_network(plan, configuration).to(device)
+    lay_out_network(network, layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
     generator = torch.Generator().manual_seed(0)
     shape = (configuration.batch_size, plan.input_channels(configuration), *configuration.patch_size)
-    inputs = torch.rand(shape, generator=generator).to(device)
+    inputs = lay_out(torch.rand(shape, generator=generator).to(device), layout)
     labels = (inputs[:, 0] * len(plan.labels)).long()
     seconds = []
     for _ in range(warm_up + steps):
         began = time.monotonic()
-        with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
-            outputs = network(inputs)
-        loss, _ = deep_loss(outputs, labels, pooled=configuration.batch_dice)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
-        optimizer.step()
-        loss.item()  # waits for the device
+        with deterministic(device):
+            with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
+                outputs = network(inputs)
+            loss, _ = deep_loss(outputs, labels, pooled=configuration.batch_dice)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
+            optimizer.step()
+            loss.item()  # waits for the device
         seconds.append(time.monotonic() - began)
         if sum(seconds) >= limit_s:
             break

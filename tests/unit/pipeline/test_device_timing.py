@@ -5,7 +5,7 @@ from math import inf
 import pytest
 
 from hemoseg.pipeline import measure
-from hemoseg.planning import voxels_of
+from hemoseg.planning import DeviceTiming, voxels_of
 from plans import tiny_configuration, tiny_plan
 
 LARGE = tiny_configuration(
@@ -16,6 +16,7 @@ LARGE = tiny_configuration(
     blocks=(2,) * 7,
     decoder_blocks=(2,) * 6,
 )
+CPU = DeviceTiming(device="cpu", threads=2, bf16=True)
 UPDATE_S = 0.3
 """Seconds of a step that no voxel adds to."""
 
@@ -23,12 +24,15 @@ UPDATE_S = 0.3
 class Clock:
     """A machine on which a voxel takes its time, and nothing else does."""
 
-    def __init__(self, per_voxel_s):
+    def __init__(self, per_voxel_s, last_factor=1.0):
+        self.last_factor = last_factor
         self.now_s, self.per_voxel_s, self.timed = 0.0, per_voxel_s, []
 
-    def step(self, plan, configuration, *, device, steps, warm_up=2, limit_s=inf):
+    def step(self, plan, configuration, *, device, layout, steps, warm_up=2, limit_s=inf):
         self.timed.append(configuration)
-        seconds = UPDATE_S + self.per_voxel_s * voxels_of(configuration)
+        seconds = (1 if layout == "contiguous" else self.last_factor) * (
+            UPDATE_S + self.per_voxel_s * voxels_of(configuration)
+        )
         self.now_s += max(1, min(steps + warm_up, limit_s // seconds + 1)) * seconds
         return seconds
 
@@ -41,7 +45,7 @@ def timed(monkeypatch):
         clock = Clock(per_voxel_s)
         monkeypatch.setattr("hemoseg.training.measure_step_seconds", clock.step)
         monkeypatch.setattr(measure, "monotonic", lambda: clock.now_s)
-        return measure._time(tiny_plan(configuration), configuration, "cpu", end=end), clock
+        return measure._time(tiny_plan(configuration), configuration, CPU, end=end), clock
 
     return measured
 
@@ -74,3 +78,32 @@ def test_a_step_beyond_the_memory_is_not_built_however_much_time_there_is(timed)
     timing, clock = timed(LARGE, per_voxel_s=1e-9, end=1e6)
     assert LARGE not in clock.timed
     assert timing.seconds == pytest.approx(UPDATE_S + 1e-9 * voxels_of(LARGE))
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """The layout found faster on such a machine within a time, and the clock."""
+
+    def found(*, last_factor, limit_s, before="contiguous"):
+        clock = Clock(120 / voxels_of(LARGE), last_factor)
+        monkeypatch.setattr("hemoseg.training.measure_step_seconds", clock.step)
+        monkeypatch.setattr(measure, "monotonic", lambda: clock.now_s)
+        facts = CPU.model_copy(update={"layout": before})
+        return measure._faster_layout(tiny_plan(LARGE), LARGE, facts, limit_s=limit_s), clock
+
+    return found
+
+
+@pytest.mark.parametrize(("last_factor", "layout"), [(0.8, "channels_last"), (1.3, "contiguous")])
+@pytest.mark.parametrize("limit_s", [60.0, 600.0])
+def test_the_faster_layout_is_taken_in_time(compared, last_factor, layout, limit_s):
+    found, clock = compared(last_factor=last_factor, limit_s=limit_s)
+    assert found == layout
+    assert clock.now_s < limit_s
+
+
+def test_without_time_to_compare_the_layout_stays(compared):
+    for before in ("contiguous", "channels_last"):
+        found, clock = compared(last_factor=0.1, limit_s=3.0, before=before)
+        assert found == before
+        assert len(clock.timed) == 2

@@ -24,7 +24,7 @@ def clock(monkeypatch):
 
 def measured(**changes):
     item = tiny_configuration()
-    return measure_step_seconds(tiny_plan(item), item, device="cpu", **changes)
+    return measure_step_seconds(tiny_plan(item), item, device="cpu", layout="channels_last", **changes)
 
 
 def test_the_median_of_steps_after_some_that_warm_up(clock):
