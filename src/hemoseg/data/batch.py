@@ -28,6 +28,9 @@ class BatchSource(Protocol):
     def ignore(self) -> int | None:
         """Number that stands for ignored voxels in the labels; None where no case has any."""
 
+    def names_of(self, iteration: int) -> tuple[str, ...]:
+        """Names of the cases that the batch of an iteration has patches of, in their order; no case is read."""
+
     def batch(self, iteration: int) -> Batch:
         """The batch of one iteration, augmented; the same whenever it is asked for."""
 

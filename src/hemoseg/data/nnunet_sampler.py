@@ -75,18 +75,24 @@ class NnunetSampler:
         members = list(plan.table.members.values())
         self.cases = Pool(cases, members, ignore=self.numbers, where=f"fold {fold}")
         self.held_out = Pool(held_out, members, ignore=self.numbers, where=f"fold {fold}") if held_out else None
-
-    @property
-    def ignore(self) -> int | None:
+        ignoring = self.cases.ignoring or (self.held_out is not None and self.held_out.ignoring)
+        self.ignore = self.numbers if ignoring else None
         """Number that stands for ignored voxels in the labels of a batch; None where no case has any."""
-        ignoring = self.cases.ignores or (self.held_out is not None and self.held_out.ignores)
-        return self.numbers if ignoring else None
 
     def patch(self, iteration: int, number: int) -> tuple[RawPatch, np.random.Generator]:
         """One patch of a batch in the size that augmentation needs, and the generator that drew it, to go on with."""
         generator = np.random.default_rng([self.seed, self.fold, iteration, number])
         case, corner = self.draw(generator, self.cases, self.load_size, forced=self.is_forced(number))
         return self._cut(self.cases.cases[case], corner, self.load_size), generator
+
+    def names_of(self, iteration: int) -> tuple[str, ...]:
+        """Names of the cases that a batch has patches of; no case is read."""
+        pool, names = self.cases.unread(), []
+        for number in range(self.batch_size):
+            generator = np.random.default_rng([self.seed, self.fold, iteration, number])
+            case, _ = self.draw(generator, pool, self.load_size, forced=self.is_forced(number))
+            names.append(pool.cases[case].name)
+        return tuple(names)
 
     def validation_batch(self, number: int) -> Batch:
         """A batch of held-out cases, drawn alike, in the size of a patch and as they are.

@@ -33,10 +33,17 @@ class Places:
         """Voxels in all."""
         return int(self.before[-1])
 
-    def draw(self, generator: np.random.Generator, labels: Sliced) -> Int64[np.ndarray, " 3"]:
-        """Index (z, y, x) of one of the voxels; of the label map, only that slice is read."""
+    def draw(self, generator: np.random.Generator, labels: Sliced | None) -> Int64[np.ndarray, " 3"]:
+        """Index (z, y, x) of one of the voxels.
+
+        Args:
+            generator: gives one number.
+            labels: the label map, of which one slice is read; without it y and x are 0.
+        """
         number = int(generator.integers(self.count))
         z = int(np.searchsorted(self.before, number, side="right")) - 1
+        if labels is None:
+            return np.array([z, 0, 0])
         plane = labels[z]
         at = np.flatnonzero(_having(plane, self.numbers))[number - int(self.before[z])]
         return np.array([z, *divmod(int(at), plane.shape[1])])

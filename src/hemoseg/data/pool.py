@@ -1,12 +1,13 @@
 """Cases to draw patches from, and what is known of their labels."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
 from hemoseg.arrays import Int64
 from hemoseg.data.places import class_places, labeled_places
-from hemoseg.data.store import StoredCase
+from hemoseg.data.store import Sliced, StoredCase
 from hemoseg.errors import InputError
 
 
@@ -27,12 +28,17 @@ class Pool:
         self, cases: Sequence[StoredCase], members: Sequence[tuple[int, ...]], *, ignore: int, where: str
     ) -> None:
         self.cases = cases
-        seen = []
-        for case in cases:
+        self._maps: list[Sliced | None] = [case.labels for case in cases]
+        self._classes, self._labeled = [], []
+        self.ignoring: set[int] = set()
+        """Indices of the cases that have ignored voxels."""
+        for number, case in enumerate(cases):
             labels = case.labels[:]
-            seen.append((class_places(labels, members), labeled_places(labels, ignore=ignore)))
-        self._classes = [classes for classes, _ in seen]
-        self._labeled = [labeled for _, labeled in seen]
+            labeled = labeled_places(labels, ignore=ignore)
+            self._classes.append(class_places(labels, members))
+            self._labeled.append(labeled)
+            if labeled.count < labels.size:
+                self.ignoring.add(number)
         self.labeled = [i for i, labeled in enumerate(self._labeled) if labeled.count]
         """Indices of the cases that have a labeled voxel."""
         self.with_foreground = [i for i, classes in enumerate(self._classes) if classes]
@@ -45,27 +51,23 @@ class Pool:
                 remedy="label some slices, or leave out cases without labels",
             )
 
-    @property
-    def ignores(self) -> bool:
-        """Whether any case has ignored voxels."""
-        return any(self.ignores_in(case) for case in range(len(self.cases)))
-
-    def ignores_in(self, case: int) -> bool:
-        """Whether a case has ignored voxels."""
-        z, y, x = self.cases[case].shape
-        return self._labeled[case].count < z * y * x
+    def unread(self) -> "Pool":
+        """The same pool, which draws as this one does but reads no case: of voxels it knows the slice alone."""
+        unread = copy(self)
+        unread._maps = [None] * len(self.cases)
+        return unread
 
     def voxel_of_a_class(self, generator: np.random.Generator, case: int) -> Int64[np.ndarray, " 3"] | None:
         """Index (z, y, x) of a voxel of a class, drawn evenly among those of the case; None without foreground."""
         classes = self._classes[case]
         if not classes:
             return None
-        return classes[int(generator.integers(len(classes)))].draw(generator, self.cases[case].labels)
+        return classes[int(generator.integers(len(classes)))].draw(generator, self._maps[case])
 
     def labeled_voxel(self, generator: np.random.Generator, case: int) -> Int64[np.ndarray, " 3"] | None:
         """Index (z, y, x) of a voxel that is not ignored; None where all are."""
         labeled = self._labeled[case]
-        return labeled.draw(generator, self.cases[case].labels) if labeled.count else None
+        return labeled.draw(generator, self._maps[case]) if labeled.count else None
 
 
 def no_held_out(fold: int) -> InputError:

@@ -56,17 +56,17 @@ class Sampler:
         members = [(number,) for number in range(1, self.numbers)]
         self.cases = Pool(cases, members, ignore=self.numbers, where=f"fold {fold}")
         self.held_out = Pool(held_out, members, ignore=self.numbers, where=f"fold {fold}") if held_out else None
-
-    @property
-    def ignore(self) -> int | None:
+        ignoring = self.cases.ignoring or (self.held_out is not None and self.held_out.ignoring)
+        self.ignore = self.numbers if ignoring else None
         """Number that stands for ignored voxels in the labels of a batch; None where no case has any."""
-        ignoring = self.cases.ignores or (self.held_out is not None and self.held_out.ignores)
-        return self.numbers if ignoring else None
 
     def batch(self, iteration: int) -> Batch:
         """The batch of one iteration; the same whenever it is asked for."""
-        generator = np.random.default_rng([self.seed, self.fold, iteration])
-        return self._cut(self.cases, [self.draw(generator, forced=forced) for forced in self._forced()])
+        return self._cut(self.cases, self._draws(self.cases, iteration))
+
+    def names_of(self, iteration: int) -> tuple[str, ...]:
+        """Names of the cases that a batch has patches of; no case is read."""
+        return tuple(self.cases.cases[draw.case].name for draw in self._draws(self.cases.unread(), iteration))
 
     def validation_batch(self, number: int) -> Batch:
         """A batch of held-out cases, drawn alike but neither mirrored nor changed.
@@ -83,9 +83,14 @@ class Sampler:
             draws.append(Draw(case=case, corner=corner))
         return self._cut(self.held_out, draws)
 
-    def draw(self, generator: np.random.Generator, *, forced: bool) -> Draw:
+    def _draws(self, pool: Pool, iteration: int) -> list[Draw]:
+        """The patches of a batch."""
+        generator = np.random.default_rng([self.seed, self.fold, iteration])
+        return [self.draw(generator, pool, forced=forced) for forced in self._forced()]
+
+    def draw(self, generator: np.random.Generator, pool: Pool, *, forced: bool) -> Draw:
         """Draw one patch; `forced` ones contain foreground if any case has some."""
-        case, corner = self._place(generator, self.cases, forced=forced)
+        case, corner = self._place(generator, pool, forced=forced)
         flips = generator.random(3) < 0.5
         shift, noise = _draw_intensity(generator, self.recipe)
         return Draw(
@@ -132,7 +137,7 @@ class Sampler:
         """The voxel that a patch is to hold: of a class, or any with a label; None where all are as good."""
         if forced:
             return pool.voxel_of_a_class(generator, case)
-        return pool.labeled_voxel(generator, case) if pool.ignores_in(case) else None
+        return pool.labeled_voxel(generator, case) if case in pool.ignoring else None
 
     def _cut(self, pool: Pool, draws: Sequence[Draw]) -> Batch:
         pairs = [

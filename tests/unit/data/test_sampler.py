@@ -40,6 +40,14 @@ def test_a_batch_names_its_cases():
     assert len(set(batch.cases)) > 1
 
 
+def test_names_are_known_without_reading_a_case():
+    cases = [stored((8, 32, 32), seed=i) for i in range(5)] + [ignoring((8, 32, 32), (0,), seed=5)]
+    sampler = make(cases, batch_size=6)
+    expected = [sampler.batch(i).cases for i in range(10)]
+    sampler.cases._maps = None
+    assert [sampler.names_of(i) for i in range(10)] == expected
+
+
 def test_validation_is_drawn_from_held_out_cases_and_not_changed():
     sampler = make([stored((8, 32, 32))], held_out=[stored((8, 32, 32), seed=1)], batch_size=4)
     assert isinstance(sampler, BatchSource)
@@ -88,27 +96,27 @@ def test_cases_without_foreground_are_no_obstacle():
 def test_a_patch_lies_inside_or_covers_the_case(shape, seed, forced):
     lesion = tuple(n - 1 for n in shape)
     sampler = make([stored(shape, lesion=lesion)])
-    draw = sampler.draw(np.random.default_rng(seed), forced=forced)
+    draw = sampler.draw(np.random.default_rng(seed), sampler.cases, forced=forced)
     for start, size, patch in zip(draw.corner, shape, sampler.patch_size, strict=True):
         assert 0 <= start <= size - patch or (patch >= size and start <= 0 and start + patch >= size)
 
 
 def test_random_patches_reach_both_ends():
     sampler = make([stored((5, 17, 17))])
-    corners = {sampler.draw(np.random.default_rng(i), forced=False).corner for i in range(200)}
+    corners = {sampler.draw(np.random.default_rng(i), sampler.cases, forced=False).corner for i in range(200)}
     assert corners == {(z, y, x) for z in (0, 1) for y in (0, 1) for x in (0, 1)}
 
 
 def test_mirroring_keeps_to_its_axes():
     sampler = make([stored((8, 32, 32))])
-    flips = [sampler.draw(np.random.default_rng(i), forced=False).flips for i in range(200)]
+    flips = [sampler.draw(np.random.default_rng(i), sampler.cases, forced=False).flips for i in range(200)]
     assert not any(z or y for z, y, _ in flips)
     assert 60 < sum(x for _, _, x in flips) < 140
 
 
 def test_three_in_ten_patches_get_noise():
     sampler = make([stored((8, 32, 32))])
-    noisy = sum(sampler.draw(np.random.default_rng(i), forced=False).noise_hu > 0 for i in range(1000))
+    noisy = sum(sampler.draw(np.random.default_rng(i), sampler.cases, forced=False).noise_hu > 0 for i in range(1000))
     assert noisy / 1000 == pytest.approx(NOISE_SHARE, abs=0.05)
 
 
@@ -152,7 +160,7 @@ def test_patches_lie_around_voxels_that_somebody_labeled():
     assert sampler.ignore == 3
     held = np.zeros(shape, dtype=bool)
     for seed in range(300):
-        draw = sampler.draw(np.random.default_rng(seed), forced=seed % 2 == 0)
+        draw = sampler.draw(np.random.default_rng(seed), sampler.cases, forced=seed % 2 == 0)
         assert draw.case == 0  # nothing is to be learned from the other
         box = tuple(slice(a, a + n) for a, n in zip(draw.corner, sampler.patch_size, strict=True))
         assert (case.labels[box] == 0).any()
@@ -187,7 +195,7 @@ def test_cases_without_ignored_voxels_are_drawn_as_ever():
     first, second = make(plain), make(mixed)
     assert (first.ignore, second.ignore) == (None, 3)
     for seed in range(40):
-        a, b = (one.draw(np.random.default_rng(seed), forced=False) for one in (first, second))
+        a, b = (one.draw(np.random.default_rng(seed), one.cases, forced=False) for one in (first, second))
         assert a.case == b.case
         assert a.case == 1 or a == b
 

@@ -54,7 +54,7 @@ def test_a_batch_depends_on_its_number_alone(changes):
         a, b = first.batch(number), second.batch(number)
         assert np.array_equal(a.inputs, b.inputs)
         assert np.array_equal(a.labels, b.labels)
-        assert a.cases == b.cases
+        assert a.cases == b.cases == first.names_of(number)
     assert isinstance(first, BatchSource)
     assert a.inputs.shape == (2, 3 if changes.get("previous") else 1, *first.sampler.patch_size)
     assert a.labels.shape == (2, *first.sampler.patch_size)

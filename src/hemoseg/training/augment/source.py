@@ -45,6 +45,10 @@ class AugmentedSource:
         """Number that stands for ignored voxels in the labels; None where no case has any."""
         return self.sampler.ignore
 
+    def names_of(self, iteration: int) -> tuple[str, ...]:
+        """Names of the cases that a batch has patches of; no case is read."""
+        return self.sampler.names_of(iteration)
+
     def batch(self, iteration: int) -> Batch:
         """The batch of one iteration; the same whenever it is asked for."""
         patches = []

@@ -1,0 +1,177 @@
+"""Batches made ahead by other processes, in their order, to the same bits as in this one."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from hemoseg.data import Batch, BatchSource
+from hemoseg.errors import HemosegError, InputError, ResourceError
+from hemoseg.plan import Recipe
+from hemoseg.scale import default_workers as usable_cores
+
+MOST_WORKERS = 12
+"""nnU-Net's number."""
+AHEAD = 2
+"""Batches that each worker makes ahead."""
+LAST = 2**62
+"""Beyond any iteration."""
+
+
+def default_workers(recipe: Recipe, device: str) -> int:
+    """Processes that make batches.
+
+    None for `headct` on a CPU: a patch is cut in milliseconds, and the cores have the network to compute. Else one
+    per core but one, at least 1 and at most `MOST_WORKERS`.
+    """
+    if recipe.name == "headct" and device == "cpu":
+        return 0
+    return max(1, min(MOST_WORKERS, usable_cores() - 1))
+
+
+class Loader:
+    """A source whose batches other processes make ahead, as long as they are asked for one after the other.
+
+    How many workers there are, and where one begins, decides speed alone. Arrays come through pipes, not through
+    shared memory, of which containers have little. Workers compute with one thread, leave Ctrl-C to this process and
+    end when it does. Validation batches are made here.
+
+    Example:
+        `with Loader(source, workers=2) as batches:` and then `batches.batch(iteration)`.
+    """
+
+    def __init__(self, source: BatchSource, *, workers: int) -> None:
+        self.source = source
+        self.workers = workers
+        self._next = 0
+        self._batches: Iterator[Batch | HemosegError] | None = None
+
+    def __enter__(self) -> "Loader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the workers.
+
+        Raises:
+            ResourceError: one died; torch says so wherever the program is.
+        """
+        self._batches = None
+        if self.workers and isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+            raise self._dead() from error
+
+    @property
+    def ignore(self) -> int | None:
+        """Number that stands for ignored voxels in the labels; None where no case has any."""
+        return self.source.ignore
+
+    def names_of(self, iteration: int) -> tuple[str, ...]:
+        """Names of the cases that a batch has patches of; no case is read."""
+        return self.source.names_of(iteration)
+
+    def batch(self, iteration: int) -> Batch:
+        """The batch of one iteration.
+
+        Raises:
+            ResourceError: a worker died, or a file cannot be read.
+            InputError: a case cannot be used.
+            ArtifactError: a case is damaged.
+        """
+        if not self.workers:
+            return _given(_make(self.source, iteration))
+        if self._batches is None or iteration != self._next:
+            self._batches = _start(self.source, first=iteration, workers=self.workers)
+        self._next = iteration
+        try:
+            found = next(self._batches)
+        except RuntimeError as error:
+            raise self._dead() from error
+        self._next += 1
+        return _given(found)
+
+    def validation_batch(self, number: int) -> Batch:
+        """A batch of held-out cases, as they are."""
+        return self.source.validation_batch(number)
+
+    def _dead(self) -> ResourceError:
+        return ResourceError(
+            "a process that prepares batches died",
+            where=_names(self.source, self._next),
+            expected="it to live as long as the training; the last saved state is kept",
+            remedy="look for too little memory or a damaged case among these (`hemoseg preprocess`), and go on",
+        )
+
+
+class _Numbered(Dataset[Batch | HemosegError]):
+    """Item i is batch i, or the error that it ended in: torch would pass on its text alone."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self.source = source
+
+    def __getitem__(self, index: int) -> Batch | HemosegError:
+        return _make(self.source, index)
+
+
+def _make(source: BatchSource, iteration: int) -> Batch | HemosegError:
+    """A batch, or what went wrong with it, with the names of its cases."""
+    try:
+        return source.batch(iteration)
+    except HemosegError as error:
+        return error
+    except (OSError, MemoryError) as error:
+        kind: type[HemosegError] = ResourceError
+        cause: Exception = error
+    except Exception as error:
+        kind, cause = InputError, error
+    return kind(
+        f"no batch can be made: {type(cause).__name__}: {cause}",
+        where=_names(source, iteration),
+        expected="prepared cases as `preprocess` writes them",
+        remedy="prepare these cases again: delete their folders and run `hemoseg preprocess --run DIR`",
+    )
+
+
+def _names(source: BatchSource, iteration: int) -> str:
+    """What a batch is of, for people."""
+    return f"iteration {iteration}, cases {', '.join(dict.fromkeys(source.names_of(iteration)))}"
+
+
+def _given(found: Batch | HemosegError) -> Batch:
+    if isinstance(found, HemosegError):
+        raise found
+    return found
+
+
+def _start(source: BatchSource, *, first: int, workers: int) -> Iterator[Batch | HemosegError]:
+    """Batches from `first` on."""
+    loader: DataLoader[Batch | HemosegError] = DataLoader(
+        _Numbered(source),
+        batch_size=None,
+        sampler=range(first, LAST),
+        num_workers=workers,
+        prefetch_factor=AHEAD,
+        collate_fn=_as_it_is,
+        multiprocessing_context="spawn",
+        generator=torch.Generator(),  # else it draws a seed from the process's own
+    )
+    with _interrupts_held():
+        return iter(loader)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits, and never reaches a process that is started meanwhile, for it starts with this."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
