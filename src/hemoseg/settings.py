@@ -113,6 +113,14 @@ class Settings(BaseModel):
     """Optimizer steps per fold and configuration."""
     epochs: PositiveInt | None = None
     """The same in epochs of 250 steps."""
+    patience: PositiveInt | None = None
+    """Epochs to wait for a better training loss before a training stops early; None trains to the end."""
+    init: str | None = None
+    """Weights that trainings begin with: a weights file or a bundle's folder; None draws them."""
+    init_sha256: str | None = None
+    """SHA-256 of that file, or of the bundle's manifest."""
+    train_cases: PositiveInt | None = None
+    """Patients of each fold to train on, drawn by the seed; None takes all."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where networks are trained."""
 
@@ -128,6 +136,8 @@ class Settings(BaseModel):
     def _can_all_be_kept(self) -> "Settings":
         if sum(limit is not None for limit in (self.budget_s, self.iterations, self.epochs)) > 1:
             raise ValueError("budget, iterations and epochs exclude each other")
+        if (self.init is None) != (self.init_sha256 is None):
+            raise ValueError("weights to begin with have a path and a hash")
         if len(set(self.folds)) != len(self.folds) or not self.folds:
             raise ValueError("folds must be named once each, and at least one")
         if self.preset is not None and not (self.steps.is_empty and self.planner == "headct"):
@@ -154,8 +164,13 @@ class Settings(BaseModel):
         planning += self.steps.options()
         planning += self.splits.options()
         planning += [f"--store {self.store}"] if self.store != "npy" else []
+        planning += self._training_options()
         last = [f"--config {self.config}", f"--seed {self.seed}", f"--device {self.device}"]
         return " ".join([f"--folds {folds}", *limit, *planning, *last])
+
+    def _training_options(self) -> list[str]:
+        values = {"--patience": self.patience, "--init": self.init, "--train-cases": self.train_cases}
+        return [f"{option} {shlex.quote(str(value))}" for option, value in values.items() if value is not None]
 
     def difference(self, other: "Settings") -> list[str]:
         """One line per setting that differs, `name: here → there`."""

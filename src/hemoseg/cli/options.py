@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hemoseg.settings import Settings
 
 PLANNING = "Planning"
+TRAINING = "Training"
 STEPS = "Steps of the preparation"
 
 
@@ -105,6 +106,42 @@ PatientPattern = Annotated[
         metavar="REGEX",
         help="Regular expression whose one group is the patient in a case's name, like '^(ID_[0-9a-f]+)_'; instead "
         "of patients.csv.",
+    ),
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Stop early after so many epochs without a better training loss; as in nnU-Net v1, not before the "
+        "learning rate is at 1e-6, which the schedule reaches at its end alone.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Begin with the weights of a model: a name, a bundle's folder, a fold's folder of a run, or a weights "
+        "file. The network must be the same; heads of other classes are drawn anew.",
+        rich_help_panel=TRAINING,
+    ),
+]
+TrainCases = Annotated[
+    int | None,
+    typer.Option(
+        "--train-cases",
+        min=1,
+        metavar="N",
+        help="Train on N patients of each fold, drawn by the seed; held-out cases stay.",
+        rich_help_panel=TRAINING,
+    ),
+]
+TensorBoard = Annotated[
+    bool,
+    typer.Option(
+        "--tensorboard",
+        help="Also write TensorBoard's files beside the logs; needs `pip install 'hemoseg[tensorboard]'`.",
+        rich_help_panel=TRAINING,
     ),
 ]
 PlannerOption = Annotated[
@@ -267,6 +304,46 @@ def make_splitting(splits: str, patient_pattern: str | None) -> dict[str, Any]:
         "file_sha256": digest,
         "patient_pattern": patient_pattern,
     }
+
+
+def make_init(model: str | None) -> dict[str, str | None]:
+    """The fields of `Settings` for weights to begin with.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    from hemoseg.artifacts import readable, sha256_of
+    from hemoseg.models import find_bundle
+
+    if model is None:
+        return {"init": None, "init_sha256": None}
+    path = Path(model)
+    if (path / "last.safetensors").is_file():
+        path = path / "last.safetensors"
+    path = path if path.is_file() else find_bundle(model, option="--init")
+    with readable(path):
+        digest = sha256_of(path / "manifest.json" if path.is_dir() else path)
+    return {"init": str(path.resolve()), "init_sha256": digest}
+
+
+def check_tensorboard() -> None:
+    """Make sure that TensorBoard's files can be written, before hours of work.
+
+    Raises:
+        ResourceError: the package that writes them is not there.
+    """
+    from importlib.util import find_spec
+
+    from hemoseg.errors import ResourceError
+
+    if find_spec("tensorboardX") is None:
+        raise ResourceError(
+            "the package tensorboardX is not installed",
+            where="--tensorboard",
+            expected="it, to write TensorBoard's files",
+            remedy="pip install 'hemoseg[tensorboard]', or leave the option out: train.jsonl and epochs.jsonl have "
+            "the same numbers",
+        )
 
 
 def make_settings(

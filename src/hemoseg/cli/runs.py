@@ -12,8 +12,10 @@ from hemoseg.cli.options import (
     Dataset,
     Epochs,
     Folds,
+    Init,
     Iterations,
     MemoryGb,
+    Patience,
     PatientPattern,
     Planner,
     PlannerOption,
@@ -29,7 +31,11 @@ from hemoseg.cli.options import (
     SplitsOption,
     Store,
     StoreOption,
+    TensorBoard,
+    TrainCases,
     Windows,
+    check_tensorboard,
+    make_init,
     make_settings,
     make_splitting,
     make_steps,
@@ -76,6 +82,10 @@ def run(
     store: StoreOption = Store.npy,
     splits: SplitsOption = "stratified",
     patient_pattern: PatientPattern = None,
+    patience: Patience = None,
+    init: Init = None,
+    train_cases: TrainCases = None,
+    tensorboard: TensorBoard = False,
 ) -> None:
     """From labeled scans to a validated model, planned from the data and the time you give.
 
@@ -84,6 +94,8 @@ def run(
     """
     from hemoseg.pipeline.story import run as run_story
 
+    if tensorboard:
+        check_tensorboard()
     settings = make_settings(
         budget=budget,
         iterations=iterations,
@@ -99,10 +111,13 @@ def run(
         steps=make_steps(window, pool, slice_spacing, slab, slab_range),
         store=store.value,
         splits=make_splitting(splits, patient_pattern),
+        patience=patience,
+        train_cases=train_cases,
+        **make_init(init),
     )
     with bars() as watch:
         watch.say(RESEARCH_ONLY)
-        page = run_story(dataset, run_dir, settings, watch=watch)
+        page = run_story(dataset, run_dir, settings, watch=watch, tensorboard=tensorboard)
     _print_result(run_dir)
     typer.echo(
         f"report: {page}\nmodel:  {run_dir / 'model'}  (hemoseg segment SCAN --out DIR --model {run_dir / 'model'})"
@@ -144,16 +159,18 @@ def preprocess(run_dir: RunDir) -> None:
     typer.echo(f"-> {folder.path / 'cases'}")
 
 
-def train(run_dir: RunDir) -> None:
+def train(run_dir: RunDir, tensorboard: TensorBoard = False) -> None:
     """Train every network of the plan -> CONFIG/fold_K/last.safetensors. Needs cases/.
 
     A cascade's second stage needs the first one's predictions: run train, validate, train.
     """
     from hemoseg.pipeline.learn import train_stage
 
+    if tensorboard:
+        check_tensorboard()
     folder = open_run(run_dir)
     with bars() as watch, folder.lock():
-        train_stage(folder, folder.plan(), folder.settings(), watch)
+        train_stage(folder, folder.plan(), folder.settings(), watch, tensorboard=tensorboard)
     typer.echo(f"-> {folder.path}")
 
 

@@ -99,6 +99,30 @@ def patients_named(names: Sequence[str], pattern: str) -> dict[str, str]:
     return {name: match[1] for name, match in found.items() if match is not None}
 
 
+def first_patients(splits: Sequence[Split], cases: Sequence[SplitCase], *, count: int, seed: int) -> tuple[Split, ...]:
+    """Folds with fewer patients to learn from: the first of a shuffle, so that more hold all of fewer.
+
+    Raises:
+        InputError: a fold has fewer patients to learn from.
+    """
+    patient = {case.name: case.patient for case in cases}
+    reduced = []
+    for fold, split in enumerate(splits):
+        names = sorted({patient[name] for name in split.train})
+        if count > len(names):
+            raise InputError(
+                f"fold {fold} has {len(names)} patients to train on",
+                where="--train-cases",
+                expected=f"at most that, not {count}",
+                remedy="ask for fewer, or leave the option out to train on all",
+            )
+        order = np.random.default_rng([seed, fold]).permutation(len(names))
+        kept = {names[int(number)] for number in order[:count]}
+        train = tuple(name for name in split.train if patient[name] in kept)
+        reduced.append(Split(train=train, held_out=split.held_out))
+    return tuple(reduced)
+
+
 def stratified_splits(cases: Sequence[SplitCase], *, folds: int, seed: int) -> tuple[Split, ...]:
     """Folds by patient, alike in number of cases, of empty ones, of cases with each class, and in lesion volume.
 

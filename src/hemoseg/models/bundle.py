@@ -87,7 +87,7 @@ def list_bundles(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def find_bundle(name: str | Path | None, *, models: Path | None = None) -> Path:
+def find_bundle(name: str | Path | None, *, models: Path | None = None, option: str = "--model") -> Path:
     """The folder of a model: a path that holds a manifest, or a name in `models` or in the package.
 
     Raises:
@@ -101,7 +101,7 @@ def find_bundle(name: str | Path | None, *, models: Path | None = None) -> Path:
             return path
     raise InputError(
         f"no model '{wanted}'",
-        where="--model",
+        where=option,
         expected="a name that `hemoseg models` lists, or a bundle's folder, which holds manifest.json",
         remedy="`hemoseg models`, or RUN/model for a model of your own",
     )

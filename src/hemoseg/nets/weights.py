@@ -11,10 +11,13 @@ from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from hemoseg.artifacts import whole_file
-from hemoseg.errors import ArtifactError
+from hemoseg.errors import ArtifactError, SettingsError
 
 SHARED = ("decoder.encoder.", ".all_modules.")
 """Parts of a state dict that repeat other entries: the architecture registers some modules twice."""
+
+HEADS = "decoder.seg_layers."
+"""Begin the names of the layers whose outputs are classes."""
 
 
 def distinct_weights(network: nn.Module) -> dict[str, Tensor]:
@@ -45,6 +48,32 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path 
             remedy="use the plan that the weights were trained with",
         )
     network.load_state_dict(weights, strict=False)
+
+
+def take_weights(network: nn.Module, path: Path) -> list[str]:
+    """Put weights of a file into a network where name and shape agree; the others stay as they are.
+
+    Heads may differ, as they do for other classes; everything else must be there, in the same shape.
+
+    Returns:
+        Names that were not taken, sorted.
+
+    Raises:
+        SettingsError: the file is of a network of another topology.
+    """
+    given, own = read_weights(path), distinct_weights(network)
+    taken = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    left = sorted((set(own) | set(given)) - set(taken))
+    strange = [name for name in left if not name.startswith(HEADS)]
+    if strange:
+        raise SettingsError(
+            f"{len(strange)} tensors of another network, {strange[0]} the first",
+            where=path,
+            expected="weights of a network with the same stages, features, kernels and input channels",
+            remedy="leave out --init, or plan the network that the weights are of",
+        )
+    network.load_state_dict(own | taken, strict=False)
+    return left
 
 
 def write_weights(path: Path, network: nn.Module, *, plan_sha256: str) -> None:

@@ -3,14 +3,17 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hemoseg.artifacts import read_model, sha256_of, write_model
-from hemoseg.data import Sampler, check_case, open_case, write_previous
+from hemoseg.data import BatchSource, Sampler, StoredCase, check_case, open_case, write_previous
 from hemoseg.datasets import Dataset, index_dataset, read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels, write_mask
+from hemoseg.pipeline.curves import write_curves
 from hemoseg.pipeline.folder import RunFolder, ValidationSource, digest_of
 from hemoseg.pipeline.preprocess import grid_digest
+from hemoseg.pipeline.start import find_starts
 from hemoseg.pipeline.watch import Watch, held_signals
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import folds_of
@@ -19,6 +22,9 @@ from hemoseg.preprocess import prepare, prepare_labels
 from hemoseg.segmentation import ModelIdentity
 from hemoseg.settings import FOLDS, Settings
 from hemoseg.types import LabelMap
+
+if TYPE_CHECKING:
+    from hemoseg.training import Choices
 
 NO_MODEL = ModelIdentity(name="validation", version="0", sha256="", notice="")
 """Networks under validation are no bundle yet."""
@@ -32,31 +38,45 @@ def jobs(plan: Plan, settings: Settings) -> Iterator[tuple[Configuration, int]]:
             yield configuration, fold
 
 
-def learn_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch) -> None:
+def learn_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, tensorboard: bool = False) -> None:
     """Train, then validate, each configuration: a cascade's second stage needs the first one's predictions."""
     for configuration in plan.trained_configurations:
-        train_stage(folder, plan, settings, watch, only=configuration.name)
+        train_stage(folder, plan, settings, watch, only=configuration.name, tensorboard=tensorboard)
         validate_stage(folder, plan, settings, watch, only=configuration.name)
 
 
-def train_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, only: str | None = None) -> None:
+def train_stage(
+    folder: RunFolder,
+    plan: Plan,
+    settings: Settings,
+    watch: Watch,
+    *,
+    only: str | None = None,
+    tensorboard: bool = False,
+) -> None:
     """Train every network of the run, or those of one configuration; finished ones stay as they are.
 
     Raises:
         InterruptedRunError: a signal asked to stop; the state is saved.
+        SettingsError: the weights to begin with are of another network.
         ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet; a prepared case is
             damaged; or a finished network was trained to another plan.
     """
     from hemoseg.nets import use_threads
     from hemoseg.nets.weights import check_plan
+    from hemoseg.training import Choices
 
     use_threads(folder.device().threads)
     asked = [(item, fold) for item, fold in jobs(plan, settings) if only in (None, item.name)]
     missing = [(item, fold) for item, fold in asked if not folder.weights(item.name, fold).exists()]
     _check_cases(folder, plan, missing)
+    starts = find_starts(plan, settings, missing, watch)
     for configuration, fold in asked:
         if (configuration, fold) in missing:
-            _train_one(folder, plan, configuration, fold, device=settings.device, watch=watch)
+            choices = Choices(
+                patience=settings.patience, init=starts.get((configuration.name, fold)), tensorboard=tensorboard
+            )
+            _train_one(folder, plan, configuration, fold, device=settings.device, watch=watch, choices=choices)
         else:
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
 
@@ -71,7 +91,7 @@ def _check_cases(folder: RunFolder, plan: Plan, networks: list[tuple[Configurati
     used = {
         (folder.store(configuration) / name, grid_digest(plan, configuration))
         for configuration, fold in networks
-        for name in splits.train[fold]
+        for name in (*splits.train[fold], *(splits.held_out[fold] if plan.recipe.validation_batches else ()))
     }
     for case, digest in sorted(used):
         check_case(case, plan_sha256=digest)
@@ -108,32 +128,51 @@ def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Wat
 
 
 def _train_one(
-    folder: RunFolder, plan: Plan, configuration: Configuration, fold: int, *, device: str, watch: Watch
+    folder: RunFolder,
+    plan: Plan,
+    configuration: Configuration,
+    fold: int,
+    *,
+    device: str,
+    watch: Watch,
+    choices: "Choices",
 ) -> None:
     from hemoseg.training import Progress, train
 
     cascade = configuration.previous_stage is not None
     if cascade:
         _add_previous(folder, plan, configuration)
-    store = folder.store(configuration)
-    digest = grid_digest(plan, configuration)
-    cases = [open_case(store / name, plan_sha256=digest, with_previous=cascade) for name in folder.splits().train[fold]]
     watch.begin(f"train {configuration.name} fold {fold}", configuration.iterations)
 
     def tell(progress: Progress) -> None:
-        watch.advance(progress.iteration, f"loss {progress.loss:.3f}")
+        watch.advance(progress.iteration, progress.text)
 
     with held_signals() as stop:
         train(
             folder.fold(configuration.name, fold),
             plan,
             configuration,
-            Sampler(cases, plan, configuration, fold=fold),
+            _source(folder, plan, configuration, fold),
             plan_sha256=digest_of(plan),
             device=device,
             watch=tell,
             stop=stop,
+            choices=choices,
         )
+    write_curves(folder, configuration.name, fold)
+
+
+def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: int) -> BatchSource:
+    """What the training of a fold is fed with, by the plan's recipe."""
+    store, digest = folder.store(configuration), grid_digest(plan, configuration)
+    cascade = configuration.previous_stage is not None
+
+    def opened(names: tuple[str, ...]) -> list[StoredCase]:
+        return [open_case(store / name, plan_sha256=digest, with_previous=cascade) for name in names]
+
+    splits = folder.splits()
+    held_out = opened(splits.held_out[fold]) if plan.recipe.validation_batches else []
+    return Sampler(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
 
 
 def _validate_one(

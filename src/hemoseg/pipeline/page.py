@@ -10,10 +10,11 @@ from hemoseg.evaluation import brief
 from hemoseg.models import Selection
 from hemoseg.pipeline.card import model_warnings
 from hemoseg.pipeline.conclude import read_evaluation, selected_pairs
+from hemoseg.pipeline.curves import read_text
 from hemoseg.pipeline.folder import RunFolder, digest_of
 from hemoseg.pipeline.page_data import data_facts, fold_parts
 from hemoseg.pipeline.page_failures import find_failures
-from hemoseg.pipeline.page_pictures import data_picture, extreme_cases, overlays, read_text, training_curves
+from hemoseg.pipeline.page_pictures import data_picture, extreme_cases, overlays, training_curves
 from hemoseg.pipeline.select import read_selection
 from hemoseg.pipeline.splits import named
 from hemoseg.plan import Plan
@@ -122,6 +123,11 @@ def _warnings(fingerprint: Fingerprint, settings: Settings) -> tuple[str, ...]:
         *([f"{ignored} cases have voxels that nobody labeled: these count in no figure."] if ignored else []),
         f"The figures are those of fold {', '.join(map(str, settings.folds))} of {FOLDS}: each case was predicted by "
         "networks that never saw its patient.",
+        *(
+            [f"Each network learned from {settings.train_cases} patients, not from all that the folds have."]
+            if settings.train_cases is not None
+            else []
+        ),
         "Held-out cases come from the same source as the training cases; other scanners were not seen.",
         *(f"The reader says of cases: {text}" for text in found[:8]),
     )

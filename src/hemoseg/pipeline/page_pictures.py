@@ -1,21 +1,17 @@
 """Pictures of the page of a run."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from hemoseg.artifacts import whole_file
 from hemoseg.datasets import Dataset, read_case, read_record
-from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels
 from hemoseg.labels import LabelTable
 from hemoseg.models import Selection
+from hemoseg.pipeline.curves import write_curves
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.select import selected_file
 from hemoseg.planning import Fingerprint
-from hemoseg.report import CaseRow, Overlay, curves_png, dataset_png, montage_png
+from hemoseg.report import CaseRow, Overlay, dataset_png, montage_png
 
 
 def data_picture(folder: RunFolder, fingerprint: Fingerprint) -> bytes:
@@ -33,15 +29,8 @@ def data_picture(folder: RunFolder, fingerprint: Fingerprint) -> bytes:
 
 def training_curves(folder: RunFolder, selection: Selection) -> list[tuple[str, bytes]]:
     """The curves of each fold, also written as `curves.png` beside its log."""
-    pictures = []
-    for name, folds in selection.folds.items():
-        for fold in folds:
-            rows = _log_rows(folder.fold(name, fold) / "train.jsonl")
-            png = curves_png(rows, f"{name}, fold {fold}")
-            with whole_file(folder.fold(name, fold) / "curves.png") as temporary:
-                temporary.write_bytes(png)
-            pictures.append((f"{name}, fold {fold}", png))
-    return pictures
+    networks = [(name, fold) for name, folds in selection.folds.items() for fold in folds]
+    return [(f"{name}, fold {fold}", write_curves(folder, name, fold)) for name, fold in networks]
 
 
 def extreme_cases(cases: Sequence[CaseRow]) -> dict[str, str]:
@@ -72,33 +61,6 @@ def overlays(folder: RunFolder, dataset: Dataset, cases: Sequence[CaseRow]) -> l
         caption = f"{role}: {name}, mean Dice {_mean_dice(rows[name]):.3f}"
         pictures.append(Overlay(case=name, caption=caption, png=png))
     return pictures
-
-
-def read_text(path: Path, *, remedy: str) -> str:
-    """A text of an earlier stage.
-
-    Raises:
-        ArtifactError: it is absent or cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(
-            f"cannot be read: {error}", where=path, expected="the file as the run wrote it", remedy=remedy
-        ) from error
-
-
-def _log_rows(log: Path) -> list[dict[str, Any]]:
-    """The lines of a training's log.
-
-    Raises:
-        ArtifactError: it is absent or damaged.
-    """
-    remedy = "delete the fold's folder to train it anew"
-    try:
-        return [json.loads(line) for line in read_text(log, remedy=remedy).splitlines()]
-    except ValueError as error:
-        raise ArtifactError(f"no JSON: {error}", where=log, expected="one object a line", remedy=remedy) from error
 
 
 def _mean_dice(case: CaseRow) -> float | None:

@@ -10,6 +10,7 @@ from hemoseg.datasets import (
     Split,
     SplitCase,
     check_leaks,
+    first_patients,
     nnunet_splits,
     shuffled_splits,
     split_cases,
@@ -60,7 +61,10 @@ def find_splits(folder: RunFolder, settings: Settings) -> Splits:
     if folder.splits_file.exists():
         return folder.splits()
     cases = split_cases(named(folder.fingerprint(), settings).cases)
-    return Splits.of(decide_splits(cases, settings))
+    splits = decide_splits(cases, settings)
+    if settings.train_cases is not None:
+        splits = first_patients(splits, cases, count=settings.train_cases, seed=settings.seed)
+    return Splits.of(splits)
 
 
 def decide_splits(cases: tuple[SplitCase, ...], settings: Settings) -> tuple[Split, ...]:

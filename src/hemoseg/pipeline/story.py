@@ -15,7 +15,14 @@ from hemoseg.pipeline.watch import Silent, Watch
 from hemoseg.settings import Settings
 
 
-def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: Watch | None = None) -> Path:
+def run(
+    dataset: Path | str,
+    run_dir: Path | str,
+    settings: Settings,
+    *,
+    watch: Watch | None = None,
+    tensorboard: bool = False,
+) -> Path:
     """From labeled scans to a validated model; resumes where an earlier call on the folder stopped.
 
     Args:
@@ -23,6 +30,7 @@ def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: 
         run_dir: the run folder; made if it is not there.
         settings: what the user decides.
         watch: told what goes on.
+        tensorboard: whether trainings also write TensorBoard's files.
 
     Returns:
         The report, an HTML page; the model lies beside it in `model/`.
@@ -43,7 +51,7 @@ def run(dataset: Path | str, run_dir: Path | str, settings: Settings, *, watch: 
         fingerprint_stage(folder, cases, watch)
         plan = plan_stage(folder, settings, watch)
         preprocess_stage(folder, plan, watch)
-        learn_stage(folder, plan, settings, watch)
+        learn_stage(folder, plan, settings, watch, tensorboard=tensorboard)
         select_stage(folder, plan, settings, watch)
         evaluate_stage(folder)
         bundle_stage(folder)

@@ -103,7 +103,8 @@ class Recipe(BaseModel):
     epoch_iterations: Annotated[PositiveInt, Later()] = EPOCH_ITERATIONS
     """Optimizer steps of an epoch; validation batches come after each."""
     validation_batches: Annotated[int, Field(ge=0), Later()] = 0
-    """Batches of held-out patches after each epoch, for the pseudo Dice; they move no weight."""
+    """Batches of held-out patches after each epoch, for the pseudo Dice; they move no weight. A last epoch that is
+    shorter has fewer, in proportion."""
     learning_rate: PositiveFloat = 0.01
     """Initial learning rate; falls as (1 - i/n)^0.9."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99

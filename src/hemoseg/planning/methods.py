@@ -281,10 +281,12 @@ _SPLITS: dict[SplitRule, str] = {
 def _validation(plan: Plan, settings: Settings, text: _Text) -> str:
     mirrored = any(item.mirror_axes for item in plan.trained_configurations)
     averaged = f", averaged over mirrored patches{text.mark('mirrored_prediction')}" if mirrored else ""
+    few = settings.train_cases
+    fewer = "" if few is None else f", each on {few} patients drawn by the seed from those to train on"
     folds = f"{len(settings.folds)} of the {FOLDS} folds ({', '.join(map(str, settings.folds))})"
     return (
         f"Of a cross-validation {_SPLITS[settings.splits.rule]}, {folds} were trained"
-        f"{text.mark('seed, folds')}; each held-out scan was predicted by a sliding window with half a patch of "
+        f"{text.mark('seed, folds')}{fewer}; each held-out scan was predicted by a sliding window with half a patch of "
         f"overlap and Gaussian weights of deviation 1/8 of it{text.mark('tile_weights.sigma')}{averaged}, and logits "
         f"were returned to the scan's own grid{_returned(plan.preparation, text)}."
     )

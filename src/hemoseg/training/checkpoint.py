@@ -1,32 +1,51 @@
 """The state of a training, all that resuming to the same bits needs; written whole or not at all."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from hemoseg.nets.weights import check_plan, distinct_weights, load_weights, read_metadata, read_tensors, write_tensors
+from hemoseg.training.early_stop import Patience
+from hemoseg.training.validation import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """Where a training stands."""
+    """Where a training stands beside its weights; batches follow from their number, so no generator is kept."""
 
-    iteration: int
+    iteration: int = 0
     """Optimizer steps done."""
-    plan_sha256: str
-    """SHA-256 of the plan trained to."""
+    epochs: int = 0
+    """Epochs done, validation included."""
+    stopped: bool = False
+    """Whether early stopping has ended it."""
+    loss_sum: float = 0.0
+    """Sum of the losses of the epoch's steps so far."""
+    loss_average: float | None = None
+    """Moving average of the epochs' losses."""
+    tally: Tally = field(default_factory=Tally)
+    """Validation of the epoch so far."""
+    ema: float | None = None
+    """Moving average of the epochs' mean pseudo Dice."""
+    best: float | None = None
+    """The largest that it was."""
+    wait: Patience = field(default_factory=Patience)
+    """Where the wait for a better loss stands."""
 
 
-def write_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, state: State) -> None:
+def write_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, state: State, *, plan_sha256: str) -> None:
     """Write all that a resumed training needs to go on with the same bits."""
     tensors = {f"weight.{name}": tensor for name, tensor in distinct_weights(network).items()}
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     for parameter, slot in optimizer.state.items():
         if slot.get("momentum_buffer") is not None:
             tensors[f"momentum.{names[id(parameter)]}"] = slot["momentum_buffer"].cpu().contiguous()
-    write_tensors(path, tensors, {"iteration": str(state.iteration), "plan_sha256": state.plan_sha256})
+    metadata = {name: json.dumps(value) for name, value in asdict(state).items()}
+    write_tensors(path, tensors, {**metadata, "plan_sha256": plan_sha256})
 
 
 def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, plan_sha256: str) -> State:
@@ -43,7 +62,13 @@ def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, pl
         if f"momentum.{name}" in tensors:
             buffer = tensors[f"momentum.{name}"].to(parameter.device)
             optimizer.state[parameter]["momentum_buffer"] = buffer
-    return State(
-        iteration=int(metadata["iteration"]),
-        plan_sha256=metadata["plan_sha256"],
-    )
+    return _parse(metadata)
+
+
+def _parse(metadata: dict[str, str]) -> State:
+    """The state in a file's metadata; states of earlier versions know the iteration alone."""
+    names = [item.name for item in fields(State)]
+    values: dict[str, Any] = {name: json.loads(metadata[name]) for name in names if name in metadata}
+    tally, wait = values.pop("tally", {}), values.pop("wait", {})
+    counts: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in tally.items()}
+    return State(**values, tally=Tally(**counts), wait=Patience(**wait))

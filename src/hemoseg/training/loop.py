@@ -1,115 +1,132 @@
-"""The training loop: draw, step, log, save; stopped at any time, resumed to the same bits."""
+"""The training loop: draw, step, validate, log, save; stopped at any time, resumed to the same bits."""
 
-import json
-import math
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from math import ceil
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from hemoseg.data import BatchSource
-from hemoseg.errors import InterruptedRunError, ResourceError
-from hemoseg.nets import build_network, deterministic, keep_freed_memory, memory_errors
-from hemoseg.nets.weights import check_plan, write_weights
-from hemoseg.plan import Configuration, Plan, Recipe
+from hemoseg.errors import InterruptedRunError
+from hemoseg.nets import deterministic, keep_freed_memory, memory_errors
+from hemoseg.nets.weights import check_plan, take_weights, write_weights
+from hemoseg.plan import Configuration, Plan
 from hemoseg.training.checkpoint import State, read_state, write_state
-from hemoseg.training.loss import deep_loss
+from hemoseg.training.early_stop import LOSS_KEPT
+from hemoseg.training.schedule import learning_rate
+from hemoseg.training.step import Learner
+from hemoseg.training.tracker import Log
+from hemoseg.training.validation import EMA_KEPT, mean_dice, moved
 
 SAVE_EVERY_S = 60.0
 """Time between saved states. It decides what a kill loses, never what is computed."""
-LOG_EVERY = 10
-"""Iterations that one line of the log averages."""
-POLY_POWER = 0.9
-"""Exponent of the learning rate's fall, nnU-Net's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What a watcher is told after each iteration."""
+    """What a watcher is told after each iteration and each validation batch."""
 
     iteration: int
     """Steps done."""
     iterations: int
     """Steps in all."""
     loss: float
-    """Loss of this step."""
+    """Loss of this step, or batch."""
     seconds: float
     """Time since this process began to train."""
+    first: int
+    """Steps that were done before this process."""
+    validated: int | None = None
+    """Validation batches done of this epoch; None after a step."""
+
+    @property
+    def per_second(self) -> float:
+        """Steps in a second, validation included."""
+        return (self.iteration - self.first) / self.seconds if self.seconds else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Time that the steps left will take at this rate; None before it is known."""
+        return (self.iterations - self.iteration) / self.per_second if self.per_second else None
+
+    @property
+    def text(self) -> str:
+        """One line for who looks on.
+
+        Example:
+            >>> Progress(iteration=100, iterations=4000, loss=-0.5, seconds=50.0, first=0).text
+            'loss -0.500, 2.00 it/s, 0:32:30 left'
+        """
+        what = "loss" if self.validated is None else f"validation batch {self.validated}, loss"
+        left = (
+            "" if self.left_s is None else f", {self.per_second:.2f} it/s, {timedelta(seconds=round(self.left_s))} left"
+        )
+        return f"{what} {self.loss:.3f}{left}"
 
 
-def learning_rate(initial: float, iteration: int, iterations: int) -> float:
-    """nnU-Net's poly schedule, per iteration: initial · (1 - iteration / iterations)^0.9.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a training is asked beside its plan."""
 
-    Example:
-        >>> learning_rate(0.01, 0, 100), round(learning_rate(0.01, 50, 100), 6)
-        (0.01, 0.005359)
-    """
-    return float(initial * (1 - iteration / iterations) ** POLY_POWER)
+    patience: int | None = None
+    """Epochs to wait for a better training loss before stopping; None trains to the end."""
+    init: Path | None = None
+    """Weights to begin with, where names and shapes agree; None draws them."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard's files."""
 
 
 def train(
     folder: Path,
     plan: Plan,
     configuration: Configuration,
-    sampler: BatchSource,
+    source: BatchSource,
     *,
     plan_sha256: str,
     device: str,
     watch: Callable[[Progress], None],
     stop: Callable[[], int | None],
+    choices: Choices = Choices(),
 ) -> None:
     """Train one fold to its end, from where it stands; writes `last.safetensors` when done.
 
-    On a CPU the weights depend on plan, cases and fold alone: a training that was killed and resumed
+    On a CPU the weights depend on plan, cases, fold and choices alone: a training that was killed and resumed
     ends with the same bits as an unbroken one on the same machine with the same number of threads.
 
     Args:
-        folder: the fold's folder; `state.safetensors` and `train.jsonl` live there while it runs.
+        folder: the fold's folder; `state.safetensors`, `best.safetensors` and the logs live there while it runs.
         plan: the plan.
         configuration: the network to train.
-        sampler: gives the batch of any iteration.
+        source: gives the batch of any iteration, and validation batches.
         plan_sha256: what a state must carry to be resumed.
         device: `cpu` or `cuda`.
-        watch: told after each iteration.
-        stop: asked after each iteration; the number of the signal that asks to stop, or None.
+        watch: told after each iteration and validation batch.
+        stop: asked as often; the number of the signal that asks to stop, or None.
+        choices: what is asked beside the plan.
 
     Raises:
         InterruptedRunError: `stop` asked; the state is saved.
-        ResourceError: the loss is no longer finite; the last good state is kept.
+        ResourceError: loss or gradient are no longer finite; the last good state is kept.
         ArtifactError: a saved state is damaged.
     """
-    last, state_file = folder / "last.safetensors", folder / "state.safetensors"
+    last = folder / "last.safetensors"
     if last.exists():
         check_plan(last, plan_sha256)
         return
     keep_freed_memory()
-    network, recipe = build_network(plan, configuration).to(device), plan.recipe
-    optimizer = _make_optimizer(network, recipe)
-    first, log = _resume(folder, network, optimizer, plan_sha256), _Log(folder / "train.jsonl", plan.labels[1:])
-    began = saved = time.monotonic()
-
-    def save(iteration: int) -> None:
-        log.flush()  # first: a state without its lines in the log would lose them
-        write_state(state_file, network, optimizer, State(iteration=iteration, plan_sha256=plan_sha256))
-
-    for iteration in range(first, configuration.iterations):
-        rate = learning_rate(recipe.learning_rate, iteration, configuration.iterations)
+    training = _Training(folder, plan, configuration, source, plan_sha256=plan_sha256, device=device, choices=choices)
+    saved = time.monotonic()
+    while not training.is_over:
         with memory_errors(where=folder), deterministic(device):
-            loss, dice = _step(network, optimizer, sampler, iteration, rate, configuration, recipe.clip_norm, device)
-        _check_finite(loss, iteration, folder)
-        done, elapsed = iteration + 1, time.monotonic() - began
-        log.add(done, loss, rate, dice, elapsed)
-        watch(Progress(iteration=done, iterations=configuration.iterations, loss=loss, seconds=elapsed))
+            progress = training.advance()
+        watch(progress)
         if (signal_number := stop()) is not None or time.monotonic() - saved > SAVE_EVERY_S:
-            save(done)
+            training.save()
             saved = time.monotonic()
         _end_if_asked(signal_number, folder, kept="the state of the training is saved")
-    save(configuration.iterations)
-    write_weights(last, network, plan_sha256=plan_sha256)
+    training.save()
+    write_weights(last, training.learner.network, plan_sha256=plan_sha256)
     _end_if_asked(stop(), folder, kept="this training is complete and saved")
 
 
@@ -118,108 +135,138 @@ def _end_if_asked(signal_number: int | None, folder: Path, *, kept: str) -> None
         raise InterruptedRunError(signal_number, where=folder, kept=kept)
 
 
-def _make_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-        weight_decay=recipe.weight_decay,
-    )
+class _Training:
+    """A fold's training in units of work: a step, or a validation batch; after any of them it can be saved."""
 
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        configuration: Configuration,
+        source: BatchSource,
+        *,
+        plan_sha256: str,
+        device: str,
+        choices: Choices,
+    ) -> None:
+        self.folder = folder
+        self.recipe = plan.recipe
+        self.iterations = configuration.iterations
+        self.source = source
+        self.plan_sha256 = plan_sha256
+        self.choices = choices
+        self.learner = Learner(plan, configuration, ignore=source.ignore, device=device)
+        self.state = self._begin()
+        self.first = self.state.iteration
+        self.log = Log(
+            folder,
+            plan.labels[1:],
+            iteration=self.state.iteration,
+            epochs=self.state.epochs,
+            tensorboard=choices.tensorboard,
+        )
+        self.began = time.monotonic()
 
-def _step(
-    network: torch.nn.Module,
-    optimizer: torch.optim.SGD,
-    sampler: BatchSource,
-    iteration: int,
-    rate: float,
-    configuration: Configuration,
-    clip_norm: float,
-    device: str,
-) -> tuple[float, list[float]]:
-    """One optimizer step: (loss, soft Dice per foreground class)."""
-    batch = sampler.batch(iteration)
-    inputs = torch.from_numpy(batch.inputs).to(device)
-    labels = torch.from_numpy(batch.labels).to(device).long()
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
-        outputs = network(inputs)
-    loss, dice = deep_loss(outputs, labels, pooled=configuration.batch_dice, ignore=sampler.ignore)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-    optimizer.step()
-    return float(loss.detach()), [float(value) for value in dice]
+    def _begin(self) -> State:
+        """Where the training stands; network and optimizer are put there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "state.safetensors"
+        if path.exists():
+            return read_state(path, self.learner.network, self.learner.optimizer, plan_sha256=self.plan_sha256)
+        if self.choices.init is not None:
+            take_weights(self.learner.network, self.choices.init)
+        return State()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.state.stopped or (self.state.iteration == self.iterations and not self._epoch_is_due)
 
-def _resume(folder: Path, network: torch.nn.Module, optimizer: torch.optim.SGD, plan_sha256: str) -> int:
-    """Iterations done before; network, optimizer and log are put where they stood then."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, log = folder / "state.safetensors", folder / "train.jsonl"
-    if not path.exists():
-        log.unlink(missing_ok=True)
-        return 0
-    state = read_state(path, network, optimizer, plan_sha256=plan_sha256)
-    if log.is_file():
-        _cut(log, state.iteration)
-    return state.iteration
+    @property
+    def _epoch_is_due(self) -> bool:
+        """Whether all steps of an epoch are done, and its end is not."""
+        done, length = self.state.iteration, self.recipe.epoch_iterations
+        steps_of_epochs = ceil(done / length) if done == self.iterations else done // length
+        return steps_of_epochs > self.state.epochs
 
+    @property
+    def _steps(self) -> int:
+        """Steps of the epoch so far."""
+        return self.state.iteration - self.state.epochs * self.recipe.epoch_iterations
 
-def _cut(log: Path, iteration: int) -> None:
-    """Cut off what a kill left in the log behind an iteration: later lines, and half of one."""
-    length = 0
-    for line in log.read_bytes().splitlines(keepends=True):
-        try:
-            if json.loads(line)["iteration"] > iteration or not line.endswith(b"\n"):
-                break
-        except (ValueError, TypeError, KeyError):
-            break
-        length += len(line)
-    os.truncate(log, length)
+    @property
+    def _validation_batches(self) -> int:
+        """Validation batches of the epoch; fewer of a last one that is shorter."""
+        return ceil(self.recipe.validation_batches * self._steps / self.recipe.epoch_iterations)
 
+    def advance(self) -> Progress:
+        """Do one unit of work: a validation batch if an epoch is due, else a step; the last of an epoch ends it."""
+        validates = self._epoch_is_due
+        loss = self._validate() if validates else self._step()
+        validated = self.state.tally.batches
+        if self._epoch_is_due and validated >= self._validation_batches:
+            self._end_epoch()
+        return Progress(
+            iteration=self.state.iteration,
+            iterations=self.iterations,
+            loss=loss,
+            seconds=time.monotonic() - self.began,
+            first=self.first,
+            validated=validated if validates else None,
+        )
 
-class _Log:
-    """`train.jsonl`: one line per `LOG_EVERY` iterations with their means."""
+    def _step(self) -> float:
+        """One optimizer step; its loss."""
+        iteration = self.state.iteration
+        rate = learning_rate(self.recipe, iteration, self.iterations)
+        batch = self.source.batch(iteration)
+        loss, dice = self.learner.step(batch, rate, where=self.folder, iteration=iteration)
+        self.state = replace(self.state, iteration=iteration + 1, loss_sum=self.state.loss_sum + loss)
+        self.log.add(iteration + 1, loss, rate, dice, time.monotonic() - self.began)
+        return loss
 
-    def __init__(self, path: Path, classes: tuple[str, ...]) -> None:
-        self.path = path
-        self.classes = classes
-        self.rows: list[tuple[float, list[float]]] = []
-        self.last: dict[str, Any] = {}
-        self.path.touch()
+    def _validate(self) -> float:
+        """One validation batch; its loss. Each epoch has its own batches, as in nnU-Net."""
+        tally = self.state.tally
+        number = self.state.epochs * self.recipe.validation_batches + tally.batches
+        after = self.learner.validate(self.source.validation_batch(number), tally)
+        self.state = replace(self.state, tally=after)
+        return after.loss - tally.loss
 
-    def add(self, iteration: int, loss: float, rate: float, dice: list[float], seconds: float) -> None:
-        """Keep one iteration; write a line when `LOG_EVERY` are together."""
-        self.rows.append((loss, dice))
-        self.last = {"iteration": iteration, "learning_rate": rate, "seconds": round(seconds, 2)}
-        if iteration % LOG_EVERY == 0:
-            self.flush()
+    def _end_epoch(self) -> None:
+        """Averages, the best weights, the epoch's line, and whether to stop."""
+        state, recipe = self.state, self.recipe
+        rate = learning_rate(recipe, state.iteration - 1, self.iterations)
+        loss = state.loss_sum / self._steps
+        average = moved(state.loss_average, loss, LOSS_KEPT)
+        assert average is not None
+        values: dict[str, float | int | None] = {"epoch": state.epochs + 1, "learning_rate": rate}
+        values |= {"loss": loss, "loss_average": average}
+        dice, ema, best = None, state.ema, state.best
+        if recipe.validation_batches:
+            dice = state.tally.dice
+            ema = moved(ema, mean_dice(dice), EMA_KEPT)
+            if ema is not None and (best is None or ema > best):
+                best = ema
+                write_weights(self.folder / "best.safetensors", self.learner.network, plan_sha256=self.plan_sha256)
+            values |= {"validation_loss": state.tally.loss / state.tally.batches, "ema": ema}
+        self.log.flush()
+        self.log.add_epoch(state.iteration, values, dice)
+        wait, stopped = state.wait, False
+        if self.choices.patience is not None:
+            wait, stopped = wait.after(state.epochs, average, rate, patience=self.choices.patience)
+        self.state = State(
+            iteration=state.iteration,
+            epochs=state.epochs + 1,
+            stopped=stopped,
+            loss_average=average,
+            ema=ema,
+            best=best,
+            wait=wait,
+        )
 
-    def flush(self) -> None:
-        """Write what is kept as one line of means."""
-        if self.rows:
-            count = len(self.rows)
-            means = [round(sum(row[1][i] for row in self.rows) / count, 6) for i in range(len(self.classes))]
-            line = {
-                **self.last,
-                "loss": round(sum(row[0] for row in self.rows) / count, 6),
-                "dice": dict(zip(self.classes, means, strict=True)),
-            }
-            with self.path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(line) + "\n")
-                handle.flush()
-                os.fsync(handle.fileno())
-            self.rows.clear()
-
-
-def _check_finite(loss: float, iteration: int, folder: Path) -> None:
-    if math.isfinite(loss):
-        return
-    raise ResourceError(
-        f"the loss is {loss} at iteration {iteration}",
-        where=folder,
-        expected="a finite loss; the last good state is kept",
-        remedy="check the cases with `hemoseg check`; another --seed or fp32 may help",
-    )
+    def save(self) -> None:
+        """Write the state."""
+        self.log.flush()  # first: a state without its lines in the log would lose them
+        network, optimizer = self.learner.network, self.learner.optimizer
+        write_state(self.folder / "state.safetensors", network, optimizer, self.state, plan_sha256=self.plan_sha256)

@@ -1,6 +1,9 @@
 """Training: learns, logs, stops, and resumes to the same bits."""
 
 import json
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from hemoseg.data import Sampler, StoredCase
-from hemoseg.errors import ArtifactError, InterruptedRunError, ResourceError
-from hemoseg.training import loop, train
+from hemoseg.errors import ArtifactError, InterruptedRunError, ResourceError, SettingsError
+from hemoseg.nets import build_network
+from hemoseg.nets.weights import distinct_weights, take_weights
+from hemoseg.plan import Recipe, Region
+from hemoseg.training import Choices, loop, train
 from plans import head_volume, tiny_configuration, tiny_plan
 
 ITERATIONS = 12
@@ -21,11 +27,44 @@ def cases():
     return [StoredCase(name="a", image=hu[None], labels=(volume.hu == 65).astype(np.uint8), previous=None)]
 
 
-def go(folder, *, watch=lambda progress: None, stop=lambda: None, sha="p", iterations=ITERATIONS, given=cases):
-    plan = tiny_plan(tiny_configuration(iterations=iterations))
-    sampler = Sampler(given(), plan, plan.configurations[0], fold=0)
-    train(folder, plan, plan.configurations[0], sampler, plan_sha256=sha, device="cpu", watch=watch, stop=stop)
+PLAIN = Choices()
+
+
+def go(
+    folder,
+    *,
+    watch=lambda progress: None,
+    stop=lambda: None,
+    sha="p",
+    iterations=ITERATIONS,
+    given=cases,
+    recipe=None,
+    choices=PLAIN,
+    source=lambda sampler: sampler,
+    **changes,
+):
+    plan = tiny_plan(tiny_configuration(iterations=iterations), recipe=recipe or Recipe(), **changes)
+    sampler = source(Sampler(given(), plan, plan.configurations[0], fold=0, held_out=given()))
+    train(
+        folder,
+        plan,
+        plan.configurations[0],
+        sampler,
+        plan_sha256=sha,
+        device="cpu",
+        watch=watch,
+        stop=stop,
+        choices=choices,
+    )
     return load_file(folder / "last.safetensors")
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+SHORT = Recipe(epoch_iterations=5, validation_batches=2)
+"""Epochs of 5, 5 and 2 steps, of 2, 2 and 1 validation batches."""
 
 
 class Killed(BaseException):
@@ -94,14 +133,127 @@ def test_a_state_of_another_plan_is_refused(tmp_path):
         go(tmp_path, sha="q")
 
 
-def test_a_loss_that_is_not_finite_ends_the_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "_step", lambda *_: (float("nan"), [0.0, 0.0]))
-    with pytest.raises(ResourceError, match="nan at iteration 0"):
-        go(tmp_path)
+class Poisoned:
+    """A source whose batch of one iteration is not finite, or so large that the gradient is not."""
+
+    def __init__(self, sampler, *, iteration, value):
+        self.sampler, self.iteration, self.value = sampler, iteration, value
+        self.ignore = sampler.ignore
+
+    def batch(self, iteration):
+        batch = self.sampler.batch(iteration)
+        return replace(batch, inputs=batch.inputs * np.float32(self.value)) if iteration == self.iteration else batch
+
+    def validation_batch(self, number):
+        return self.sampler.validation_batch(number)
 
 
-def test_the_schedule_falls_to_zero():
-    assert loop.learning_rate(0.01, 100, 100) == 0
+def test_a_loss_that_is_not_finite_names_the_cases_and_keeps_the_last_good_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
+    with pytest.raises(ResourceError, match="nan at iteration 3, on patches of a") as caught:
+        go(tmp_path, source=lambda sampler: Poisoned(sampler, iteration=3, value=np.nan))
+    assert caught.value.exit_code == 3
+    seen = []
+    assert same(go(tmp_path / "whole"), go(tmp_path, watch=lambda progress: seen.append(progress.iteration)))
+    assert seen[0] == 4
+
+
+def test_epochs_are_validated_and_told(tmp_path):
+    """By hand: the moving averages keep 0.93 of the loss and 0.9 of the pseudo Dice."""
+    told = []
+    go(tmp_path, recipe=SHORT, watch=lambda progress: told.append((progress.iteration, progress.validated)))
+    assert [count for count in told if count[1]] == [(5, 1), (5, 2), (10, 1), (10, 2), (12, 1)]
+    rows = lines(tmp_path / "epochs.jsonl")
+    assert [(row["epoch"], row["iteration"]) for row in rows] == [(1, 5), (2, 10), (3, 12)]
+    averages, emas = rows[0]["loss"], None
+    for number, row in enumerate(rows):
+        averages = row["loss"] if number == 0 else 0.93 * averages + 0.07 * row["loss"]
+        mean = np.mean([value for value in row["dice"].values() if value is not None])
+        emas = mean if number == 0 else 0.9 * emas + 0.1 * mean
+        assert row["loss_average"] == pytest.approx(averages, abs=1e-7)
+        assert row["ema"] == pytest.approx(emas, abs=1e-7)
+    assert set(rows[0]["dice"]) == {"hemorrhage", "edema"}
+    assert np.isfinite([row["validation_loss"] for row in rows]).all()
+
+
+def test_the_best_weights_are_those_of_the_largest_average(tmp_path, monkeypatch):
+    found = iter([0.5, 0.9, 0.1])
+    monkeypatch.setattr(loop, "mean_dice", lambda dice: next(found))
+    kept = {}
+
+    def note(progress):
+        kept[progress.iteration] = (tmp_path / "best.safetensors").read_bytes() if progress.iteration > 5 else b""
+
+    last = go(tmp_path, recipe=SHORT, watch=note)
+    assert kept[11] != kept[6]
+    assert kept[12] == kept[11]
+    assert not same(load_file(tmp_path / "best.safetensors"), last)
+
+
+def test_validation_moves_no_weight(tmp_path):
+    plain = go(tmp_path / "a")
+    assert same(plain, go(tmp_path / "b", recipe=SHORT))
+    assert not (tmp_path / "a" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize("at", [3, 6, 8, 12, 16])
+def test_stopped_anywhere_in_an_epoch_it_ends_with_the_same_bytes(tmp_path, at):
+    """Units of work are 12 steps and 5 validation batches: stopped amid either, and at an epoch's end."""
+    go(tmp_path / "whole", recipe=SHORT)
+    done = []
+    with pytest.raises(InterruptedRunError):
+        go(tmp_path / "cut", recipe=SHORT, watch=done.append, stop=lambda: 15 if len(done) == at else None)
+    go(tmp_path / "cut", recipe=SHORT)
+    for name in ("last", "best", "state"):
+        whole, cut = ((tmp_path / run / f"{name}.safetensors").read_bytes() for run in ("whole", "cut"))
+        assert whole == cut, name
+    assert lines(tmp_path / "whole" / "epochs.jsonl") == lines(tmp_path / "cut" / "epochs.jsonl")
+
+
+def test_without_a_better_loss_it_stops_where_the_rate_is_low(tmp_path):
+    """Learning rate 1e-7: the loss does not move; patience 1 ends the training after the third epoch of five."""
+    slow = Recipe(epoch_iterations=2, learning_rate=1e-7)
+    go(tmp_path / "a", iterations=10, recipe=slow, choices=Choices(patience=1))
+    assert len(lines(tmp_path / "a" / "epochs.jsonl")) < 5
+    go(tmp_path / "b", iterations=10, recipe=slow)
+    assert len(lines(tmp_path / "b" / "epochs.jsonl")) == 5
+
+
+def test_regions_are_trained(tmp_path):
+    """Two regions, one in the other: two outputs, and a pseudo Dice of each."""
+    regions = (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
+    weights = go(tmp_path, recipe=SHORT, labels=("background", "lesion", "core"), regions=regions)
+    assert weights["decoder.seg_layers.0.bias"].shape == (2,)
+    rows = lines(tmp_path / "epochs.jsonl")
+    assert set(rows[0]["dice"]) == {"lesion", "core"}
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+def test_weights_to_begin_with_are_taken_where_they_fit(tmp_path):
+    """A model of two classes, begun again with one: all but the heads is taken, and another topology is refused."""
+    first = go(tmp_path / "first")
+    init = tmp_path / "first" / "last.safetensors"
+    network = build_network(tiny_plan(labels=("background", "hemorrhage")), tiny_configuration())
+    left = take_weights(network, init)
+    assert left
+    assert all(name.startswith("decoder.seg_layers.") for name in left)
+    own = distinct_weights(network)
+    assert all(torch.equal(own[name], first[name]) for name in own if name not in left)
+    slow = Recipe(learning_rate=1e-9)
+    again = go(tmp_path / "again", iterations=1, recipe=slow, choices=Choices(init=init))
+    assert all(torch.allclose(again[name], first[name], atol=1e-6) for name in first)
+    with pytest.raises(SettingsError, match="another network"):
+        take_weights(build_network(tiny_plan(), tiny_configuration(features=(6, 8))), init)
+
+
+def test_tensorboard_is_told_the_same_numbers(tmp_path, monkeypatch):
+    scalars = []
+    writer = SimpleNamespace(add_scalar=lambda name, value, at: scalars.append((name, value, at)), flush=lambda: None)
+    monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=lambda *_, **__: writer))
+    go(tmp_path, recipe=SHORT, choices=Choices(tensorboard=True))
+    rows = lines(tmp_path / "epochs.jsonl")
+    assert ("epoch/ema", rows[0]["ema"], 5) in scalars
+    assert {"train/loss", "epoch/validation_loss", "epoch/dice/edema"} <= {name for name, _, _ in scalars}
 
 
 def test_a_part_of_a_patch_that_is_ignored_has_no_label_in_training(tmp_path):

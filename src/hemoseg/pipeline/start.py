@@ -1,0 +1,54 @@
+"""Weights that a training begins with, of a model that is there."""
+
+from pathlib import Path
+
+from hemoseg.artifacts import readable, sha256_of
+from hemoseg.errors import SettingsError
+from hemoseg.models import open_bundle, weights_name
+from hemoseg.pipeline.watch import Watch
+from hemoseg.plan import Configuration, Plan
+from hemoseg.settings import Settings
+
+
+def find_starts(
+    plan: Plan, settings: Settings, networks: list[tuple[Configuration, int]], watch: Watch
+) -> dict[tuple[str, int], Path]:
+    """{(configuration, fold): weights to begin with} of every network; empty where none are asked for.
+
+    Each is tried before any training begins, and the watch is told what of it is not taken.
+
+    Raises:
+        SettingsError: the weights changed since they were named, or are of another network.
+    """
+    from hemoseg.nets import build_network
+    from hemoseg.nets.weights import take_weights
+
+    if settings.init is None:
+        return {}
+    source = Path(settings.init)
+    with readable(source):
+        content = source / "manifest.json" if source.is_dir() else source
+        unchanged = content.is_file() and sha256_of(content) == settings.init_sha256
+    if not unchanged:
+        raise _refused(source, "absent, or another content than when the run was begun", "use a new --run folder")
+    starts, told = {}, set()
+    for configuration, fold in networks:
+        path = _weights(source, configuration, fold) if source.is_dir() else source
+        left = take_weights(build_network(plan, configuration), path)
+        starts[configuration.name, fold] = path
+        if (configuration.name, path) not in told:
+            told.add((configuration.name, path))
+            watch.say(f"{configuration.name} begins with {path}; drawn anew: {', '.join(left) or 'nothing'}")
+    return starts
+
+
+def _weights(bundle: Path, configuration: Configuration, fold: int) -> Path:
+    """A bundle's weights of a configuration: of the same fold, or of its first one."""
+    folds = open_bundle(bundle).selection.folds.get(configuration.name)
+    if folds is None:
+        raise _refused(bundle, f"the model has no {configuration.name}", "choose its kind of network with --config")
+    return bundle / weights_name(configuration.name, fold if fold in folds else folds[0])
+
+
+def _refused(source: Path, found: str, remedy: str) -> SettingsError:
+    return SettingsError(found, where=source, expected="weights for every network of the plan", remedy=remedy)
