@@ -155,6 +155,7 @@ def _train_one(
             _source(folder, plan, configuration, fold),
             plan_sha256=digest_of(plan),
             device=device,
+            layout=folder.device().layout,
             watch=tell,
             stop=stop,
             choices=choices,
@@ -164,6 +165,8 @@ def _train_one(
 
 def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: int) -> BatchSource:
     """What the training of a fold is fed with, by the plan's recipe."""
+    from hemoseg.training.augment import AugmentedSource
+
     store, digest = folder.store(configuration), grid_digest(plan, configuration)
     cascade = configuration.previous_stage is not None
 
@@ -172,6 +175,8 @@ def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: i
 
     splits = folder.splits()
     held_out = opened(splits.held_out[fold]) if plan.recipe.validation_batches else []
+    if plan.recipe.name == "nnunet":
+        return AugmentedSource(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
     return Sampler(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
 
 

@@ -243,7 +243,11 @@ def _training(plan: Plan, text: _Text) -> str:
     augmented = (
         f"Patches were mirrored along {mirrored}{text.mark('mirror_axes')}" if axes else "Patches were not mirrored"
     )
-    if plan.preparation.windowed == "last" and (recipe.shift_hu or recipe.noise_hu):
+    if recipe.name == "nnunet":
+        augmented += (
+            ", and changed by nnU-Net's rotation, scaling, noise, blur, brightness, contrast, low resolution and gamma"
+        )
+    elif plan.preparation.windowed == "last" and (recipe.shift_hu or recipe.noise_hu):
         augmented += (
             f", shifted by up to ±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU"
         )

@@ -22,8 +22,6 @@ PRINTED = {
 }
 """nnU-Net's decisions that the paper prints, by the end of the reason's name, and what it prints of them."""
 LEFT_OUT = (
-    "the paper augments by rotation, scaling, noise, blur, brightness, contrast, low resolution and gamma as well; "
-    "here patches are mirrored alone",
     "the paper keeps the largest component alone where that raises the Dice of a cross-validation; here no component "
     "is removed",
 )

@@ -11,7 +11,7 @@ from hemoseg.data import BatchSource
 from hemoseg.errors import InterruptedRunError
 from hemoseg.nets import deterministic, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import check_plan, take_weights, write_weights
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.training.checkpoint import State, read_state, write_state
 from hemoseg.training.early_stop import LOSS_KEPT
 from hemoseg.training.schedule import learning_rate
@@ -85,6 +85,7 @@ def train(
     *,
     plan_sha256: str,
     device: str,
+    layout: Layout = "contiguous",
     watch: Callable[[Progress], None],
     stop: Callable[[], int | None],
     choices: Choices = Choices(),
@@ -101,6 +102,7 @@ def train(
         source: gives the batch of any iteration, and validation batches.
         plan_sha256: what a state must carry to be resumed.
         device: `cpu` or `cuda`.
+        layout: order in memory of what is computed; another one may round differently.
         watch: told after each iteration and validation batch.
         stop: asked as often; the number of the signal that asks to stop, or None.
         choices: what is asked beside the plan.
@@ -115,7 +117,8 @@ def train(
         check_plan(last, plan_sha256)
         return
     keep_freed_memory()
-    training = _Training(folder, plan, configuration, source, plan_sha256=plan_sha256, device=device, choices=choices)
+    learner = Learner(plan, configuration, ignore=source.ignore, device=device, layout=layout)
+    training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     saved = time.monotonic()
     while not training.is_over:
         with memory_errors(where=folder), deterministic(device):
@@ -144,9 +147,9 @@ class _Training:
         plan: Plan,
         configuration: Configuration,
         source: BatchSource,
+        learner: Learner,
         *,
         plan_sha256: str,
-        device: str,
         choices: Choices,
     ) -> None:
         self.folder = folder
@@ -155,7 +158,7 @@ class _Training:
         self.source = source
         self.plan_sha256 = plan_sha256
         self.choices = choices
-        self.learner = Learner(plan, configuration, ignore=source.ignore, device=device)
+        self.learner = learner
         self.state = self._begin()
         self.first = self.state.iteration
         self.log = Log(

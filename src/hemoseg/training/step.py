@@ -10,7 +10,8 @@ from torch import Tensor
 from hemoseg.data import Batch
 from hemoseg.errors import ResourceError
 from hemoseg.nets import build_network
-from hemoseg.plan import Configuration, Plan, Recipe
+from hemoseg.plan import Configuration, Layout, Plan, Recipe
+from hemoseg.training.execution import lay_out, lay_out_network
 from hemoseg.training.loss import alone, deep_loss
 from hemoseg.training.validation import Tally, hard_counts
 
@@ -23,6 +24,7 @@ class Learner:
         configuration: the network.
         ignore: number of voxels without a say in the labels of batches; None where there are none.
         device: `cpu` or `cuda`.
+        layout: order in memory of what is computed.
         reduce: adds sums of the loss over all ranks of a training, with gradient.
     """
 
@@ -33,9 +35,11 @@ class Learner:
         *,
         ignore: int | None,
         device: str,
+        layout: Layout = "contiguous",
         reduce: Callable[[Tensor], Tensor] = alone,
     ) -> None:
         self.network = build_network(plan, configuration).to(device)
+        lay_out_network(self.network, layout)
         self.optimizer = make_optimizer(self.network, plan.recipe)
         self.clip_norm = plan.recipe.clip_norm
         self.pooled = configuration.batch_dice
@@ -43,6 +47,7 @@ class Learner:
         self.bf16 = configuration.precision == "bf16"
         self.ignore = ignore
         self.device = device
+        self.layout = layout
         self.reduce = reduce
 
     def step(self, batch: Batch, rate: float, *, where: Path, iteration: int) -> tuple[float, list[float]]:
@@ -79,7 +84,7 @@ class Learner:
 
     def _forward(self, batch: Batch) -> tuple[list[Tensor], Tensor]:
         """Logits of every output, and the labels on the device."""
-        inputs = torch.from_numpy(batch.inputs).to(self.device)
+        inputs = lay_out(torch.from_numpy(batch.inputs).to(self.device), self.layout)
         labels = torch.from_numpy(batch.labels).to(self.device).long()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             return self.network(inputs), labels

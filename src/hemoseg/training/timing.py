@@ -50,7 +50,7 @@ def measure_step_seconds(
         with deterministic(device):
             with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
                 outputs = network(inputs)
-            loss, _ = deep_loss(outputs, labels, pooled=configuration.batch_dice)
+            loss, _ = deep_loss(outputs, labels, pooled=configuration.batch_dice, regions=plan.table.regions)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 12.0)
