@@ -1,5 +1,6 @@
 """Exact distances from some cells of a grid to the nearest cell of a set, fast where most are near."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,49 +11,32 @@ from hemoseg.types import FloatZYX, IntZYX
 
 COLUMN_CELLS = 64
 """Distances along a column are known up to this many cells less one; what lies further is found with a tree."""
-CHUNK = 20_000
-"""Candidates looked at in one step: their arrays stay in the cache."""
-SAMPLE = 128
-"""Most cells of a target that are looked at to find out how far its nearest may be."""
+CHUNK, CALLS = 40_000, 8_000
+"""Candidates looked at in one step: at most as many as stay in the cache, and not so few that calls cost more."""
 TREE_POINT, TREE_BUILD = 300, 30
 """What a tree costs for one point to find and for one to hold, in candidates looked at; decides speed alone."""
-FIRST_LOOK = 48
+FIRST_LOOK = 32
 """Columns visited before it is asked whether a tree would be faster; asked again at four times as many."""
+WIDTHS = 16
+"""Columns along x to a multiple of which a search is widened: what few widths need is made once."""
 
-Points = Int64[np.ndarray, " n"]
+Points = Int64[np.ndarray, " _"]
 """Cells as flat indices into an array (z, y, x)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """The cells that are looked for."""
-
-    shape: IntZYX
-    """Cells along z, y, x."""
-    columns: UInt8[np.ndarray, "z y x"]
-    """Cells along y from each cell to the nearest of the target; `COLUMN_CELLS` if it is not nearer than that."""
-    points: Points
-    """The cells of the target, at least one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Neighbors:
-    """The columns around a column, by distance; and where they begin in an array with a margin of no cells."""
+    """The columns around a column, by distance."""
 
+    z: Int64[np.ndarray, " k"]
+    x: Int64[np.ndarray, " k"]
+    """Columns away."""
     z_mm2: Float64[np.ndarray, " k"]
     x_mm2: Float64[np.ndarray, " k"]
-    mm2: Float64[np.ndarray, " k"]
-    """Squared distance, ascending."""
-    offset: Int64[np.ndarray, " k"]
-    """Difference of positions in `start`."""
-    start: Int64[np.ndarray, " positions"]
-    """Flat index of a column's first cell, by its position with margins; the one past the array outside it."""
-    margin: tuple[int, int]
-    """Columns outside the array along z and x."""
-    width: int
-    """Positions along x."""
-    reach_mm2: float
-    """Square of the distance below which no candidate is missed; a column without a cell counts as one beyond it."""
+    mm2: Float64[np.ndarray, " k+1"]
+    """Squared distance, ascending; last the one below which no candidate is missed."""
+    margin: int
+    """The most columns away along x, at least one."""
 
 
 def column_distances(marked: Bool[np.ndarray, "m z y x"]) -> UInt8[np.ndarray, "m z y x"]:
@@ -60,114 +44,126 @@ def column_distances(marked: Bool[np.ndarray, "m z y x"]) -> UInt8[np.ndarray, "
 
     Steps of 1, 2, 4, … add up to any distance, so each distance needs its binary digits alone.
     """
-    cells = np.where(marked, np.uint8(0), np.uint8(COLUMN_CELLS))
+    cells: UInt8[np.ndarray, "m z y x"] = (~marked).view(np.uint8) * np.uint8(COLUMN_CELLS)
     step = 1
     while step < min(COLUMN_CELLS, cells.shape[2]):
+        further = cells + np.uint8(step)
         before, after = cells[:, :, :-step], cells[:, :, step:]
-        np.minimum(after, before + np.uint8(step), out=after)
-        np.minimum(before, after + np.uint8(step), out=before)
+        np.minimum(after, further[:, :, :-step], out=after)
+        np.minimum(before, further[:, :, step:], out=before)
         step *= 2
     return cells
 
 
-def distances_mm(points: Points, target: Target, spacing_mm: FloatZYX) -> Float64[np.ndarray, " n"]:
-    """Distance in mm of each point from the nearest cell of the target.
+def distances_mm(
+    points: Sequence[Points], targets: Sequence[Points], columns: UInt8[np.ndarray, "m z y x"], spacing_mm: FloatZYX
+) -> list[Float64[np.ndarray, " _"]]:
+    """Distance in mm of each point from the nearest cell of its target, for m sets of points that have one each.
 
     Columns are visited by their distance from the point's own, and a point is done as soon as the next column is
-    further than the best cell found. Where many columns would have to be visited, a k-d tree takes over.
+    further than the best cell found. Where many columns would have to be visited, a k-d tree takes over. Sets are
+    looked at together, for the calls cost more than the candidates of a small set.
 
     Args:
-        points: flat indices.
-        target: the cells looked for.
+        points: flat indices of each set's points.
+        targets: flat indices of the cells looked for by each set, at least one.
+        columns: `column_distances` of each target.
         spacing_mm: distance of neighboring cells along (z, y, x).
     """
-    best = np.full(len(points), np.inf)
-    if not len(points):
-        return best
-    near = _neighbors(target.shape, spacing_mm)
-    cells = np.append(target.columns.ravel(), np.full(target.shape[1] * target.shape[2], COLUMN_CELLS, np.uint8))
-    _, rows, columns = target.shape
-    z, inside = np.divmod(points, rows * columns)
-    x = inside % columns
-    active, mm2 = np.arange(len(points)), best
-    position, in_column = (z + near.margin[0]) * near.width + x + near.margin[1], inside - x
-    visited, step, look = 0, 1, FIRST_LOOK
-    while len(active) and visited < len(near.mm2):
+    _, slices, rows, width = columns.shape
+    near = _neighbors(spacing_mm, slices, width)
+    cells, position, pitch = _lay_out(points, columns, near.margin)
+    offset = near.z * (rows * pitch) + near.x
+    ends = np.cumsum([len(some) for some in points])
+    best = np.square(cells.take(position) * spacing_mm[1])
+    active = np.flatnonzero(best > near.mm2[1])
+    position, mm2 = position.take(active), best.take(active)
+    visited, look = 1, FIRST_LOOK
+    while len(active):
+        step = max(1, min(CHUNK // len(active), max(visited, CALLS // len(active))))
         chunk = slice(visited, visited + step)
-        index = near.start.take(near.offset[chunk, None] + position)
-        index += in_column
-        found = cells.take(index) * spacing_mm[1]
+        found = cells.take(offset[chunk, None] + position, mode="clip") * spacing_mm[1]
         found *= found
         found += near.z_mm2[chunk, None]  # in this order the sum has the very bits of SciPy's distance transform
         found += near.x_mm2[chunk, None]
-        mm2 = np.minimum(mm2, found.min(axis=0))
-        visited += step
-        is_open = mm2 > near.mm2[visited] if visited < len(near.mm2) else mm2 >= near.reach_mm2
-        done, left = np.flatnonzero(~is_open), np.flatnonzero(is_open)
-        best[active.take(done)] = mm2.take(done)
-        active, mm2, position, in_column = (values.take(left) for values in (active, mm2, position, in_column))
-        if visited >= look and len(active):
-            mm2 = np.minimum(mm2, _bound_mm2(points[active], target, spacing_mm))
-            if _is_tree_faster(near, mm2, visited, target):
-                break
+        np.minimum(mm2, found.min(axis=0, initial=np.inf), out=mm2)
+        best[active] = mm2
+        visited = min(visited + step, len(offset))
+        is_open = mm2 > near.mm2[visited]
+        if visited >= min(look, len(offset)):
             look *= 4
-        step = min(max(1, CHUNK // max(1, len(active))), max(4, visited))
-    if len(active):
-        best[active] = _tree_mm2(points[active], target, spacing_mm)
-    mm: Float64[np.ndarray, " n"] = np.sqrt(best)
-    return mm
+            for number, part in enumerate(_parts(active, ends)):
+                far = part.start + np.flatnonzero(is_open[part])
+                if visited == len(offset) or _is_tree_faster(near, mm2.take(far), visited, targets[number]):
+                    here = np.concatenate(points).take(active.take(far))
+                    best[active.take(far)] = _tree_mm2(here, targets[number], (slices, rows, width), spacing_mm)
+                    is_open[part] = False
+        left = np.flatnonzero(is_open)
+        active, position, mm2 = active.take(left), position.take(left), mm2.take(left)
+    return np.split(np.sqrt(best, out=best), ends[:-1])
 
 
-def _is_tree_faster(near: _Neighbors, mm2: Float64[np.ndarray, " n"], visited: int, target: Target) -> bool:
+def _lay_out(
+    points: Sequence[Points], columns: UInt8[np.ndarray, "m z y x"], margin: int
+) -> tuple[UInt8[np.ndarray, " cells"], Points, int]:
+    """All columns in one flat array with axes (z, y, m, x), the points' places in it, and its cells per y.
+
+    There is a margin before each row of x and one cell after the last, so that places beyond the ends of a row lie in a
+    margin; and so do those beyond the first or the last slice, if they are clipped.
+    """
+    many, slices, rows, width = columns.shape
+    pitch = many * (width + margin)
+    cells = np.full(slices * rows * pitch + 1, COLUMN_CELLS, dtype=np.uint8)
+    cells[:-1].reshape(slices, rows, many, width + margin)[..., margin:] = columns.transpose(1, 2, 0, 3)
+    first = [number * (width + margin) + margin for number in range(many)]
+    places = [some + some // width * (pitch - width) + place for some, place in zip(points, first, strict=True)]
+    return cells, np.concatenate(places), pitch
+
+
+def _parts(active: Points, ends: Points) -> list[slice]:
+    """Where the points of each set lie among the active ones."""
+    stops = np.searchsorted(active, ends).tolist()
+    return [slice(start, stop) for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
+
+
+def _is_tree_faster(near: _Neighbors, mm2: Float64[np.ndarray, " n"], visited: int, target: Points) -> bool:
     """Whether a tree finds the nearest cells sooner than the columns that may hold something nearer are visited."""
-    to_visit = int((np.searchsorted(near.mm2, mm2) - visited).sum())
-    return to_visit > TREE_POINT * len(mm2) + TREE_BUILD * len(target.points)
+    cost = TREE_POINT * len(mm2) + TREE_BUILD * len(target)
+    if len(mm2) * (len(near.mm2) - visited) <= cost:  # not even if all columns have to be
+        return False
+    return int((np.searchsorted(near.mm2, mm2) - visited).sum()) > cost
 
 
-def _bound_mm2(points: Points, target: Target, spacing_mm: FloatZYX) -> Float64[np.ndarray, " n"]:
-    """Squared distance of each point from the nearest of a few cells of the target, which the nearest of all is not
-    beyond: it tells how far to look."""
-    count = min(len(target.points), SAMPLE, max(8, CHUNK // len(points)))
-    sample = target.points[np.linspace(0, len(target.points) - 1, count).astype(int)]
-    parts = zip(np.unravel_index(points, target.shape), np.unravel_index(sample, target.shape), spacing_mm, strict=True)
-    z, y, x = ((np.subtract.outer(there, here) * spacing) ** 2 for here, there, spacing in parts)
-    mm2: Float64[np.ndarray, " n"] = (z + y + x).min(axis=0)
-    return mm2
+def _neighbors(spacing_mm: FloatZYX, slices: int, width: int) -> _Neighbors:
+    """The columns within reach in an array of so many slices and columns along x, and perhaps some outside it."""
+    z, x = (int(COLUMN_CELLS * spacing_mm[1] / spacing) + 1 for spacing in (spacing_mm[0], spacing_mm[2]))
+    return _sort_neighbors(spacing_mm, min(slices - 1, z), min(-(-(width - 1) // WIDTHS) * WIDTHS, x))
 
 
-@lru_cache(maxsize=2)  # both directions between two surfaces need the same
-def _neighbors(shape: IntZYX, spacing_mm: FloatZYX) -> _Neighbors:
-    slices, rows, columns = shape
-    reach_mm = COLUMN_CELLS * spacing_mm[1]
-    z_margin, x_margin = (
-        min(count - 1, int(reach_mm / spacing) + 1)
-        for count, spacing in ((slices, spacing_mm[0]), (columns, spacing_mm[2]))
-    )
-    width = columns + 2 * x_margin
-    start = np.full((slices + 2 * z_margin, width), slices * rows * columns)
-    inner = np.arange(slices)[:, None] * (rows * columns) + np.arange(columns)
-    start[z_margin : z_margin + slices, x_margin : x_margin + columns] = inner
-    z, x = np.mgrid[-z_margin : z_margin + 1, -x_margin : x_margin + 1].reshape(2, -1)
+@lru_cache(maxsize=32)
+def _sort_neighbors(spacing_mm: FloatZYX, z_most: int, x_most: int) -> _Neighbors:
+    z, x = np.mgrid[-z_most : z_most + 1, -x_most : x_most + 1].reshape(2, -1)
     z_mm2, x_mm2 = (z * spacing_mm[0]) ** 2, (x * spacing_mm[2]) ** 2
+    reach_mm2 = (COLUMN_CELLS * spacing_mm[1]) ** 2
     order = np.argsort(z_mm2 + x_mm2, kind="stable")
-    order = order[(z_mm2 + x_mm2)[order] < reach_mm**2]
+    order = order[(z_mm2 + x_mm2)[order] < reach_mm2]
     return _Neighbors(
+        z=z[order],
+        x=x[order],
         z_mm2=z_mm2[order],
         x_mm2=x_mm2[order],
-        mm2=(z_mm2 + x_mm2)[order],
-        offset=(z * width + x)[order],
-        start=start.ravel(),
-        margin=(z_margin, x_margin),
-        width=width,
-        reach_mm2=reach_mm**2,
+        mm2=np.append((z_mm2 + x_mm2)[order], np.nextafter(reach_mm2, 0)),
+        margin=max(1, x_most),
     )
 
 
-def _tree_mm2(points: Points, target: Target, spacing_mm: FloatZYX) -> Float64[np.ndarray, " n"]:
+def _tree_mm2(points: Points, target: Points, shape: IntZYX, spacing_mm: FloatZYX) -> Float64[np.ndarray, " n"]:
     """Squared distances found with a k-d tree, summed as those of the columns are."""
+    if not len(points):
+        return np.zeros(0)
     from scipy.spatial import cKDTree
 
-    here, there = (np.stack(np.unravel_index(cells, target.shape), axis=1) for cells in (points, target.points))
+    here, there = (np.stack(np.unravel_index(cells, shape), axis=1) for cells in (points, target))
     tree = cKDTree(there * np.array(spacing_mm), leafsize=32, compact_nodes=False, balanced_tree=False)
     _, nearest = tree.query(here * np.array(spacing_mm))
     z, y, x = (((here - there[nearest]) * np.array(spacing_mm)) ** 2).T

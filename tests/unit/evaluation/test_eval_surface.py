@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from hemoseg.evaluation.overlap import dice
-from hemoseg.evaluation.surface import SurfaceDistances, assd_mm, hausdorff_mm, measure_surface_distances, nsd
+from hemoseg.evaluation.surface import (
+    SurfaceDistances,
+    assd_mm,
+    hausdorff_mm,
+    joint_box,
+    measure_surface_distances,
+    nsd,
+)
 
 THICK_MM = (5.0, 0.45, 0.45)
 NOTHING = np.zeros((4, 4, 4), dtype=bool)
@@ -21,6 +28,26 @@ def box(shape, low, high):
 def score(reference, prediction, tolerance_mm, spacing_mm=THICK_MM):
     distances = measure_surface_distances(reference, prediction, spacing_mm=spacing_mm)
     return nsd(distances, tolerance_mm=tolerance_mm, both_empty="nan")
+
+
+@pytest.mark.parametrize("shape", [(5, 32, 7), (3, 6, 5), (4, 48, 24), (1, 1, 1), (2, 7, 16)])
+@pytest.mark.parametrize("layout", ["rows", "columns", "every second"])
+def test_joint_box_holds_every_voxel_and_no_empty_border(rng, shape, layout):
+    """Whether words fit into rows or not, and however an array lies in memory."""
+    for _ in range(20):
+        masks = np.zeros((2, *shape), dtype=bool)
+        masks.ravel()[rng.choice(masks.size, min(3, masks.size), replace=False)] = True
+        if layout == "columns":
+            masks = np.asfortranarray(masks)
+        elif layout == "every second":
+            masks = np.repeat(masks, 2, axis=3)[..., ::2]
+        either = np.nonzero(masks.any(axis=0))
+        assert joint_box(*masks) == tuple(slice(along.min(), along.max() + 1) for along in either)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 4), (3, 16, 8), (2, 0, 8), (0, 3, 3), (2, 3, 0)])
+def test_joint_box_of_empty_masks_is_empty(shape):
+    assert joint_box(np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)) == (slice(0, 0),) * 3
 
 
 # The surface of a box of 4 slices of 20 x 20 pixels, in mm²: cells on its faces, edges and corners.
