@@ -22,6 +22,8 @@ NOISE_SHARE = 0.3
 """Share of patches that get noise."""
 VALIDATION = 1
 """Seeds of validation batches end with it: they are drawn apart from those of training."""
+PLAIN = Recipe()
+"""Validation knows no shares, so that trainings with different ones are measured alike."""
 
 
 class Sampler:
@@ -31,6 +33,9 @@ class Sampler:
     the case, drawn evenly, then one of its voxels. The others lie anywhere; in a case with ignored voxels, around
     any voxel that is not, as in nnU-Net, for a patch without a label teaches nothing. Patches stay inside the
     case wherever it is large enough; nnU-Net lets forced ones hang over the far border.
+
+    Shares of the recipe change that: of forced patches that hold a lesion, drawn evenly among those of the class
+    whatever their size; of the others that come from cases without foreground, and that hold bright background.
 
     Raises:
         InputError: every voxel of every case is ignored.
@@ -55,6 +60,10 @@ class Sampler:
         self.fold = fold
         members = [(number,) for number in range(1, self.numbers)]
         self.cases = Pool(cases, members, ignore=self.numbers, where=f"fold {fold}")
+        if self.recipe.even_lesions:
+            self.cases.find_lesions()
+        if self.recipe.hard_negatives:
+            self.cases.find_bright(ignore=self.numbers)
         self.held_out = Pool(held_out, members, ignore=self.numbers, where=f"fold {fold}") if held_out else None
         ignoring = self.cases.ignoring or (self.held_out is not None and self.held_out.ignoring)
         self.ignore = self.numbers if ignoring else None
@@ -114,12 +123,15 @@ class Sampler:
     def _place(self, generator: np.random.Generator, pool: Pool, *, forced: bool) -> tuple[int, IntZYX]:
         """A case, and the corner of a patch in it."""
         forced = forced and bool(pool.with_foreground)
+        shares = self.recipe if pool is not self.held_out else PLAIN
         among = pool.with_foreground if forced else pool.labeled
+        if not forced and pool.empty and _happens(generator, shares.empty_cases):
+            among = pool.empty
         case = among[int(generator.integers(len(among)))]
         shape = pool.cases[case].shape
         jitter = generator.uniform(-JITTER / 2, JITTER / 2, size=3)
         where = generator.random(3)
-        voxel = self._voxel(generator, pool, case, forced=forced)
+        voxel = _forced_voxel(generator, pool, case, shares) if forced else _other_voxel(generator, pool, case, shares)
         if voxel is not None:
             wanted = voxel - np.array(self.patch_size) // 2 + np.round(jitter * self.patch_size).astype(int)
         else:
@@ -131,14 +143,6 @@ class Sampler:
         )
         return case, (z, y, x)
 
-    def _voxel(
-        self, generator: np.random.Generator, pool: Pool, case: int, *, forced: bool
-    ) -> Int64[np.ndarray, " 3"] | None:
-        """The voxel that a patch is to hold: of a class, or any with a label; None where all are as good."""
-        if forced:
-            return pool.voxel_of_a_class(generator, case)
-        return pool.labeled_voxel(generator, case) if case in pool.ignoring else None
-
     def _cut(self, pool: Pool, draws: Sequence[Draw]) -> Batch:
         pairs = [
             apply_draw(pool.cases[draw.case], draw, self.patch_size, self.preparation, classes=self.numbers)
@@ -149,6 +153,30 @@ class Sampler:
             labels=np.stack([labels for _, labels in pairs]),
             cases=tuple(pool.cases[draw.case].name for draw in draws),
         )
+
+
+def _forced_voxel(
+    generator: np.random.Generator, pool: Pool, case: int, shares: Recipe
+) -> Int64[np.ndarray, " 3"] | None:
+    """A voxel of foreground: of a lesion, or any of a class."""
+    if _happens(generator, shares.even_lesions):
+        return pool.voxel_of_a_lesion(generator, case)
+    return pool.voxel_of_a_class(generator, case)
+
+
+def _other_voxel(
+    generator: np.random.Generator, pool: Pool, case: int, shares: Recipe
+) -> Int64[np.ndarray, " 3"] | None:
+    """A voxel of bright background, or any with a label; None where all are as good."""
+    bright = pool.bright_voxel(generator, case) if _happens(generator, shares.hard_negatives) else None
+    if bright is not None:
+        return bright
+    return pool.labeled_voxel(generator, case) if case in pool.ignoring else None
+
+
+def _happens(generator: np.random.Generator, share: float) -> bool:
+    """Whether something of this share happens; a share of 0 takes no number from the generator."""
+    return bool(share) and bool(generator.random() < share)
 
 
 def _draw_intensity(generator: np.random.Generator, recipe: Recipe) -> tuple[float, float]:

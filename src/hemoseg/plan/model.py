@@ -115,6 +115,13 @@ class Recipe(BaseModel):
     """Largest norm of the gradient."""
     forced_foreground: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of patches of a batch that must contain foreground."""
+    even_lesions: Annotated[float, Field(ge=0, le=1), Later()] = 0.0
+    """Share of the forced patches that hold a lesion drawn evenly among a case's, whatever its size: by voxels, large
+    ones are seen far more often. This and the next two are for `headct`."""
+    hard_negatives: Annotated[float, Field(ge=0, le=1), Later()] = 0.0
+    """Share of the other patches that hold bright background: partial volume near the skull, falx, calcification."""
+    empty_cases: Annotated[float, Field(ge=0, le=1), Later()] = 0.0
+    """Share of the other patches that come from cases without foreground, where there are any."""
     shift_hu: Annotated[float, Field(ge=0)] = 4.0
     """Patches are shifted by a constant, uniform in plus or minus this: scanners differ in calibration.
     Where channels are stored instead of HU, this and the noise have no effect."""
