@@ -138,6 +138,7 @@ def _train_one(
     choices: "Choices",
 ) -> None:
     from hemoseg.training import Progress, train
+    from hemoseg.training.loader import Loader, default_workers
 
     cascade = configuration.previous_stage is not None
     if cascade:
@@ -147,12 +148,14 @@ def _train_one(
     def tell(progress: Progress) -> None:
         watch.advance(progress.iteration, progress.text)
 
-    with held_signals() as stop:
+    source = _source(folder, plan, configuration, fold)
+    workers = default_workers(plan.recipe, device, iterations=configuration.iterations)
+    with held_signals() as stop, Loader(source, workers=workers) as batches:
         train(
             folder.fold(configuration.name, fold),
             plan,
             configuration,
-            _source(folder, plan, configuration, fold),
+            batches,
             plan_sha256=digest_of(plan),
             device=device,
             layout=folder.device().layout,

@@ -16,19 +16,22 @@ from hemoseg.scale import default_workers as usable_cores
 
 MOST_WORKERS = 12
 """nnU-Net's number."""
+FEWEST_ITERATIONS = 100
+"""Shorter trainings make their batches themselves."""
 AHEAD = 2
 """Batches that each worker makes ahead."""
 LAST = 2**62
 """Beyond any iteration."""
 
 
-def default_workers(recipe: Recipe, device: str) -> int:
+def default_workers(recipe: Recipe, device: str, *, iterations: int) -> int:
     """Processes that make batches.
 
-    None for `headct` on a CPU: a patch is cut in milliseconds, and the cores have the network to compute. Else one
-    per core but one, at least 1 and at most `MOST_WORKERS`.
+    None for `headct` on a CPU: a patch is cut in milliseconds, and the cores have the network to compute. None for
+    less than `FEWEST_ITERATIONS`, for a process takes seconds to start. Else one per core but one, at least 1 and at
+    most `MOST_WORKERS`.
     """
-    if recipe.name == "headct" and device == "cpu":
+    if iterations < FEWEST_ITERATIONS or (recipe.name == "headct" and device == "cpu"):
         return 0
     return max(1, min(MOST_WORKERS, usable_cores() - 1))
 

@@ -169,6 +169,7 @@ def test_workers_end_with_the_process_that_started_them(store, tmp_path):
 
 
 def test_how_many_workers():
-    assert default_workers(Recipe(), "cpu") == 0
-    assert 1 <= default_workers(Recipe(), "cuda") <= MOST_WORKERS
-    assert 1 <= default_workers(Recipe(name="nnunet"), "cpu") <= MOST_WORKERS
+    assert default_workers(Recipe(), "cpu", iterations=5000) == 0
+    assert 1 <= default_workers(Recipe(), "cuda", iterations=5000) <= MOST_WORKERS
+    assert 1 <= default_workers(Recipe(name="nnunet"), "cpu", iterations=5000) <= MOST_WORKERS
+    assert default_workers(Recipe(name="nnunet"), "cpu", iterations=20) == 0
