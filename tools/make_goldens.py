@@ -17,6 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from nnunet_steps import CASES, peer_steps, summary  # noqa: E402
 from planner_peer import PYTHON, Peer, expand  # noqa: E402 - the tests' folder is no package
 from training_peer import CHAINS, SEEDS, digest, peer_chains, peer_places  # noqa: E402
 
@@ -26,6 +27,7 @@ PLACES = ROOT / "tests" / "golden" / "nnunet-places.json"
 AUGMENT = ROOT / "tests" / "golden" / "nnunet-augment.npz"
 PEER_DRAWS = 4000
 """Draws of one augmentation whose distribution is kept."""
+STEPS = ROOT / "tests" / "golden" / "nnunet-steps.json"
 SPLIT_SIZES = (5, 7, 23, 81)
 CT = {"0": "CT"}
 MRI = {"0": "T1", "1": "T1CE", "2": "T2", "3": "FLAIR"}
@@ -185,6 +187,11 @@ def _write_training() -> None:
         stored[f"digests-{number}"] = np.stack([digest(*pair) for pair in pairs])
         stored[f"load-size-{number}"] = found[f"load-size-{number}"]
     np.savez_compressed(AUGMENT, **stored)
+    with tempfile.TemporaryDirectory() as folder:
+        steps = peer_steps(list(CASES), Path(folder))
+    rates = next(iter(steps.values()))["rates"].tolist()
+    content = {"steps": {name: summary(found) for name, found in steps.items()}, "rates": rates}
+    STEPS.write_text(json.dumps(content) + "\n")
 
 
 def _files(facts: dict[str, Any]) -> dict[str, Any]:
