@@ -40,7 +40,7 @@ class Loader:
     """A source whose batches other processes make ahead, as long as they are asked for one after the other.
 
     How many workers there are, and where one begins, decides speed alone. Arrays come through pipes, not through
-    shared memory, of which containers have little. Workers compute with one thread, leave Ctrl-C to this process and
+    shared memory, of which containers have little. Workers compute with one thread, leave signals to this process and
     end when it does. Validation batches are made here.
 
     Example:
@@ -162,7 +162,7 @@ def _start(source: BatchSource, *, first: int, workers: int) -> Iterator[Batch |
         multiprocessing_context="spawn",
         generator=torch.Generator(),  # else it draws a seed from the process's own
     )
-    with _interrupts_held():
+    with _signals_held():
         return iter(loader)
 
 
@@ -171,9 +171,12 @@ def _as_it_is(item: Any) -> Any:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits, and never reaches a process that is started meanwhile, for it starts with this."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait; a process that is started meanwhile never gets them, for it begins with this.
+
+    Both are often sent to all processes of a group. The trainer saves its state then, and ends the others.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

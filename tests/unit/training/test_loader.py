@@ -127,12 +127,13 @@ def test_what_else_fails_is_named(store, monkeypatch, error, kind):
         batches.batch(7)
 
 
-def test_workers_leave_ctrl_c_alone_and_end(store):
+def test_workers_leave_signals_alone_and_end(store):
     source = augmented(store)
     with Loader(source, workers=1) as batches:
         first = batches.batch(0)
         (child,) = multiprocessing.active_children()
         os.kill(child.pid, signal.SIGINT)
+        os.kill(child.pid, signal.SIGTERM)
         assert same(batches.batch(1), source.batch(1))
         for i in range(2, 9):
             batches.batch(i)
