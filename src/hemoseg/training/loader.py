@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any
 
@@ -162,6 +163,7 @@ def _start(source: BatchSource, *, first: int, workers: int) -> Iterator[Batch |
         multiprocessing_context="spawn",
         generator=torch.Generator(),  # else it draws a seed from the process's own
     )
+    resource_tracker.ensure_running()  # its start would let signals through again
     with _signals_held():
         return iter(loader)
 

@@ -142,6 +142,8 @@ def test_workers_leave_signals_alone_and_end(store):
 
 
 PARENT = """
+import os
+import signal
 import sys
 from test_loader import augmented, Loader
 from pathlib import Path
@@ -149,12 +151,18 @@ import multiprocessing, time
 if __name__ == "__main__":
     with Loader(augmented(Path(sys.argv[1])), workers=1) as batches:
         batches.batch(0)
-        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        (child,) = multiprocessing.active_children()
+        os.kill(child.pid, signal.SIGTERM)
+        os.kill(child.pid, signal.SIGINT)
+        for iteration in range(1, 9):
+            batches.batch(iteration)
+        print(child.pid, flush=True)
         time.sleep(60)
 """
 
 
 def test_workers_end_with_the_process_that_started_them(store, tmp_path):
+    """The first worker of a process leaves signals alone like all others."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
