@@ -1,0 +1,87 @@
+"""Training by several processes: parts of batches, and what they make together."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import rank_program
+from hemoseg.errors import SettingsError
+from hemoseg.training.distributed import ALONE, Ranks, SharedSource, joined
+from rank_program import Drawn
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two real ranks found."""
+    out = tmp_path_factory.mktemp("ranks")
+    subprocess.run([*TORCHRUN, rank_program.__file__, out], check=True, capture_output=True)
+    return [load_file(out / f"{rank}.safetensors") for rank in range(2)]
+
+
+def test_two_ranks_train_as_one_process_does(two):
+    """Losses, Dice, gradients and weights after three steps, for both kinds of Dice, ignored voxels and regions."""
+    torch.set_num_threads(1)
+    alone = rank_program.train(ALONE)
+    for name, wanted in alone.items():
+        if " gradient " in name:
+            largest = max(
+                float(t.abs().max())
+                for n, t in alone.items()
+                if n.startswith(name.split(" gradient ")[0] + " gradient")
+            )
+            torch.testing.assert_close(two[0][name], wanted, atol=1e-5 * largest, rtol=1e-4)
+        else:
+            torch.testing.assert_close(two[0][name], wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_both_ranks_have_the_same_bits(two):
+    first, second = two
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_signal_to_one_rank_reaches_both(two):
+    assert [int(found["signal"]) for found in two] == [15, 15]
+    assert all(found["no signal"] for found in two)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_parts_are_the_whole_batch_in_its_order(size):
+    source = Drawn(3)
+    shared = [SharedSource(source, Ranks(rank=rank, size=size)) for rank in range(size)]
+    for whole, parts in (
+        (source.batch(7), [one.batch(7) for one in shared]),
+        (source.validation_batch(7), [one.validation_batch(7) for one in shared]),
+    ):
+        assert np.array_equal(np.concatenate([part.inputs for part in parts]), whole.inputs)
+        assert np.array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
+        assert sum((part.cases for part in parts), ()) == whole.cases
+        assert all(len(part.inputs) >= 5 // size for part in parts)
+    assert shared[0].ignore == 3
+
+
+def test_more_ranks_than_patches_are_refused():
+    Ranks(size=2).check_batch(2, where="3d_fullres")
+    with pytest.raises(SettingsError, match="3 processes for batches of 2") as caught:
+        Ranks(size=3).check_batch(2, where="3d_fullres")
+    assert caught.value.exit_code == 2
+
+
+def test_threads_are_divided_among_the_ranks_of_a_machine():
+    assert [Ranks(size=4, local_size=n).threads(8) for n in (1, 3, 4)] == [8, 2, 2]
+    assert Ranks(size=4, local_size=4).threads(2) == 1
+
+
+def test_without_torchrun_a_process_is_alone():
+    with joined("cpu") as ranks:
+        assert ranks is ALONE
+    assert ranks.is_first
+    assert ranks.first_signal(2) == 2
+    sums = torch.ones(3)
+    assert ranks.add(sums) is sums
