@@ -20,11 +20,7 @@ def network_gflop(configuration: Configuration, *, channels: int, classes: int) 
         channels: input channels.
         classes: output channels.
     """
-    features, strides = configuration.features, configuration.strides
-    voxels, left = [], prod(configuration.patch_size)
-    for stride in strides:
-        left //= prod(stride)
-        voxels.append(left)
+    features, voxels = configuration.features, _stage_voxels(configuration)
     kernels = [prod(kernel) for kernel in configuration.kernels]
     total = voxels[0] * features[0] * classes
     for stage, width in enumerate(features):
@@ -34,6 +30,34 @@ def network_gflop(configuration: Configuration, *, channels: int, classes: int) 
         total += voxels[stage] * width * features[stage + 1]
         total += voxels[stage] * kernels[stage] * width * (2 * width + width)
     return 2 * total / 1e9
+
+
+def step_gflop(configuration: Configuration, *, channels: int, classes: int) -> float:
+    """10^9 floating-point operations of one optimizer step: all patches forward, and twice that backward.
+
+    Backward, each convolution has a product for its weights and one for its input, but for the first, whose input
+    needs none. Every stage of the decoder has an output forward; the coarsest one has no loss, so nothing backward.
+
+    Args:
+        configuration: patch and batch size, features, strides and kernels.
+        channels: input channels.
+        classes: output channels.
+    """
+    features, voxels = configuration.features, _stage_voxels(configuration)
+    outputs = [2 * v * width * classes / 1e9 for v, width in zip(voxels[1:-1], features[1:-1], strict=True)]
+    coarser = 3 * sum(outputs) - (2 * outputs[-1] if outputs else 0.0)
+    first = 2 * voxels[0] * prod(configuration.kernels[0]) * channels * features[0] / 1e9
+    patch = 3 * network_gflop(configuration, channels=channels, classes=classes) + coarser - first
+    return configuration.batch_size * patch
+
+
+def _stage_voxels(configuration: Configuration) -> list[int]:
+    """Voxels of a patch at each stage."""
+    voxels, left = [], prod(configuration.patch_size)
+    for stride in configuration.strides:
+        left //= prod(stride)
+        voxels.append(left)
+    return voxels
 
 
 def scan_passes(bundle: Bundle, shape: IntZYX) -> int:

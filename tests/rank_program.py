@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from hemoseg.data import Batch
 from hemoseg.nets import build_network, deterministic
-from hemoseg.training.distributed import SharedSource, joined
+from hemoseg.training.distributed import joined
 from hemoseg.training.loss import deep_loss
 from plans import tiny_configuration, tiny_plan
 
@@ -36,6 +36,10 @@ class Drawn:
         inputs = (generator.normal(size=(PATCHES, 2, 4, 16, 16)) + labels[:, None]).astype(np.float32)
         return Batch(inputs=inputs, labels=labels, cases=tuple("abcde"))
 
+    def names_of(self, _iteration):
+        """Names of all cases."""
+        return tuple("abcde")
+
     def validation_batch(self, number):
         """Another one."""
         return self.batch(1000 + number)
@@ -48,7 +52,7 @@ def train(ranks):
         plan = tiny_plan(tiny_configuration(), **({"regions": REGIONS} if regions else {}))
         network = build_network(plan, plan.configurations[0])
         optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
-        source = SharedSource(Drawn(ignore), ranks)
+        source = ranks.share(Drawn(ignore))
         key = f"{pooled} {ignore} {bool(regions)}"
         for step in range(STEPS):
             part = source.batch(step)

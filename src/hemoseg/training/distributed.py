@@ -62,6 +62,10 @@ class Ranks:
                 remedy=f"start {batch_size} processes or fewer, or plan with more memory, which makes larger batches",
             )
 
+    def share(self, source: BatchSource) -> BatchSource:
+        """The source of this rank's parts."""
+        return source if self.size == 1 else SharedSource(source=source, rank=self.rank, size=self.size)
+
     def add(self, sums: Tensor) -> Tensor:
         """A vector added over all ranks. Each rank's gradient is that of its own part; `add_gradients` adds those."""
         if self.size == 1:
@@ -122,32 +126,41 @@ class _Added(torch.autograd.Function):
         return gradients[0], None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SharedSource:
     """A rank's part of every batch of a source: with 5 patches for 2 ranks, the first 2 and the other 3."""
 
     source: BatchSource
     """Gives whole batches."""
-    ranks: Ranks
-    """Whose part is taken."""
+    rank: int
+    """Whose part is taken, from 0."""
+    size: int
+    """How many ranks there are."""
 
     @property
     def ignore(self) -> int | None:
         """Number that stands for ignored voxels."""
         return self.source.ignore
 
+    def names_of(self, iteration: int) -> tuple[str, ...]:
+        """Names of the cases that its part has patches of."""
+        names = self.source.names_of(iteration)
+        return names[self._part(len(names))]
+
     def batch(self, iteration: int) -> Batch:
         """Its part of a batch."""
-        return self._part(self.source.batch(iteration))
+        return self._cut(self.source.batch(iteration))
 
     def validation_batch(self, number: int) -> Batch:
         """Its part of a validation batch."""
-        return self._part(self.source.validation_batch(number))
+        return self._cut(self.source.validation_batch(number))
 
-    def _part(self, batch: Batch) -> Batch:
-        count, rank, size = len(batch.inputs), self.ranks.rank, self.ranks.size
-        part = slice(rank * count // size, (rank + 1) * count // size)
+    def _cut(self, batch: Batch) -> Batch:
+        part = self._part(len(batch.inputs))
         return Batch(inputs=batch.inputs[part], labels=batch.labels[part], cases=batch.cases[part])
+
+    def _part(self, count: int) -> slice:
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
 
 @contextmanager

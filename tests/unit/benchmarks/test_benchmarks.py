@@ -19,6 +19,7 @@ from hemoseg.io import read_scan
 from hemoseg.models import open_bundle
 from hemoseg.nets import build_network
 from hemoseg.plan import Configuration
+from hemoseg.training.loss import deep_loss
 from hemoseg.windows import apply_windows
 from plans import AXES_LPS, head_volume, tiny_configuration, tiny_plan
 
@@ -36,20 +37,31 @@ def script(monkeypatch: pytest.MonkeyPatch):
     return load
 
 
-@pytest.mark.parametrize(
-    "configuration",
-    [
-        tiny_configuration(),
-        tiny_configuration(
-            patch_size=(4, 16, 32),
-            features=(3, 5, 7),
-            strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
-            kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
-            blocks=(2, 2, 2),
-            decoder_blocks=(2, 2),
-        ),
-    ],
-)
+NETWORKS = [
+    tiny_configuration(),
+    tiny_configuration(
+        patch_size=(4, 16, 32),
+        features=(3, 5, 7),
+        strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+        kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+        blocks=(2, 2, 2),
+        decoder_blocks=(2, 2),
+    ),
+]
+
+
+@pytest.mark.parametrize("configuration", NETWORKS)
+def test_the_floor_of_a_step_counts_what_torch_counts(script, configuration: Configuration) -> None:
+    network = build_network(tiny_plan(configuration), configuration)
+    with FlopCounterMode(display=False) as counter:
+        outputs = network(torch.zeros(configuration.batch_size, 2, *configuration.patch_size))
+        loss, _ = deep_loss(outputs, torch.zeros(2, *configuration.patch_size, dtype=torch.long), pooled=True)
+        loss.backward()
+    counted = script("floor").step_gflop(configuration, channels=2, classes=3)
+    assert counted * 1e9 == pytest.approx(counter.get_total_flops(), rel=1e-12)
+
+
+@pytest.mark.parametrize("configuration", NETWORKS)
 def test_the_floor_counts_what_torch_counts(script, configuration: Configuration) -> None:
     plan = tiny_plan(configuration)
     network = build_network(plan, configuration).eval()

@@ -54,7 +54,7 @@ def test_a_signal_to_one_rank_reaches_both(two):
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_parts_are_the_whole_batch_in_its_order(size):
     source = Drawn(3)
-    shared = [SharedSource(source, Ranks(rank=rank, size=size)) for rank in range(size)]
+    shared = [SharedSource(source=source, rank=rank, size=size) for rank in range(size)]
     for whole, parts in (
         (source.batch(7), [one.batch(7) for one in shared]),
         (source.validation_batch(7), [one.validation_batch(7) for one in shared]),
@@ -64,6 +64,7 @@ def test_parts_are_the_whole_batch_in_its_order(size):
         assert sum((part.cases for part in parts), ()) == whole.cases
         assert all(len(part.inputs) >= 5 // size for part in parts)
     assert shared[0].ignore == 3
+    assert [one.names_of(0) for one in shared] == [one.batch(0).cases for one in shared]
 
 
 def test_more_ranks_than_patches_are_refused():

@@ -1,0 +1,45 @@
+"""Our side of train_step.py: python train_step_side.py RUN WARM_UP STEPS OUT.json.
+
+`hemoseg train` on a run of one fold, stopped by a signal after so many iterations; the state is saved after the last.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hemoseg.errors import InterruptedRunError
+from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.learn import train_stage
+from hemoseg.pipeline.watch import Silent
+from hemoseg.training.step import Learner
+
+
+def main() -> None:
+    """Train; seconds and loss of each iteration, and how long each waited for its batch."""
+    folder, warm_up, steps, out = RunFolder(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    rows: list[dict[str, float]] = []
+    step, ended, patch = Learner.step, time.monotonic(), ()
+
+    def timed(learner: Learner, batch: Any, *arguments: Any, **options: Any) -> Any:
+        nonlocal ended, patch
+        before, waited, patch = ended, time.monotonic() - ended, batch.inputs.shape
+        found = step(learner, batch, *arguments, **options)
+        ended = time.monotonic()
+        rows.append({"seconds": ended - before, "waited_s": waited, "loss": found[0]})
+        if len(rows) == warm_up + steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    Learner.step = timed  # type: ignore[method-assign]
+    with suppress(InterruptedRunError):
+        train_stage(folder, folder.plan(), folder.settings(), Silent())
+    out.write_text(json.dumps({"rows": rows[warm_up:], "patch": patch}))
+
+
+if __name__ == "__main__":
+    main()
