@@ -162,15 +162,23 @@ def preprocess(run_dir: RunDir) -> None:
 def train(run_dir: RunDir, tensorboard: TensorBoard = False) -> None:
     """Train every network of the plan -> CONFIG/fold_K/last.safetensors. Needs cases/.
 
-    A cascade's second stage needs the first one's predictions: run train, validate, train.
+    A cascade's second stage needs the first one's predictions: run train, validate, train. Started by torchrun,
+    processes share each batch.
     """
     from hemoseg.pipeline.learn import train_stage
+    from hemoseg.pipeline.watch import Silent
+    from hemoseg.training import joined
 
     if tensorboard:
         check_tensorboard()
     folder = open_run(run_dir)
-    with bars() as watch, folder.lock():
-        train_stage(folder, folder.plan(), folder.settings(), watch, tensorboard=tensorboard)
+    plan, settings = folder.plan(), folder.settings()
+    with joined(settings.device) as ranks:
+        if not ranks.is_first:
+            train_stage(folder, plan, settings, Silent(), tensorboard=tensorboard, ranks=ranks)
+            return
+        with bars() as watch, folder.lock():
+            train_stage(folder, plan, settings, watch, tensorboard=tensorboard, ranks=ranks)
     typer.echo(f"-> {folder.path}")
 
 

@@ -24,7 +24,7 @@ from hemoseg.settings import FOLDS, Settings
 from hemoseg.types import LabelMap
 
 if TYPE_CHECKING:
-    from hemoseg.training import Choices
+    from hemoseg.training import Choices, Ranks
 
 NO_MODEL = ModelIdentity(name="validation", version="0", sha256="", notice="")
 """Networks under validation are no bundle yet."""
@@ -53,22 +53,29 @@ def train_stage(
     *,
     only: str | None = None,
     tensorboard: bool = False,
+    ranks: "Ranks | None" = None,
 ) -> None:
     """Train every network of the run, or those of one configuration; finished ones stay as they are.
 
+    With `ranks`, all processes among them call this: each takes a part of every batch, the first writes the files.
+
     Raises:
         InterruptedRunError: a signal asked to stop; the state is saved.
-        SettingsError: the weights to begin with are of another network.
+        SettingsError: the weights to begin with are of another network, or a batch has fewer patches than there are
+            ranks.
         ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet; a prepared case is
             damaged; or a finished network was trained to another plan.
     """
     from hemoseg.nets import use_threads
     from hemoseg.nets.weights import check_plan
-    from hemoseg.training import Choices
+    from hemoseg.training import ALONE, Choices
 
-    use_threads(folder.device().threads)
+    ranks = ranks or ALONE
+    use_threads(ranks.threads(folder.device().threads))
     asked = [(item, fold) for item, fold in jobs(plan, settings) if only in (None, item.name)]
     missing = [(item, fold) for item, fold in asked if not folder.weights(item.name, fold).exists()]
+    for configuration, _ in missing:
+        ranks.check_batch(configuration.batch_size, where=f"configuration {configuration.name}")
     _check_cases(folder, plan, missing)
     starts = find_starts(plan, settings, missing, watch)
     for configuration, fold in asked:
@@ -76,7 +83,16 @@ def train_stage(
             choices = Choices(
                 patience=settings.patience, init=starts.get((configuration.name, fold)), tensorboard=tensorboard
             )
-            _train_one(folder, plan, configuration, fold, device=settings.device, watch=watch, choices=choices)
+            _train_one(
+                folder,
+                plan,
+                configuration,
+                fold,
+                device=settings.device,
+                watch=watch,
+                choices=choices,
+                ranks=ranks,
+            )
         else:
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
 
@@ -136,13 +152,15 @@ def _train_one(
     device: str,
     watch: Watch,
     choices: "Choices",
+    ranks: "Ranks",
 ) -> None:
     from hemoseg.training import Progress, train
     from hemoseg.training.loader import Loader, default_workers
 
     cascade = configuration.previous_stage is not None
-    if cascade:
+    if cascade and ranks.is_first:
         _add_previous(folder, plan, configuration)
+    ranks.wait()
     watch.begin(f"train {configuration.name} fold {fold}", configuration.iterations)
 
     def tell(progress: Progress) -> None:
@@ -162,8 +180,10 @@ def _train_one(
             watch=tell,
             stop=stop,
             choices=choices,
+            ranks=ranks,
         )
-    write_curves(folder, configuration.name, fold)
+    if ranks.is_first:
+        write_curves(folder, configuration.name, fold)
 
 
 def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: int) -> BatchSource:

@@ -1,15 +1,19 @@
 """Training: one network of a plan on one fold."""
 
+from hemoseg.training.distributed import ALONE, Ranks, joined
 from hemoseg.training.execution import default_layout
 from hemoseg.training.loop import Choices, Progress, train
 from hemoseg.training.timing import WARM_UP, compute_threads, measure_step_seconds, supports_bf16
 
 __all__ = [
+    "ALONE",
     "WARM_UP",
     "Choices",
     "Progress",
+    "Ranks",
     "compute_threads",
     "default_layout",
+    "joined",
     "measure_step_seconds",
     "supports_bf16",
     "train",

@@ -13,10 +13,11 @@ from hemoseg.nets import deterministic, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import check_plan, take_weights, write_weights
 from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.training.checkpoint import State, read_state, write_state
+from hemoseg.training.distributed import ALONE, Ranks
 from hemoseg.training.early_stop import LOSS_KEPT
 from hemoseg.training.schedule import learning_rate
 from hemoseg.training.step import Learner
-from hemoseg.training.tracker import Log
+from hemoseg.training.tracker import Log, NoLog
 from hemoseg.training.validation import EMA_KEPT, mean_dice, moved
 
 SAVE_EVERY_S = 60.0
@@ -89,6 +90,7 @@ def train(
     watch: Callable[[Progress], None],
     stop: Callable[[], int | None],
     choices: Choices = Choices(),
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train one fold to its end, from where it stands; writes `last.safetensors` when done.
 
@@ -106,6 +108,7 @@ def train(
         watch: told after each iteration and validation batch.
         stop: asked as often; the number of the signal that asks to stop, or None.
         choices: what is asked beside the plan.
+        ranks: all processes that train it; each calls this, the first one writes the files and the others wait for it.
 
     Raises:
         InterruptedRunError: `stop` asked; the state is saved.
@@ -117,20 +120,22 @@ def train(
         check_plan(last, plan_sha256)
         return
     keep_freed_memory()
-    learner = Learner(plan, configuration, ignore=source.ignore, device=device, layout=layout)
+    source = ranks.share(source)
+    learner = Learner(plan, configuration, ignore=source.ignore, device=device, layout=layout, ranks=ranks)
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     saved = time.monotonic()
     while not training.is_over:
         with memory_errors(where=folder), deterministic(device):
             progress = training.advance()
         watch(progress)
-        if (signal_number := stop()) is not None or time.monotonic() - saved > SAVE_EVERY_S:
+        if (signal_number := ranks.first_signal(stop())) is not None or time.monotonic() - saved > SAVE_EVERY_S:
             training.save()
             saved = time.monotonic()
         _end_if_asked(signal_number, folder, kept="the state of the training is saved")
     training.save()
-    write_weights(last, training.learner.network, plan_sha256=plan_sha256)
-    _end_if_asked(stop(), folder, kept="this training is complete and saved")
+    if ranks.is_first:
+        write_weights(last, training.learner.network, plan_sha256=plan_sha256)
+    _end_if_asked(ranks.first_signal(stop()), folder, kept="this training is complete and saved")
 
 
 def _end_if_asked(signal_number: int | None, folder: Path, *, kept: str) -> None:
@@ -161,13 +166,16 @@ class _Training:
         self.learner = learner
         self.state = self._begin()
         self.first = self.state.iteration
-        self.log = Log(
-            folder,
-            plan.labels[1:],
-            iteration=self.state.iteration,
-            epochs=self.state.epochs,
-            tensorboard=choices.tensorboard,
-        )
+        self.writes = learner.ranks.is_first
+        self.log = NoLog()
+        if self.writes:
+            self.log = Log(
+                folder,
+                plan.labels[1:],
+                iteration=self.state.iteration,
+                epochs=self.state.epochs,
+                tensorboard=choices.tensorboard,
+            )
         self.began = time.monotonic()
 
     def _begin(self) -> State:
@@ -251,7 +259,9 @@ class _Training:
             ema = moved(ema, mean_dice(dice), EMA_KEPT)
             if ema is not None and (best is None or ema > best):
                 best = ema
-                write_weights(self.folder / "best.safetensors", self.learner.network, plan_sha256=self.plan_sha256)
+                if self.writes:
+                    path = self.folder / "best.safetensors"
+                    write_weights(path, self.learner.network, plan_sha256=self.plan_sha256)
             values |= {"validation_loss": state.tally.loss / state.tally.batches, "ema": ema}
         self.log.flush()
         self.log.add_epoch(state.iteration, values, dice)
@@ -269,7 +279,9 @@ class _Training:
         )
 
     def save(self) -> None:
-        """Write the state."""
+        """Write the state, if this process is the one that writes."""
+        if not self.writes:
+            return
         self.log.flush()  # first: a state without its lines in the log would lose them
         network, optimizer = self.learner.network, self.learner.optimizer
         write_state(self.folder / "state.safetensors", network, optimizer, self.state, plan_sha256=self.plan_sha256)

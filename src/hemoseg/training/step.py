@@ -1,6 +1,5 @@
 """What one batch does: to the weights in training, to a tally in validation."""
 
-from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from hemoseg.data import Batch
 from hemoseg.errors import ResourceError
 from hemoseg.nets import build_network
 from hemoseg.plan import Configuration, Layout, Plan, Recipe
+from hemoseg.training.distributed import ALONE, Ranks
 from hemoseg.training.execution import lay_out, lay_out_network
-from hemoseg.training.loss import alone, deep_loss
+from hemoseg.training.loss import deep_loss
 from hemoseg.training.validation import Tally, hard_counts
 
 
@@ -25,7 +25,7 @@ class Learner:
         ignore: number of voxels without a say in the labels of batches; None where there are none.
         device: `cpu` or `cuda`.
         layout: order in memory of what is computed.
-        reduce: adds sums of the loss over all ranks of a training, with gradient.
+        ranks: all processes that take a part of each batch.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Learner:
         ignore: int | None,
         device: str,
         layout: Layout = "contiguous",
-        reduce: Callable[[Tensor], Tensor] = alone,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.network = build_network(plan, configuration).to(device)
         lay_out_network(self.network, layout)
@@ -48,7 +48,7 @@ class Learner:
         self.ignore = ignore
         self.device = device
         self.layout = layout
-        self.reduce = reduce
+        self.ranks = ranks
 
     def step(self, batch: Batch, rate: float, *, where: Path, iteration: int) -> tuple[float, list[float]]:
         """One optimizer step: (loss, soft Dice per foreground class).
@@ -62,6 +62,7 @@ class Learner:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.ranks.add_gradients(self.network)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         value = float(loss.detach())
         if not (isfinite(value) and isfinite(float(norm))):
@@ -78,6 +79,7 @@ class Learner:
                 outputs, labels = self._forward(batch)
                 loss, _ = self._loss(outputs, labels)
                 counts = hard_counts(outputs[0].float(), labels, ignore=self.ignore, regions=self.regions)
+                counts = self.ranks.add(counts)
         finally:
             self.network.train()
         return tally.plus(float(loss), counts.tolist())
@@ -91,7 +93,7 @@ class Learner:
 
     def _loss(self, outputs: list[Tensor], labels: Tensor) -> tuple[Tensor, Tensor]:
         return deep_loss(
-            outputs, labels, pooled=self.pooled, ignore=self.ignore, regions=self.regions, reduce=self.reduce
+            outputs, labels, pooled=self.pooled, ignore=self.ignore, regions=self.regions, reduce=self.ranks.add
         )
 
 

@@ -10,7 +10,20 @@ LOG_EVERY = 10
 """Iterations that one line of `train.jsonl` averages."""
 
 
-class Log:
+class NoLog:
+    """The log of a process that keeps none: another one does."""
+
+    def add(self, iteration: int, loss: float, rate: float, dice: list[float], seconds: float) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def add_epoch(self, iteration: int, values: dict[str, Any], dice: tuple[float, ...] | None) -> None:
+        """Nothing."""
+
+
+class Log(NoLog):
     """`train.jsonl`, one line of means per `LOG_EVERY` iterations, and `epochs.jsonl`, one line per epoch.
 
     Args:
