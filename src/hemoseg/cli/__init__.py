@@ -72,6 +72,9 @@ def main() -> NoReturn:
         failure = failure_of(error, where="hemoseg")
         print_failure(failure)
         code = failure.exit_code
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # nothing is left to keep, and nobody to catch an error
     sys.exit(code)
 
 

@@ -166,8 +166,8 @@ def _train_one(
     def tell(progress: Progress) -> None:
         watch.advance(progress.iteration, progress.text)
 
-    source = _source(folder, plan, configuration, fold)
-    workers = default_workers(plan.recipe, device, iterations=configuration.iterations)
+    source = ranks.share(_source(folder, plan, configuration, fold))
+    workers = ranks.workers(default_workers(plan.recipe, device, iterations=configuration.iterations))
     with held_signals() as stop, Loader(source, workers=workers) as batches:
         train(
             folder.fold(configuration.name, fold),

@@ -6,20 +6,26 @@ torch's own wrapper averages the gradients of losses that each rank has computed
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from hemoseg.data import Batch, BatchSource
 from hemoseg.errors import ResourceError, SettingsError
 
 BEGIN_LIMIT = timedelta(seconds=120)
 """Time that all ranks have to find each other."""
+ASK_EVERY_S = 0.05
+"""Time between two looks for answers."""
 STEP_LIMIT = timedelta(hours=2)
 """Time that ranks wait for one that is alive: it may be writing, or working through a large step."""
 
@@ -47,6 +53,10 @@ class Ranks:
     def threads(self, threads: int) -> int:
         """Threads of this process where so many are there for all on the machine."""
         return max(1, threads // self.local_size)
+
+    def workers(self, workers: int) -> int:
+        """Processes that make batches for this one where so many would suit the machine; none stays none."""
+        return self.threads(workers) if workers else 0
 
     def check_batch(self, batch_size: int, *, where: str) -> None:
         """Make sure that every rank has a patch.
@@ -182,7 +192,14 @@ def joined(device: str) -> Iterator[Ranks]:
     if device == "cuda":
         torch.cuda.set_device(local_rank)
     try:
-        distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=BEGIN_LIMIT)
+        store, rank, size = next(rendezvous("env://", timeout=BEGIN_LIMIT))
+        distributed.init_process_group(
+            "nccl" if device == "cuda" else "gloo",
+            store=_fresh_part(store, rank, size),
+            rank=rank,
+            world_size=size,
+            timeout=BEGIN_LIMIT,
+        )
         group = distributed.new_group(timeout=STEP_LIMIT)
     except (RuntimeError, ValueError) as error:
         raise ResourceError(
@@ -191,8 +208,37 @@ def joined(device: str) -> Iterator[Ranks]:
             expected=f"all of them within {BEGIN_LIMIT.seconds} s",
             remedy="see that every node reaches the address that torchrun was given, and that GPUs suffice",
         ) from error
-    rank, size = distributed.get_rank(), distributed.get_world_size()
     try:
         yield Ranks(rank=rank, size=size, local_size=local_size, device=device, group=group)
     finally:
         distributed.destroy_process_group()
+
+
+def _fresh_part(store: Store, rank: int, size: int) -> Store:
+    """A part of torchrun's store that no earlier attempt wrote in.
+
+    After a restart the store still has the addresses of processes that are gone, and a restart's number is not the
+    same on every node. So the first rank names a part, and tells it to each other rank under that one's own name, until
+    each has answered there.
+
+    Source: github.com/pytorch/pytorch/issues/135712.
+
+    Raises:
+        RuntimeError: not all answered in time.
+    """
+    name = uuid4().hex
+    if rank:
+        store.set(f"here/{rank}", name)
+        store.wait([f"part/{name}"], BEGIN_LIMIT)
+        part = store.get(f"part/{name}").decode()
+        store.set(f"{part}/answer/{rank}", "")
+        return PrefixStore(part, store)
+    end = time.monotonic() + BEGIN_LIMIT.seconds
+    while missing := [other for other in range(1, size) if not store.check([f"{name}/answer/{other}"])]:
+        for other in missing:
+            if store.check([f"here/{other}"]):
+                store.set(f"part/{store.get(f'here/{other}').decode()}", name)
+        if time.monotonic() > end:
+            raise RuntimeError(f"no answer of {len(missing)} processes")
+        time.sleep(ASK_EVERY_S)
+    return PrefixStore(name, store)

@@ -101,7 +101,7 @@ def train(
         folder: the fold's folder; `state.safetensors`, `best.safetensors` and the logs live there while it runs.
         plan: the plan.
         configuration: the network to train.
-        source: gives the batch of any iteration, and validation batches.
+        source: gives the batch of any iteration, and validation batches; this rank's part of them.
         plan_sha256: what a state must carry to be resumed.
         device: `cpu` or `cuda`.
         layout: order in memory of what is computed; another one may round differently.
@@ -120,7 +120,6 @@ def train(
         check_plan(last, plan_sha256)
         return
     keep_freed_memory()
-    source = ranks.share(source)
     learner = Learner(plan, configuration, ignore=source.ignore, device=device, layout=layout, ranks=ranks)
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     saved = time.monotonic()

@@ -77,6 +77,7 @@ def test_more_ranks_than_patches_are_refused():
 def test_threads_are_divided_among_the_ranks_of_a_machine():
     assert [Ranks(size=4, local_size=n).threads(8) for n in (1, 3, 4)] == [8, 2, 2]
     assert Ranks(size=4, local_size=4).threads(2) == 1
+    assert [Ranks(size=2, local_size=2).workers(n) for n in (0, 1, 5)] == [0, 1, 2]
 
 
 def test_without_torchrun_a_process_is_alone():
