@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 from pages import SHELLS, Block, all_blocks, blocks_of, commands_of
+from torch.distributed.run import parse_args as torchrun_options
 
 from hemoseg.cli import app
 
@@ -20,13 +21,24 @@ LINES = [
     pytest.param(line, id=f"{block} {line}")
     for block in SHELL_BLOCKS
     for line in commands_of(block)
-    if line.split()[0] == "hemoseg"
+    if line.split()[0] in ("hemoseg", "torchrun", "srun")
 ]
+
+
+def started(words: list[str]) -> list[str]:
+    """The command that torchrun is to start, as its own parser has it; others are what they are."""
+    if words[0] == "srun":
+        words = words[1:]
+    if words[0] != "torchrun":
+        return words
+    options = torchrun_options(words[1:])
+    assert options.module, "torchrun needs -m"
+    return [options.training_script, *options.training_script_args]
 
 
 def parse(line: str) -> None:
     """Parse a `hemoseg` command line as the program would, up to a pipe or a redirection, and run nothing."""
-    words = shlex.split(line, comments=True)
+    words = started(shlex.split(line, comments=True))
     _, name, *options = takewhile(lambda word: word not in {"|", ">", "&&", ";"}, words)
     if name.startswith("-"):
         assert name == "--help", f"no option {name}"
@@ -62,6 +74,7 @@ def test_each_documented_command_parses(line: str) -> None:
         "hemoseg --no-such-option",
         "hemoseg nnunet import-modl FOLDER OUT",
         "hemoseg nnunet import-model FOLDER",
+        "torchrun --nproc-per-node 2 -m -- hemoseg trian --run DIR",
     ],
 )
 def test_a_wrong_command_does_not_parse(line: str) -> None:
