@@ -144,6 +144,9 @@ class Poisoned:
         batch = self.sampler.batch(iteration)
         return replace(batch, inputs=batch.inputs * np.float32(self.value)) if iteration == self.iteration else batch
 
+    def names_of(self, iteration):
+        return self.sampler.names_of(iteration)
+
     def validation_batch(self, number):
         return self.sampler.validation_batch(number)
 
