@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from cohort import hemoseg, write_cohort
 
-ITERATIONS = 50
+ITERATIONS = 40
 LIMIT_S = 120
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

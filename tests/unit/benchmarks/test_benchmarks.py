@@ -199,3 +199,13 @@ def test_findings_of_the_checked_workload_have_to_be_those_it_deserves(script, t
     rows = [{"code": code, "severity": "warning", "instances": [{}] * count} for code, count in codes.items()]
     (tmp_path / "log").write_text("check (4)\n" + json.dumps({"rows": rows}))
     assert script("check").differences(tmp_path / "log", 4, 2) == found
+
+
+def test_a_curve_is_compared_in_parts_with_the_spread_of_seeds(script) -> None:
+    train_step = script("train_step")
+    assert train_step.parts([1.0, 2.0]) == [1.0, 2.0]
+    assert train_step.parts([float(number) for number in range(40)])[:2] == [1.5, 5.5]
+    full = [[1.0, 0.5], [1.2, 0.4], [0.9, 0.6]]
+    assert train_step.is_inside([1.25, 0.35], full)
+    assert not train_step.is_inside([1.35, 0.5], full)
+    assert not train_step.is_inside([1.0, 0.75], full)
