@@ -60,6 +60,19 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
+def appended(path: Path) -> Iterator[None]:
+    """Inside the block a file that is there grows.
+
+    Raises:
+        ResourceError: the disk is full or the file cannot be written; its last line may be cut short.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+@contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place when the block ends well; an older one goes.
 

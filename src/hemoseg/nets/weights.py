@@ -1,6 +1,8 @@
 """Weights of networks as safetensors; written whole or not at all."""
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,9 +84,19 @@ def write_weights(path: Path, network: nn.Module, *, plan_sha256: str) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file; the same content gives the same bytes."""
+    """Write a safetensors file; the same content gives the same bytes.
+
+    Raises:
+        ResourceError: the disk is full or the folder cannot be written.
+    """
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:  # how the library passes on what the system says of a disk
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         _sort_metadata(temporary)
 
 

@@ -6,6 +6,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from hemoseg.artifacts import appended
+
 LOG_EVERY = 10
 """Iterations that one line of `train.jsonl` averages."""
 
@@ -91,7 +93,7 @@ def _rounded(value: float) -> float | None:
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as handle:
+    with appended(path), path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(line) + "\n")
         handle.flush()
         os.fsync(handle.fileno())

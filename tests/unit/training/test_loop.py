@@ -150,6 +150,9 @@ class Poisoned:
     def validation_batch(self, number):
         return self.sampler.validation_batch(number)
 
+    def names_of(self, iteration):
+        return self.sampler.names_of(iteration)
+
 
 def test_a_loss_that_is_not_finite_names_the_cases_and_keeps_the_last_good_state(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)

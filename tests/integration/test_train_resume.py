@@ -1,0 +1,177 @@
+"""Training as a process: killed at random points, on a full disk, and begun with a model; with fewer patients."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from cohort import hemoseg, write_cohort
+from hemoseg.artifacts import sha256_of
+from hemoseg.models import embedded_folder
+
+pytestmark = pytest.mark.slow
+KILLS = 5
+LIMIT_S = 240
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A run of 40 steps in epochs of 7, each with 3 validation batches, up to its training."""
+    root = tmp_path_factory.mktemp("resume")
+    dataset = write_cohort(root / "Heads")
+    run = root / "run"
+    hemoseg("fingerprint", dataset, "--run", run)
+    hemoseg("plan", "--run", run, "--iterations", "40", "--folds", "0")
+    make_small(run)
+    hemoseg("preprocess", "--run", run)
+    return run
+
+
+def make_small(run):
+    """Make a plan's epochs 7 steps long and its network so small that one takes milliseconds."""
+    plan = json.loads((run / "plan.json").read_text())
+    plan["recipe"] |= {"epoch_iterations": 7, "validation_batches": 3}
+    (item,) = plan["configurations"]
+    item["features"] = [min(2 ** (2 + stage), 16) for stage in range(len(item["features"]))]
+    item["patch_size"] = [item["patch_size"][0], 32, 32]
+    (run / "plan.json").write_text(json.dumps(plan))
+    device = json.loads((run / "device.json").read_text())
+    (run / "device.json").write_text(json.dumps(device | {"threads": 1}))  # on busy cores threads wait for each other
+
+
+@pytest.fixture(scope="module")
+def unbroken(prepared, tmp_path_factory):
+    run = tmp_path_factory.mktemp("unbroken") / "run"
+    shutil.copytree(prepared, run)
+    hemoseg("train", "--run", run)
+    return run
+
+
+def fold(run):
+    return run / "3d_fullres" / "fold_0"
+
+
+def contents(run):
+    return {name: (fold(run) / f"{name}.safetensors").read_bytes() for name in ("last", "best", "state")}
+
+
+def start(run):
+    """A training that saves after each step and validation batch, instead of once a minute."""
+    script = (
+        f"import sys; sys.argv = ['hemoseg', 'train', '--run', {str(run)!r}]; import hemoseg.training.loop as loop; "
+        "loop.SAVE_EVERY_S = 0.0; from hemoseg.cli import main; main()"
+    )
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def iteration_of(state):
+    """The iteration of a state, read through one handle: the file may be replaced meanwhile."""
+    with state.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return int(header["__metadata__"]["iteration"])
+
+
+def wait_for(process, run, iteration):
+    """Wait until a state of an iteration is saved."""
+    until = time.monotonic() + LIMIT_S
+    state = fold(run) / "state.safetensors"
+    while time.monotonic() < until and process.poll() is None:
+        if state.is_file() and iteration_of(state) >= iteration:
+            return
+        time.sleep(0.002)
+    process.kill()
+    pytest.fail(f"ended with {process.poll()} before iteration {iteration}")
+
+
+def test_killed_at_random_points_it_ends_with_the_same_bytes(prepared, unbroken, tmp_path):
+    """SIGKILL up to 50 ms after a state of each of five random iterations was saved."""
+    run, chance = tmp_path / "run", random.Random(6)
+    shutil.copytree(prepared, run)
+    for iteration in sorted(chance.sample(range(2, 38), KILLS)):
+        process = start(run)
+        wait_for(process, run, iteration)
+        time.sleep(chance.uniform(0, 0.05))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (fold(run) / "last.safetensors").exists()
+    hemoseg("train", "--run", run)
+    assert contents(run) == contents(unbroken)
+    assert (fold(run) / "epochs.jsonl").read_bytes() == (fold(unbroken) / "epochs.jsonl").read_bytes()
+    rows = [json.loads(line)["iteration"] for line in (fold(run) / "train.jsonl").read_text().splitlines()]
+    assert rows == sorted(set(rows))
+    assert rows[-1] == 40
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_keeps_the_last_good_state(prepared, unbroken, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=False, capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        run = disk / "run"
+        shutil.copytree(prepared, run)
+        process = start(run)
+        wait_for(process, run, 3)
+        process.kill()
+        process.wait()
+        hold = fold(run) / "state.safetensors"
+        before = hold.read_bytes()
+        with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        said = hemoseg("train", "--run", run, code=3).stderr
+        assert "free space" in said
+        assert hold.read_bytes() == before
+        (disk / "ballast").unlink()
+        hemoseg("train", "--run", run)
+        assert contents(run) == contents(unbroken)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_run_begins_with_a_model_and_learns_from_fewer_patients(prepared, unbroken, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("fingerprint.json", "facts"):
+        source = prepared / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, run / name)
+    init = ("--init", fold(unbroken), "--train-cases", "2", "--iterations", "2", "--folds", "0")
+    hemoseg("plan", "--run", run, *init)
+    splits = [json.loads((folder / "splits.json").read_text()) for folder in (run, prepared)]
+    assert splits[0]["held_out"] == splits[1]["held_out"]
+    assert [len(names) for names in splits[0]["train"]] == [2] * 5
+    assert all(set(few) < set(all_) for few, all_ in zip(splits[0]["train"], splits[1]["train"], strict=True))
+    settings = json.loads((run / "settings.json").read_text())
+    assert settings["train_cases"] == 2
+    assert settings["init"] == str(fold(unbroken) / "last.safetensors")
+    make_small(run)
+    hemoseg("preprocess", "--run", run)
+    said = hemoseg("train", "--run", run).stderr
+    assert "drawn anew: nothing" in " ".join(said.split())
+    assert "another content" not in said
+    plan = json.loads((run / "plan.json").read_text())
+    assert plan["configurations"][0]["iterations"] == 2
+
+
+def test_a_model_of_another_network_is_refused(prepared, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(prepared, run)
+    settings = json.loads((run / "settings.json").read_text())
+    weights = embedded_folder() / "phe-sich-3d"
+    chosen = {"init": str(weights.resolve()), "init_sha256": sha256_of(weights / "manifest.json")}
+    (run / "settings.json").write_text(json.dumps(settings | chosen))
+    said = hemoseg("train", "--run", run, code=2).stderr
+    assert "tensors of another network" in said
+    (run / "settings.json").write_text(json.dumps(settings | chosen | {"init_sha256": "0"}))
+    assert "another content" in hemoseg("train", "--run", run, code=2).stderr
