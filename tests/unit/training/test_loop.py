@@ -150,9 +150,6 @@ class Poisoned:
     def validation_batch(self, number):
         return self.sampler.validation_batch(number)
 
-    def names_of(self, iteration):
-        return self.sampler.names_of(iteration)
-
 
 def test_a_loss_that_is_not_finite_names_the_cases_and_keeps_the_last_good_state(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_S", 0.0)
@@ -164,22 +161,27 @@ def test_a_loss_that_is_not_finite_names_the_cases_and_keeps_the_last_good_state
     assert seen[0] == 4
 
 
-def test_epochs_are_validated_and_told(tmp_path):
-    """By hand: the moving averages keep 0.93 of the loss and 0.9 of the pseudo Dice."""
+def test_epochs_are_validated_and_told(tmp_path, monkeypatch):
+    """By hand: the moving averages keep 0.93 of the loss and 0.9 of the pseudo Dice, here 0.5, 0.9 and 0.1."""
+    means = iter([0.5, 0.9, 0.1])
+    monkeypatch.setattr(loop, "mean_dice", lambda dice: next(means))
     told = []
-    go(tmp_path, recipe=SHORT, watch=lambda progress: told.append((progress.iteration, progress.validated)))
-    assert [count for count in told if count[1]] == [(5, 1), (5, 2), (10, 1), (10, 2), (12, 1)]
+    go(tmp_path, recipe=SHORT, watch=told.append)
+    validated = [(one.iteration, one.validated) for one in told if one.validated]
+    assert validated == [(5, 1), (5, 2), (10, 1), (10, 2), (12, 1)]
     rows = lines(tmp_path / "epochs.jsonl")
     assert [(row["epoch"], row["iteration"]) for row in rows] == [(1, 5), (2, 10), (3, 12)]
-    averages, emas = rows[0]["loss"], None
-    for number, row in enumerate(rows):
-        averages = row["loss"] if number == 0 else 0.93 * averages + 0.07 * row["loss"]
-        mean = np.mean([value for value in row["dice"].values() if value is not None])
-        emas = mean if number == 0 else 0.9 * emas + 0.1 * mean
-        assert row["loss_average"] == pytest.approx(averages, abs=1e-7)
-        assert row["ema"] == pytest.approx(emas, abs=1e-7)
+    steps = [one.loss for one in told if one.validated is None]
+    losses = [np.mean(steps[:5]), np.mean(steps[5:10]), np.mean(steps[10:])]
+    assert [row["loss"] for row in rows] == pytest.approx(losses, abs=1e-7)
+    second = 0.93 * losses[0] + 0.07 * losses[1]
+    averages = [losses[0], second, 0.93 * second + 0.07 * losses[2]]
+    assert [row["loss_average"] for row in rows] == pytest.approx(averages, abs=1e-7)
+    assert [row["ema"] for row in rows] == pytest.approx([0.5, 0.54, 0.496], abs=1e-7)
+    checks = [one.loss for one in told if one.validated]
+    wanted = [np.mean(checks[:2]), np.mean(checks[2:4]), checks[4]]
+    assert [row["validation_loss"] for row in rows] == pytest.approx(wanted, abs=1e-7)
     assert set(rows[0]["dice"]) == {"hemorrhage", "edema"}
-    assert np.isfinite([row["validation_loss"] for row in rows]).all()
 
 
 def test_the_best_weights_are_those_of_the_largest_average(tmp_path, monkeypatch):
