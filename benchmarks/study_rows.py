@@ -10,8 +10,10 @@ from hemoseg.settings import FOLDS, Settings, Steps
 
 CV_STEPS = 2400
 """Optimizer steps of a fold of the cross-validation: about 25 minutes of two quiet cores."""
-STUDY_STEPS = 600
-"""Optimizer steps of a row of the window study, of about 6 minutes."""
+STUDY_STEPS = 800
+"""Optimizer steps of a row of the studies, of about 6 minutes."""
+RATES = (0.01, 0.03, 0.06, 0.1)
+"""Initial learning rates, with the momentum of the plan."""
 SEEDS = (0, 1)
 """Seeds of the window study."""
 PEER_STEPS = {"nnunet-1gb-fold-0": 400, "nnunet-2gb-fold-0": 200, "nnunet-4gb-fold-0": 100}
@@ -46,6 +48,15 @@ def percentiles(plan: Plan, fingerprint: Fingerprint) -> Plan:
     return plan.model_copy(update={"preparation": preparation})
 
 
+def _rate(value: float) -> Adapt:
+    """Another initial learning rate."""
+
+    def adapt(plan: Plan, _: Fingerprint) -> Plan:
+        return plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"learning_rate": value})})
+
+    return adapt
+
+
 def _run(fold: int, steps: int, *, seed: int = 0, windows: tuple[str, ...] = (), **rest: object) -> Settings:
     steps_asked = Steps.model_validate({"windows": windows, **rest})
     return Settings(folds=(fold,), iterations=steps, seed=seed, steps=steps_asked)
@@ -76,6 +87,18 @@ def _window_rows(seed: int) -> list[Row]:
             adapt=percentiles,
         ),
         Row(name=f"window-default-seed-{seed}", what="the default channels", settings=default),
+    ]
+
+
+def _rate_rows() -> list[Row]:
+    return [
+        Row(
+            name=f"rate-{value:g}-seed-0",
+            what=f"initial learning rate {value:g}",
+            settings=_run(0, STUDY_STEPS),
+            adapt=_rate(value),
+        )
+        for value in RATES
     ]
 
 
@@ -119,6 +142,7 @@ def make_rows() -> dict[str, Row]:
     ]
     rows = [
         *rules,
+        *_rate_rows(),
         *folds,
         Row(name="train-30-fold-0", what=f"{FEW} training patients, fold 0", settings=few),
         *peers,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -52,12 +52,16 @@ def test_what_jpeg_makes_of_saturated_pixels(brain: int, bone: int, hu: float):
 
 
 @given(st.floats(-1200, 2500))
+@example(98.0)  # level 251 of the brain window, from where the bone window is believed: it says 104
 def test_hu_come_back_within_half_a_step(hu: float):
-    """Without JPEG: half a step of the window that holds the value, and half a HU of rounding."""
+    """Without JPEG: half a step of the window that holds the value, and half a HU of rounding.
+
+    Within eight levels of its ends the brain window may be saturated by JPEG, and either window holds the value.
+    """
     levels = [np.array([[windowed(np.array(hu), *bounds)]], dtype=np.uint8) for bounds in ((-20, 100), (-900, 2300))]
     back = float(join_windows(levels[0], levels[1])[0, 0])
-    step = 120 / 255 if -20 <= hu <= 100 else 3200 / 255
-    assert abs(back - np.clip(hu, -900, 2300)) <= step / 2 + 0.5 + 8 * 120 / 255 * (hu < -16 or hu > 96)
+    step = 120 / 255 if -16 <= hu <= 96 else 3200 / 255
+    assert abs(back - np.clip(hu, -900, 2300)) <= step / 2 + 0.5
 
 
 def test_a_missing_slice_lies_on_the_line():
