@@ -23,6 +23,8 @@ FIELD_SHARE = 0.05
 """Padding that changes by this share of a slice from one slice to the next is another field of view."""
 SWAP_GAIN = 0.2
 """Exchanging two slices of a good scan wins half of this at most, and hardly anything as a rule."""
+BLOCKS_GAIN = 0.33
+"""Exchanging two blocks of slices of a good scan wins nothing in real heads, two thirds of this in simulated ones."""
 
 
 def judge_image(
@@ -96,12 +98,8 @@ def _doubts(image: ImageFacts, *, is_pseudo: bool) -> Iterator[tuple[str, str]]:
 
 def _slices(case: CaseFacts, stack: StackFacts, filled: frozenset[int]) -> Iterator[Finding]:
     """Findings on the order of slices; those that were filled on request are left out."""
-    swap = case.stored(stack.swap)
-    if stack.swap_gain > SWAP_GAIN and not stack.blank and not filled & set(swap):
-        first, second = sorted(swap)
-        gain = 100 * stack.swap_gain
-        found = f"slices {first} and {second} exchanged would differ {gain:.0f} % less from their neighbors"
-        yield Finding(code="slices-shuffled", cases=(case.name,), found=found, slices=(first, second))
+    if not stack.blank:
+        yield from _order(case, stack, filled)
     if stack.padding_change > FIELD_SHARE:
         (at,) = case.stored((stack.padding_slice,))
         found = f"padding changes by {100 * stack.padding_change:.0f} % of a slice at slice {at}"
@@ -115,3 +113,19 @@ def _slices(case: CaseFacts, stack: StackFacts, filled: frozenset[int]) -> Itera
             shown = tuple(sorted(numbers))
             found = f"slices {text}: {', '.join(map(str, shown[:8]))}"
             yield Finding(code=code, cases=(case.name,), found=found, slices=shown)
+
+
+def _order(case: CaseFacts, stack: StackFacts, filled: frozenset[int]) -> Iterator[Finding]:
+    """The finding on slices that another order fits better: two of them, else two blocks."""
+    first, second, end = stack.blocks
+    swap, ends = case.stored(stack.swap), case.stored((first, second - 1, second, end - 1))
+    if stack.swap_gain > SWAP_GAIN and not filled & set(swap):
+        gain, shown = stack.swap_gain, sorted(swap)
+        what = f"slices {shown[0]} and {shown[1]}"
+    elif stack.blocks_gain > BLOCKS_GAIN and not filled & set(ends):
+        gain, shown = stack.blocks_gain, sorted(ends)
+        what = f"slices {shown[0]} to {shown[1]} and {shown[2]} to {shown[3]}"
+    else:
+        return
+    found = f"{what} exchanged would differ {100 * gain:.0f} % less from their neighbors"
+    yield Finding(code="slices-shuffled", cases=(case.name,), found=found, slices=tuple(dict.fromkeys(shown)))

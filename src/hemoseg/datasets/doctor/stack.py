@@ -1,6 +1,7 @@
 """What is measured of the slices of an image: their order, and what each shows in a few pixels."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -17,6 +18,8 @@ RANGE_HU = (-200, 200)
 """HU are cut to this range, or bone and padding alone would decide what is similar."""
 HEAD_HU = -10
 """Mean above which a pixel of a thumbnail is head."""
+CUTS = 12
+"""Largest steps from slice to slice where a stack is parted in search of blocks that belong elsewhere."""
 SIGNATURE = (16, 16, 16)
 """Pixels of the signature along (z, y, x)."""
 
@@ -31,6 +34,10 @@ class StackFacts:
     """The two slices whose exchange makes neighbors most alike."""
     swap_gain: float
     """How much more alike: share of the differences to their neighbors that vanishes, 0 if no exchange helps."""
+    blocks: tuple[int, int, int]
+    """First slices of two neighboring blocks whose exchange makes neighbors most alike, and the slice after both."""
+    blocks_gain: float
+    """How much more alike: share of the differences at their ends that vanishes, 0 if no exchange helps."""
     repeated: tuple[int, ...]
     """Slices that are equal to the one below, and not blank."""
     blank: tuple[int, ...]
@@ -53,6 +60,7 @@ def measure_stack(hu: Numbers) -> StackFacts:
     areas = (thumbs > HEAD_HU).mean(axis=(1, 2))
     distances = _distances(thumbs)
     swap, gain = best_swap(distances)
+    blocks, blocks_gain = best_exchange(distances)
     flat = [k for k in range(len(hu)) if thumbs[k].min() == thumbs[k].max() and hu[k].min() == hu[k].max()]
     repeated = [
         k for k in range(1, len(hu)) if distances[k, k - 1] == 0 and k not in flat and np.array_equal(hu[k], hu[k - 1])
@@ -63,6 +71,8 @@ def measure_stack(hu: Numbers) -> StackFacts:
         areas=tuple(round(float(area), 4) for area in areas),
         swap=swap,
         swap_gain=gain,
+        blocks=blocks,
+        blocks_gain=blocks_gain,
         repeated=tuple(repeated),
         blank=tuple(k for k in flat if filled and filled[0] < k < filled[-1]),
         padding_change=change,
@@ -109,6 +119,33 @@ def best_swap(distances: Float64[np.ndarray, "n n"]) -> tuple[tuple[int, int], f
     first, second = (int(k) for k in np.unravel_index(int(gain.argmax()), gain.shape))
     won = float(gain[first, second])
     return (first, second), won / float(before[first, second]) if won > 0 else 0.0
+
+
+def best_exchange(distances: Float64[np.ndarray, "n n"]) -> tuple[tuple[int, int, int], float]:
+    """The exchange of two neighboring blocks of slices that makes slices at their ends most like their neighbors.
+
+    Slices sorted by the text of their numbers (1, 10, 11, 2, 20, 3) are such blocks. The whole stack is never both
+    blocks: where a scan begins and ends in air, its end fits before its beginning.
+
+    Args:
+        distances: how different each two slices are.
+
+    Returns:
+        First slices of the blocks and the slice after them, and the share by which the steps at their ends become
+        shorter; 0 if none does.
+    """
+    count = len(distances)
+    d = np.zeros((count + 2, count + 2))  # before the first slice and after the last lies nothing, at no distance
+    d[1:-1, 1:-1] = distances
+    steps = np.diagonal(d, 1)[1:-1]
+    cuts = sorted(int(k) + 1 for k in np.argsort(-steps, kind="stable")[:CUTS])
+    best, most = (0, 0, 0), 0.0
+    for first, second, end in combinations((0, *cuts, count), 3):
+        before = d[first, first + 1] + d[second, second + 1] + d[end, end + 1]
+        after = d[first, second + 1] + d[end, first + 1] + d[second, end + 1]
+        if end - first < count and before - after > most * before:
+            best, most = (first, second, end), float((before - after) / before)
+    return best, most
 
 
 def make_signature(thumbs: Thumbs) -> Int16[np.ndarray, "sz sy sx"]:

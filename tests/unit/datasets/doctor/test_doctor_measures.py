@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from defects import image, rewrite
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hemoseg.datasets.doctor.examine import Examination, examine_case
 from hemoseg.datasets.doctor.image import measure_image
 from hemoseg.datasets.doctor.label import measure_label
-from hemoseg.datasets.doctor.stack import best_swap, make_thumbs
+from hemoseg.datasets.doctor.stack import best_exchange, best_swap, make_thumbs
 from hemoseg.datasets.doctor.survey import survey_dataset
 from hemoseg.datasets.doctor.tally import Tally
 from hemoseg.labels import LabelTable
@@ -59,6 +59,20 @@ def test_the_exchange_that_was_made_is_the_one_found(count, data):
     place[list(swap)] = place[list(swap)[::-1]]
     assert gain > 0
     assert np.abs(np.diff(place)).sum() == count - 1
+
+
+@given(st.integers(5, 30), st.data())
+def test_the_blocks_that_were_exchanged_are_the_ones_found(count, data):
+    """Slices on a line: two neighboring blocks of two slices or more, which are not the whole line."""
+    first, second, end = sorted(data.draw(st.sets(st.integers(0, count), min_size=3, max_size=3)))
+    assume(end - first < count and min(second - first, end - second) > 1)
+    place = np.arange(count, dtype=np.float64)
+    assert best_exchange(np.abs(place[:, None] - place[None, :]))[1] == 0.0
+    place = np.concatenate([place[:first], place[second:end], place[first:second], place[end:]])
+    (a, b, c), gain = best_exchange(np.abs(place[:, None] - place[None, :]))
+    place = np.concatenate([place[:a], place[b:c], place[a:b], place[c:]])
+    assert gain > 0
+    assert np.array_equal(place, np.arange(count))
 
 
 @pytest.mark.parametrize("kind", [np.int16, np.float32])
