@@ -12,7 +12,8 @@ or
       imagesTr/ID_a_ID_b.nii.gz  labelsTr/ID_a_ID_b.nii.gz
       imagesTs/ID_a_ID_b.nii.gz  labelsTs/ID_a_ID_b.nii.gz    labelsTs optional
 
-`ID_a` is the patient, `ID_b` the study. The split's test part is held back: it goes to imagesTs and labelsTs.
+`ID_a` is the patient, `ID_b` the study. The split's test part is held back, wherever it lies: it
+goes to imagesTs and labelsTs.
 
 Source: github.com/White65534/BHSD; huggingface.co/datasets/WuBiao/BHSD.
 """
@@ -42,7 +43,9 @@ def discover_bhsd(request: ImportRequest) -> SourceSet:
     """
     root = request.source
     if (root / "imagesTr").is_dir():
-        cases = (*_pairs(root / "imagesTr", root / "labelsTr"), *_test_part(root))
+        cases = _pairs(root / "imagesTr", root / "labelsTr")
+        _, test = _listed(root / "dataset.json")
+        cases = (*(replace(case, held_back=case.name in test) for case in cases), *_test_part(root))
     else:
         folder = root / "label_192" if (root / "label_192").is_dir() else root
         cases = _pairs(folder / "images", folder / "ground truths")
@@ -91,17 +94,25 @@ def _split(cases: tuple[SourceCase, ...], path: Path) -> tuple[SourceCase, ...]:
     """The cases with those of the test part held back, by dataset.json if it is there."""
     if not path.is_file():
         return cases
+    train, test = _listed(path)
+    names = {case.name for case in cases}
+    strange = sorted(names ^ (test | train)) or sorted(test & train)
+    if strange:
+        raise _bad_split(f"{len(strange)} scans are not in both, or in two parts: {shorten(strange)}", path)
+    return tuple(replace(case, held_back=case.name in test) for case in cases)
+
+
+def _listed(path: Path) -> tuple[set[str], set[str]]:
+    """Names of the training and of the test part by dataset.json; none if it is not there."""
+    if not path.is_file():
+        return set(), set()
     try:
         listed: dict[str, Any] = json.loads(path.read_bytes())
         test = {_stem(entry) for entry in listed["test"]}
         train = {_stem(entry["image"]) for entry in listed["training"]}
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise _bad_split(f"no list of training and test scans ({error!r})", path) from error
-    names = {case.name for case in cases}
-    strange = sorted(names ^ (test | train)) or sorted(test & train)
-    if strange:
-        raise _bad_split(f"{len(strange)} scans are not in both, or in two parts: {shorten(strange)}", path)
-    return tuple(replace(case, held_back=case.name in test) for case in cases)
+    return train, test
 
 
 def _stem(entry: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from hemoseg.datasets.sources import ANY
+from hemoseg.labels import IGNORE
 
 KINDS = ("edh", "iph", "ivh", "sah", "sdh")
 """The five kinds of intracranial bleeding, in BHSD's order; together they are all blood."""
@@ -10,6 +11,8 @@ HEMORRHAGE = "hemorrhage"
 """Blood without its kind."""
 ORDER = (HEMORRHAGE, *KINDS, "edema")
 """Order of class numbers in every data set that is imported or merged; other classes follow by name."""
+RESERVED = frozenset({"background", IGNORE})
+"""Names that dataset.json has for what is no class."""
 
 _NAMES = {
     "any": HEMORRHAGE,

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg.artifacts import readable
+from hemoseg.datasets.index import CHANNEL
 from hemoseg.datasets.sources import Source
 from hemoseg.errors import InputError
 
@@ -183,13 +184,22 @@ def nifti_files(folder: Path) -> dict[str, Path]:
             continue
         stem = path.name.removesuffix(ending)
         if stem in found:
-            raise InputError(
-                f"{found[stem].name} and {path.name}",
-                where=folder,
-                expected="one file per scan",
-                remedy="remove one of the two",
-            )
+            raise _two_scans(found[stem], path)
         found[stem] = path
+    return found
+
+
+def scans_named(folder: Path) -> dict[str, Path]:
+    """{case: path} of the scans of a folder; a channel number at the end of a file's name is no part of the case's.
+
+    Raises:
+        InputError: there is no such folder, or two files are the scan of one case.
+    """
+    found: dict[str, Path] = {}
+    for stem, path in nifti_files(folder).items():
+        other = found.setdefault(stem.removesuffix(CHANNEL), path)
+        if other != path:
+            raise _two_scans(other, path)
     return found
 
 
@@ -217,3 +227,12 @@ def check_names(cases: tuple[SourceCase, ...], *, where: Path) -> None:
             expected="one scan or more, each with a name of its own made of letters, digits, and . _ - +",
             remedy="rename the files, or check SOURCE and FORMAT",
         )
+
+
+def _two_scans(one: Path, other: Path) -> InputError:
+    return InputError(
+        f"{one.name} and {other.name}",
+        where=one.parent,
+        expected="one file per scan",
+        remedy="remove one of the two",
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg.datasets.importers.classes import HEMORRHAGE, annotated, in_order, marks_all_blood
-from hemoseg.datasets.importers.core import NiftiScan, SourceCase, SourceSet, check_names, nifti_files
-from hemoseg.datasets.index import CHANNEL, Dataset, shorten
+from hemoseg.datasets.importers.core import NiftiScan, SourceCase, SourceSet, check_names, nifti_files, scans_named
+from hemoseg.datasets.index import Dataset, shorten
 from hemoseg.datasets.sources import ANY, CaseNotes, DatasetSources, Detection, Source
 from hemoseg.errors import InputError
 from hemoseg.labels import KNOWN
@@ -187,8 +187,7 @@ def _held_back(dataset: Dataset) -> dict[str, NiftiScan]:
     """{name: scan} of imagesTs, with the mask of labelsTs where there is one."""
     images, labels = dataset.root / "imagesTs", dataset.root / "labelsTs"
     masks = nifti_files(labels) if labels.is_dir() else {}
-    scans = nifti_files(images) if images.is_dir() else {}
-    names = {stem.removesuffix(CHANNEL): path for stem, path in scans.items()}
+    names = scans_named(images) if images.is_dir() else {}
     return {name: NiftiScan(image=path, mask=masks.get(name)) for name, path in names.items()}
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hemoseg.artifacts import readable
-from hemoseg.datasets.importers.classes import annotated, class_named, in_order, numbering
-from hemoseg.datasets.importers.core import ImportRequest, NiftiScan, SourceCase, SourceSet, nifti_files
+from hemoseg.datasets.importers.classes import ORDER, RESERVED, annotated, class_named, in_order, numbering
+from hemoseg.datasets.importers.core import ImportRequest, NiftiScan, SourceCase, SourceSet, nifti_files, scans_named
 from hemoseg.datasets.importers.pairs import NOT_STATED, UNKNOWN_PATIENTS, set_of
 from hemoseg.datasets.index import CHANNEL, shorten
 from hemoseg.datasets.sources import Source
@@ -33,7 +33,7 @@ def discover_nnunet_v1(request: ImportRequest) -> SourceSet:
     description = _read(path)
     table = _table(description, path)
     classes = in_order(table.values())
-    images, labels = _images(root / "imagesTr"), nifti_files(root / "labelsTr")
+    images, labels = scans_named(root / "imagesTr"), nifti_files(root / "labelsTr")
     listed = _listed(description, path)
     _check_lists({"imagesTr": set(images), "labelsTr": set(labels)}, listed, path)
     numbers = numbering(table, classes)
@@ -47,7 +47,7 @@ def discover_nnunet_v1(request: ImportRequest) -> SourceSet:
         )
         for name in images
     )
-    tests = _images(root / "imagesTs") if (root / "imagesTs").is_dir() else {}
+    tests = scans_named(root / "imagesTs") if (root / "imagesTs").is_dir() else {}
     test = tuple(
         SourceCase(
             name=name,
@@ -79,7 +79,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise _bad(f"a {type(description).__name__}", path)
     modality = description.get("modality")
-    if not isinstance(modality, dict) or len(modality) != 1:
+    if not isinstance(modality, dict) or [str(name).upper() for name in modality.values()] != ["CT"]:
         raise _bad(f"modality {modality}", path)
     return description
 
@@ -91,15 +91,10 @@ def _table(description: dict[str, Any], path: Path) -> dict[int, str]:
         table = {int(number): class_named(str(name)) for number, name in dict(labels or {}).items()}
     except (ValueError, TypeError) as error:
         raise _bad(f"labels {labels}", path) from error
-    table.pop(0, None)
-    if not table or min(table) < 0:
+    background = table.pop(0, "background")
+    if background in ORDER or not table or min(table) < 0 or not RESERVED.isdisjoint(map(str.lower, table.values())):
         raise _bad(f"labels {labels}", path)
     return table
-
-
-def _images(folder: Path) -> dict[str, Path]:
-    """{name: path}; a channel number in the file name is no part of the name."""
-    return {stem.removesuffix(CHANNEL): path for stem, path in nifti_files(folder).items()}
 
 
 def _listed(description: dict[str, Any], path: Path) -> set[str]:
@@ -124,7 +119,7 @@ def _bad(found: str, path: Path) -> InputError:
     return InputError(
         found,
         where=path,
-        expected='nnU-Net v1: one entry in `modality`, `labels` like {"0": "background", "1": "hemorrhage"}, and in '
+        expected='nnU-Net v1: `modality` {"0": "CT"}, `labels` like {"0": "background", "1": "hemorrhage"}, and in '
         "`training` the files of imagesTr and labelsTr",
         remedy="mend the file, or import the folders with FORMAT `pairs`",
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from hemoseg.datasets.importers.classes import HEMORRHAGE, annotated, class_named, in_order, numbering
+from hemoseg.datasets.importers.classes import HEMORRHAGE, RESERVED, annotated, class_named, in_order, numbering
 from hemoseg.datasets.importers.core import (
     ImportRequest,
     NiftiScan,
@@ -118,11 +118,11 @@ def _table(labels: tuple[tuple[str, int], ...]) -> dict[int, str]:
     if not labels:
         return {1: HEMORRHAGE, 255: HEMORRHAGE}
     table = {number: class_named(name) for name, number in labels}
-    if len(table) != len(labels) or any(number < 1 for number in table):
+    if len(table) != len(labels) or min(table) < 1 or not RESERVED.isdisjoint(map(str.lower, table.values())):
         raise SettingsError(
             ", ".join(f"{name}={number}" for name, number in labels),
             where="--label",
-            expected="one number per class, from 1 on; 0 is background",
+            expected="one number per class, from 1 on; 0 is background, and no class is called background or ignore",
             remedy="give --label NAME=NUMBER once for each number in the masks",
         )
     return table

@@ -72,7 +72,7 @@ def read_slice_table(path: Path) -> SliceTable:
 
 def _whole(text: str) -> int:
     number = float(text)
-    if number != int(number):
+    if not number.is_integer():  # nor is infinity
         raise ValueError(f"{text} is no whole number")
     return int(number)
 

@@ -87,6 +87,17 @@ def test_bhsd_in_the_decathlons_layout(tmp_path: Path):
     assert paths(discover("bhsd", tmp_path))[NAMES[2]] == (f"imagesTs/{NAMES[2]}_0000.nii.gz", None)
 
 
+def test_bhsds_test_part_is_held_back_where_it_lies_among_the_others(tmp_path: Path):
+    for name in NAMES:
+        volume(tmp_path / "imagesTr" / f"{name}.nii.gz")
+        mask(tmp_path / "labelsTr" / f"{name}.nii.gz", box(1))
+    training = [{"image": f"./imagesTr/{name}.nii.gz"} for name in NAMES[:2]]
+    (tmp_path / "dataset.json").write_text(
+        json.dumps({"training": training, "test": [f"./imagesTs/{NAMES[2]}.nii.gz"]})
+    )
+    assert [case.held_back for case in discover("bhsd", tmp_path).cases] == [False, False, True]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -134,8 +145,9 @@ def test_pairs_that_are_none_are_refused(tmp_path: Path):
         discover("pairs", tmp_path / "scans", masks=tmp_path / "masks")
     with pytest.raises(InputError, match="no such folder"):
         discover("pairs", tmp_path / "gone", masks=tmp_path / "masks")
-    with pytest.raises(SettingsError, match="iph=0"):
-        discover("pairs", tmp_path / "scans", masks=tmp_path / "masks", labels=(("iph", 0),))
+    for strange in (("iph", 0), ("Background", 2), ("ignore", 2)):
+        with pytest.raises(SettingsError, match="=".join(map(str, strange))):
+            discover("pairs", tmp_path / "scans", masks=tmp_path / "masks", labels=(strange,))
 
 
 def test_an_empty_source_is_refused(tmp_path: Path):
@@ -158,6 +170,10 @@ def test_nnunet_v1(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "found"),
     [
+        ({"modality": {"0": "MRI"}}, "modality"),
+        ({"labels": {"0": "edh", "1": "iph"}}, "labels"),
+        ({"labels": {"0": "background", "1": "edh", "2": "background"}}, "labels"),
+        ({"labels": {"0": "background", "1": "ignore", "2": "skull"}}, "labels"),
         ({"modality": {"0": "CT", "1": "CTA"}}, "modality"),
         ({"labels": {"0": "background"}}, "labels"),
         ({"labels": {"0": "background", "x": "edh"}}, "labels"),
@@ -177,6 +193,13 @@ def test_nnunet_v1_that_does_not_fit_is_refused(tmp_path: Path, change: dict[str
         discover("nnunet-v1", root)
     (root / "dataset.json").unlink()
     with pytest.raises(InputError, match="no such file"):
+        discover("nnunet-v1", root)
+
+
+def test_two_scans_of_one_case_are_refused(tmp_path: Path):
+    root = write_nnunet_v1(tmp_path, labels={"0": "background", "1": "edh"})
+    volume(root / "imagesTr" / "a.nii.gz")
+    with pytest.raises(InputError, match=r"a\.nii\.gz and a_0000\.nii\.gz|a_0000\.nii\.gz and a\.nii\.gz"):
         discover("nnunet-v1", root)
 
 
@@ -283,7 +306,14 @@ def test_the_table_of_slices(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "lines",
-    [["49,1,0,2,0,0,0,0,0"], ["49,x,0,0,0,0,0,1,0"], ["49,1.5,0,0,0,0,0,1,0"], ["49,1,0,0,0,0,0,1,0"] * 2, ["49"]],
+    [
+        ["49,1,0,2,0,0,0,0,0"],
+        ["49,x,0,0,0,0,0,1,0"],
+        ["49,1.5,0,0,0,0,0,1,0"],
+        ["1e999,1,0,0,0,0,0,1,0"],
+        ["49,1,0,0,0,0,0,1,0"] * 2,
+        ["49"],
+    ],
 )
 def test_another_table_is_refused(tmp_path: Path, lines: list[str]):
     with pytest.raises(InputError, match="another table"):
