@@ -25,6 +25,8 @@ from hemoseg.labels import LabelTable
 DESCRIPTION = "dataset.json"
 IMAGES = "imagesTr"
 LABELS = "labelsTr"
+PARTS = (IMAGES, LABELS, "imagesTs", "labelsTs")
+"""Folders of a data set."""
 PATIENTS = "patients.csv"
 CHANNEL = "_0000"
 """What nnU-Net appends to the case name of the first and, here, only channel."""

@@ -21,7 +21,7 @@ from hemoseg.datasets.doctor import (
     mend_description,
     survey_dataset,
 )
-from hemoseg.datasets.index import DESCRIPTION, IMAGES, LABELS
+from hemoseg.datasets.index import DESCRIPTION, IMAGES, LABELS, PARTS
 from hemoseg.errors import InputError
 from hemoseg.pipeline.executors import executor_for
 from hemoseg.pipeline.watch import Watch
@@ -148,8 +148,9 @@ def _mendings(checkup: Checkup, folder: Path) -> list[Mending]:
 
 
 def _link_rest(root: Path, folder: Path) -> None:
-    """Every file of a data set that was not written anew, hidden ones left out."""
-    for path in sorted(root.rglob("*")):
+    """Every file of a data set that was not written anew, hidden ones left out; its parts may be links to folders."""
+    tops = [root, *(top for part in PARTS if (top := root / part).is_symlink())]
+    for path in sorted(path for top in tops for path in top.rglob("*")):
         inside = path.relative_to(root)
         target = folder / inside
         if path.is_file() and not target.exists() and not any(part.startswith(".") for part in inside.parts):

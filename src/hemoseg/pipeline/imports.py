@@ -23,15 +23,13 @@ from hemoseg.datasets.importers import (
     discover_merge,
     place_case,
 )
-from hemoseg.datasets.index import DESCRIPTION, IMAGES, LABELS, PATIENTS, shorten
+from hemoseg.datasets.index import DESCRIPTION, IMAGES, LABELS, PARTS, PATIENTS, shorten
 from hemoseg.datasets.sources import SOURCES
 from hemoseg.errors import SettingsError
 from hemoseg.labels import IGNORE
 from hemoseg.pipeline.lock import locked
 from hemoseg.pipeline.watch import Watch
 from hemoseg.scale import LIMIT_S, Job, Threads, default_workers
-
-PARTS = (IMAGES, LABELS, "imagesTs", "labelsTs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """The page of a check."""
 
+import os
+
 import numpy as np
 
 from hemoseg.pipeline import Silent
@@ -35,6 +37,12 @@ def test_files_that_cannot_be_drawn_are_left_out(tmp_path):
     text = write(root, tmp_path / "page.html")
     assert "unreadable" in text
     assert "src=" not in text
+
+
+def test_a_name_of_bytes_that_are_no_text_is_written(tmp_path):
+    name = os.fsdecode(b"\xff")
+    text = write(make_dataset(tmp_path / "set", names=(name, "b")), tmp_path / "page.html")
+    assert "\\udcff" in text
 
 
 def test_a_clean_data_set_has_a_page_too(tmp_path):

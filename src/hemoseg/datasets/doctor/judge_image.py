@@ -43,7 +43,7 @@ def judge_image(
     if problem is not None:
         yield Finding(code=problem[0], cases=(case.name,), found=problem[1])
         return
-    for code, found in _doubts(case.image, is_pseudo=bounds_hu is not None):
+    for code, found in _doubts(case.image, bounds_hu):
         yield Finding(code=code, cases=(case.name,), found=found)
     if case.stack is not None:
         yield from _slices(case, case.stack, filled)
@@ -80,12 +80,13 @@ def shows_brain(image: ImageFacts) -> bool:
     return image.tissue_mode_hu is not None and low <= image.tissue_mode_hu <= high
 
 
-def _doubts(image: ImageFacts, *, is_pseudo: bool) -> Iterator[tuple[str, str]]:
+def _doubts(image: ImageFacts, bounds_hu: tuple[float, float] | None) -> Iterator[tuple[str, str]]:
     """Codes and texts on numbers that can be used."""
-    if not is_pseudo:
-        if image.low > CLIPPED_ABOVE_HU:
-            text = f"HU are clipped to [{image.low:g}, {image.high:g}]: air, and perhaps fat and bone, were cut off"
-            yield "clipped", text
+    is_known = bounds_hu is not None and image.low <= bounds_hu[0] + ROUNDING_HU
+    if image.low > CLIPPED_ABOVE_HU and not is_known:
+        text = f"HU are clipped to [{image.low:g}, {image.high:g}]: air, and perhaps fat and bone, were cut off"
+        yield "clipped", text
+    if bounds_hu is None:
         if image.zero_share > ZERO_SHARE:
             yield "zero-fill", f"{100 * image.zero_share:.0f} % of voxels are exactly 0"
         if image.step_hu > COARSE_HU:

@@ -83,6 +83,16 @@ def test_what_cannot_be_repaired_goes_along(root, tmp_path):
     )
 
 
+def test_files_of_a_linked_folder_go_along(root, tmp_path):
+    for part in ("imagesTr", "labelsTr"):
+        (root / part).rename(tmp_path / part)
+        (root / part).symlink_to(tmp_path / part)
+    SEEDS["label-float"](root)
+    fix(root, tmp_path / "out")
+    assert check_dataset(tmp_path / "out", Silent()).findings == ()
+    assert image(tmp_path / "out").samefile(image(root))
+
+
 def test_a_folder_that_is_there_or_inside_is_refused(root):
     for out in (root, root / "inside", root.parent):
         with pytest.raises(InputError, match=r"there already|inside the data set"):

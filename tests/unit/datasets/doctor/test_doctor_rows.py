@@ -107,6 +107,8 @@ def test_pseudo_hu_that_are_marked_are_a_note(root):
     assert {row.code for row in rows_of(root)} == {"clipped", "coarse-values"}
     note(root, {}, intensity="pseudo-hu", bounds_hu=[-20, 100])
     assert {row.code for row in rows_of(root)} == {"pseudo-hu"}
+    note(root, {}, intensity="pseudo-hu", bounds_hu=[-900, 2300])  # as merged with pictures of a wider range
+    assert {row.code for row in rows_of(root)} == {"pseudo-hu", "clipped"}
     note(root, {}, intensity="pseudo-hu", bounds_hu=[-20, 99])
     assert {row.code for row in rows_of(root)} == {"pseudo-hu", "not-hu"}
 
