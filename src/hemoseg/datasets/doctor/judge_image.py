@@ -23,8 +23,8 @@ FIELD_SHARE = 0.05
 """Padding that changes by this share of a slice from one slice to the next is another field of view."""
 SWAP_GAIN = 0.2
 """Exchanging two slices of a good scan wins half of this at most, and hardly anything as a rule."""
-BLOCKS_GAIN = 0.33
-"""Exchanging two blocks of slices of a good scan wins nothing in real heads, two thirds of this in simulated ones."""
+BLOCKS_GAIN = 0.4
+"""Exchanging two blocks of slices of a good scan wins nothing in real heads, half of this in simulated ones."""
 
 
 def judge_image(

@@ -18,6 +18,8 @@ RANGE_HU = (-200, 200)
 """HU are cut to this range, or bone and padding alone would decide what is similar."""
 HEAD_HU = -10
 """Mean above which a pixel of a thumbnail is head."""
+SHOWN_SHARE = 0.05
+"""Slices at the ends with less head than this share of the largest tell no order: they are like each other."""
 CUTS = 12
 """Largest steps from slice to slice where a stack is parted in search of blocks that belong elsewhere."""
 SIGNATURE = (16, 16, 16)
@@ -59,8 +61,11 @@ def measure_stack(hu: Numbers) -> StackFacts:
     thumbs = make_thumbs(hu)
     areas = (thumbs > HEAD_HU).mean(axis=(1, 2))
     distances = _distances(thumbs)
-    swap, gain = best_swap(distances)
-    blocks, blocks_gain = best_exchange(distances)
+    shown = np.flatnonzero(areas > SHOWN_SHARE * areas.max())
+    first, end = (int(shown[0]), int(shown[-1]) + 1) if len(shown) else (0, 0)
+    head = distances[first:end, first:end]
+    swap, gain = best_swap(head)
+    blocks, blocks_gain = best_exchange(head)
     flat = [k for k in range(len(hu)) if thumbs[k].min() == thumbs[k].max() and hu[k].min() == hu[k].max()]
     repeated = [
         k for k in range(1, len(hu)) if distances[k, k - 1] == 0 and k not in flat and np.array_equal(hu[k], hu[k - 1])
@@ -69,9 +74,9 @@ def measure_stack(hu: Numbers) -> StackFacts:
     filled = [k for k in range(len(hu)) if k not in flat]
     return StackFacts(
         areas=tuple(round(float(area), 4) for area in areas),
-        swap=swap,
+        swap=(swap[0] + first, swap[1] + first),
         swap_gain=gain,
-        blocks=blocks,
+        blocks=(blocks[0] + first, blocks[1] + first, blocks[2] + first),
         blocks_gain=blocks_gain,
         repeated=tuple(repeated),
         blank=tuple(k for k in flat if filled and filled[0] < k < filled[-1]),
