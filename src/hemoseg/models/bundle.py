@@ -18,6 +18,8 @@ DEFAULT = "phe-sich-3d"
 REMEDY = "get the bundle again, or write it again with `hemoseg run`"
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]*"
 """Names of models, as a regular expression."""
+FOREIGN_SHOWN = 8
+"""Files in the way that an error names."""
 
 
 class Manifest(BaseModel):
@@ -194,19 +196,35 @@ def _check_selection(bundle: Bundle) -> None:
 
 
 def check_bundle_target(folder: Path) -> None:
-    """Make sure that a bundle can be written here: nothing is, or an older bundle, or an empty folder.
+    """Make sure that a bundle can be written here: nothing is, or an older bundle alone, or an empty folder.
 
     Raises:
-        InputError: it holds something else, or is a file.
+        InputError: it holds something else, which would go, or is a file.
     """
-    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and not (folder / "manifest.json").is_file():
+    if not folder.exists():
+        return
+    with readable(folder):
+        foreign = _foreign_files(folder) if folder.is_dir() else [folder.name]
+    if foreign:
+        more = ", …" if len(foreign) > FOREIGN_SHOWN else ""
         raise InputError(
-            "is in the way: it holds something else than a bundle",
+            f"is in the way: it holds something else than a bundle: {', '.join(foreign[:FOREIGN_SHOWN])}{more}",
             where=folder,
-            expected="no such folder, or one with an older bundle",
-            remedy="choose another folder",
+            expected="no such folder, or one with an older bundle and nothing else",
+            remedy="choose another folder, or move away what is no bundle's",
         )
+
+
+def _foreign_files(folder: Path) -> list[str]:
+    """What lies in a folder and belongs to no bundle; all that does where there is no bundle's manifest."""
+    found = sorted(path.name for path in folder.iterdir())
+    if "manifest.json" not in found:
+        return found
+    try:
+        manifest = read_model(folder / "manifest.json", Manifest, remedy=REMEDY)
+    except ArtifactError:
+        return found
+    return sorted({*found} - {*manifest.files, "manifest.json"})
 
 
 def write_bundle(

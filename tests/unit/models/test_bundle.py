@@ -7,7 +7,7 @@ import pytest
 from bundles import write_tiny_bundle
 from hemoseg.artifacts import sha256_of
 from hemoseg.errors import ArtifactError, InputError
-from hemoseg.models import embedded_folder, find_bundle, list_bundles, open_bundle, verify_bundle
+from hemoseg.models import check_bundle_target, embedded_folder, find_bundle, list_bundles, open_bundle, verify_bundle
 from plans import tiny_configuration, tiny_plan
 
 
@@ -163,6 +163,21 @@ def test_verification_reads_what_stands_in_the_files(tmp_path):
     (folder / "manifest.json").write_text("{")
     (found,) = verify_bundle(folder)
     assert found.startswith("manifest.json: ")
+
+
+@pytest.mark.parametrize("manifest", [None, '{"name": "a web page"}', "{"])
+def test_a_foreign_folder_with_a_manifest_is_no_bundle(tmp_path, manifest):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    check_bundle_target(folder)
+    check_bundle_target(tmp_path / "new")
+    (folder / "thesis.txt").write_text("years of work")
+    if manifest is not None:
+        (folder / "manifest.json").write_text(manifest)
+    with pytest.raises(InputError, match=r"something else than a bundle: .*thesis\.txt"):
+        check_bundle_target(folder)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="in the way"):
+        check_bundle_target(tmp_path / "file")
 
 
 def test_a_bundle_itself_and_those_below_a_folder_are_listed(tmp_path):
