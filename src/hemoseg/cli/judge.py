@@ -111,7 +111,7 @@ def rank(
     if out is not None:
         write_json(out, {"version": 1, "rule": RULE, "places": [asdict(place) for place in places]})
     Console().print(rank_table(places))
-    typer.echo(f"{RULE[0].upper()}{RULE[1:]}.")
+    typer.echo(f"{RULE[0].upper()}{RULE[1:]}.\n{RESEARCH_ONLY}")
 
 
 def _measure(

@@ -217,7 +217,7 @@ def select(
     console = Console()
     for table in selection_tables(selection):
         console.print(table)
-    typer.echo(f"{selection.title}: {selection.reason} -> {folder.selection_file}")
+    typer.echo(f"{selection.title}: {selection.reason} -> {folder.selection_file}\n{RESEARCH_ONLY}")
 
 
 def open_run(run_dir: Path) -> "RunFolder":

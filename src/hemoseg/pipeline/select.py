@@ -83,7 +83,7 @@ class Work:
 def select_stage(
     folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, options: SelectOptions | None = None
 ) -> Selection:
-    """Choose networks and rules; write `predictions/` and then `selection.json`.
+    """Choose networks and rules; write `predictions/` and then `selection.json`. `evaluation.json` of others goes.
 
     Without options, a selection of the same predictions that is there stays, however it was made.
 
@@ -133,7 +133,8 @@ def select_stage(
         reason=reason,
         evidence=evidence,
     )
-    folder.selection_file.unlink(missing_ok=True)
+    for outdated in (folder.selection_file, folder.evaluation_file):  # figures of other predictions go with them
+        outdated.unlink(missing_ok=True)
     _write_predictions(executor, folder, work, (chosen, rules))
     write_model(folder.selection_file, selection)
     return selection

@@ -13,7 +13,7 @@ from hemoseg.errors import ArtifactError
 from hemoseg.evaluation.overlap import dice
 from hemoseg.io import read_labels, write_mask
 from hemoseg.pipeline import Silent
-from hemoseg.pipeline.conclude import evaluate_stage
+from hemoseg.pipeline.conclude import evaluate_stage, read_evaluation
 from hemoseg.pipeline.folder import RunFolder, Splits, ValidationSource
 from hemoseg.pipeline.select import SelectOptions, select_stage, selected_file
 from hemoseg.postprocess import Probabilities, write_probabilities
@@ -109,6 +109,18 @@ def test_a_selection_stays_until_the_predictions_are_others(validated):
     write_model(note, ValidationSource(weights_sha256="others"))
     assert select(folder).evidence.sources_sha256 != asked.evidence.sources_sha256
     note.write_bytes(before)
+
+
+def test_figures_of_another_selection_go(validated):
+    """What a report or a card takes afterwards is measured on the predictions that are there."""
+    folder, _ = validated
+    select(folder, SelectOptions())
+    evaluate_stage(folder)
+    select(folder)
+    assert read_evaluation(folder)["mean"]
+    select(folder, SelectOptions(postprocessing="none"))
+    with pytest.raises(ArtifactError, match="hemoseg evaluate --run"):
+        read_evaluation(folder)
 
 
 def test_surface_dice_can_decide(validated):
