@@ -10,14 +10,19 @@ import numpy as np
 
 from hemoseg.arrays import Shaped
 from hemoseg.errors import InputError, LabelError
+from hemoseg.evaluation.files import listed
+from hemoseg.evaluation.many import run_cases
 from hemoseg.io import read_labels
 from hemoseg.labels import LabelTable
+from hemoseg.scale import Job
 from hemoseg.types import LabelMap
 
 DESCRIPTION = "dataset.json"
 """Name of the file that names classes, beside the references or one folder above."""
 MOST_CLASSES = 255
 """Foreground classes that a label map of 8 bits can hold."""
+WHITE = 255
+"""What masks that were written as pictures hold in place of 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +90,12 @@ def find_numbers(predictions: Sequence[Path], references: Sequence[Path]) -> Fou
 
     Raises:
         InputError: a file cannot be read.
-        LabelError: no number above 0, negative ones, too many, or none that both sides share.
+        LabelError: no number above 0, negative ones, too many, none that both sides share, or masks of 0 and 255.
     """
-    predicted, expected = _numbers(predictions), _numbers(references)
+    paths = list(dict.fromkeys((*predictions, *references)))
+    held = run_cases(read_numbers, [Job(name=str(path), argument=path) for path in paths], None)
+    numbers = dict(zip(paths, held, strict=True))
+    predicted, expected = (set().union(*map(numbers.__getitem__, side)) for side in (predictions, references))
     found = sorted({0} | predicted | expected)
     if found[0] < 0 or not 2 <= len(found) <= MOST_CLASSES + 1:
         raise _no_classes(f"{len(found)} label values from {found[0]} to {found[-1]}", references)
@@ -96,11 +104,18 @@ def find_numbers(predictions: Sequence[Path], references: Sequence[Path]) -> Fou
             f"predictions hold {_listed(predicted)}, references {_listed(expected)}: no class in common",
             references,
         )
+    of_bytes = [str(path) for path, found_here in numbers.items() if WHITE in found_here]
+    if of_bytes:  # as a class of its own it would be scored against the 1 of other files, or pass for a name
+        raise _no_classes(f"the value {WHITE} in {listed(of_bytes, 'file')}", references)
     return FoundNumbers(numbers=tuple(found))
 
 
-def _numbers(paths: Sequence[Path]) -> set[int]:
-    return {int(number) for path in paths for number in np.unique(read_labels(path)[0])}
+def read_numbers(path: Path) -> set[int] | InputError:
+    """The numbers in a label file; what is wrong with it is returned."""
+    try:
+        return {int(number) for number in np.unique(read_labels(path)[0])}
+    except InputError as error:
+        return error
 
 
 def _listed(numbers: set[int]) -> str:

@@ -87,9 +87,9 @@ def check_complete(wanted: Sequence[str], found: Mapping[str, Collection[str]], 
         )
 
 
-def listed(cases: Sequence[str]) -> str:
-    """The number of cases and the first names."""
-    count = f"{len(cases)} case{'s' if len(cases) > 1 else ''}"
+def listed(cases: Sequence[str], kind: str = "case") -> str:
+    """The number of cases, or of what else they are, and the first names."""
+    count = f"{len(cases)} {kind}{'s' if len(cases) > 1 else ''}"
     more = ", …" if len(cases) > NAMES_SHOWN else ""
     return f"{count}: {', '.join(cases[:NAMES_SHOWN])}{more}"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hemoseg.arrays import Int64, UInt8
+from hemoseg.arrays import Int64, Shaped, UInt8
 from hemoseg.errors import InputError
 from hemoseg.evaluation.elements import element_areas
 from hemoseg.evaluation.files import TOLERANCE_MM, PairFiles, apart_mm, check_same_shape
@@ -116,13 +116,16 @@ def measure_raw_case(job: RawJob) -> RawResult | InputError:
     try:
         reference, prediction = read_stored(job.files.reference), read_stored(job.files.prediction)
         check_same_shape(prediction.grid, reference.grid, where=job.files.prediction)
+        warnings = [
+            _cut_values(stored, name) for stored, name in ((reference, "reference"), (prediction, "prediction"))
+        ]
         expected, found = (
             _bytes(stored) if job.table is None else _bleeding(stored, job.table, where=str(path))
             for stored, path in ((reference, job.files.reference), (prediction, job.files.prediction))
         )
     except InputError as error:
         return error
-    warnings = [_odd_values(array, name) for array, name in ((expected, "reference"), (found, "prediction"))]
+    warnings += [_odd_values(array, name) for array, name in ((expected, "reference"), (found, "prediction"))]
     apart = apart_mm(prediction.grid, reference.grid)
     if not apart <= TOLERANCE_MM:
         warnings.append(f"corners of prediction and reference lie {apart:.2f} mm apart, which the challenge ignores")
@@ -196,13 +199,33 @@ def _own_codes() -> Int64[np.ndarray, " 256"]:
 
 def _bytes(stored: Stored) -> LabelMap:
     """Values as the challenge has them: decimals are cut off, and what exceeds a byte begins again at 0."""
+    values = _values(stored)
+    if values.dtype.kind == "f":
+        with np.errstate(all="ignore"):  # damaged values are no labels, here as there
+            values = np.mod(np.trunc(np.nan_to_num(values, posinf=0.0, neginf=0.0)), 256)
+    labels: LabelMap = values.astype(np.uint8)
+    return labels
+
+
+def _values(stored: Stored) -> Shaped[np.ndarray, "z y x"]:
     header = stored.header
     if stored.array.dtype.kind in "iu" and (header.slope, header.intercept) == (1.0, 0.0):
-        return stored.array.astype(np.uint8)
-    with np.errstate(all="ignore"):  # damaged values are no labels, here as there
-        values = stored.array.astype(np.float64) * header.slope + header.intercept
-        whole = np.mod(np.trunc(np.nan_to_num(values, posinf=0.0, neginf=0.0)), 256)
-    return whole.astype(np.uint8)
+        return stored.array
+    with np.errstate(all="ignore"):
+        values: Shaped[np.ndarray, "z y x"] = stored.array.astype(np.float64) * header.slope + header.intercept
+    return values
+
+
+def _cut_values(stored: Stored, name: str) -> str:
+    """What to say of values that a byte does not hold; nothing where it holds all."""
+    values = _values(stored)
+    changed = values[values != _bytes(stored)]
+    if not changed.size:
+        return ""
+    return (
+        f"the {name} holds values that are no bytes in {changed.size:,} voxels, like {changed[0]:g}: as in the "
+        "challenge's program decimals are cut off, and what exceeds a byte begins again at 0; store masks as 0 and 1"
+    )
 
 
 def _bleeding(stored: Stored, table: LabelTable, *, where: str) -> LabelMap:

@@ -187,7 +187,7 @@ def _overlap() -> tuple[Metric, ...]:
 
 def _surface(tolerances_mm: Sequence[float]) -> tuple[Metric, ...]:
     wrong = [value for value in tolerances_mm if not (isfinite(value) and value >= 0)]
-    if wrong or len(set(tolerances_mm)) != len(tolerances_mm):
+    if wrong or len({_nsd_at(value).name for value in tolerances_mm}) != len(tolerances_mm):
         raise SettingsError(
             f"tolerances {', '.join(f'{value:g}' for value in tolerances_mm)} mm",
             where="surface Dice",

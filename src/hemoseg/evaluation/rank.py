@@ -41,12 +41,13 @@ def rank_results(results: Mapping[str, Result]) -> list[Place]:
         results: {team: its result by the protocol instance2022}.
 
     Raises:
-        InputError: fewer than two teams, another protocol, or other cases.
+        InputError: fewer than two teams, another protocol, a metric that is lacking, or other cases.
     """
     for team, result in results.items():
-        if result.protocol != NAME:
+        lacking = [name for name in BETTER_HIGH if name not in result.mean.get(CLASS, {})]
+        if result.protocol != NAME or lacking:
             raise InputError(
-                f"protocol {result.protocol}",
+                f"no mean {lacking[0]}" if result.protocol == NAME else f"protocol {result.protocol}",
                 where=team,
                 expected=f"results of `hemoseg evaluate --protocol {NAME}`",
                 remedy="evaluate the predictions by that protocol",

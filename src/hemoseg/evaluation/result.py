@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from hemoseg.errors import InputError
 from hemoseg.evaluation.nnunet import from_summary
@@ -48,6 +48,21 @@ class Result(BaseModel):
     mean: dict[str, dict[str, Mean]]
     """{class: {metric: mean}}."""
 
+    @model_validator(mode="after")
+    def _cases_are_alike(self) -> "Result":
+        """Each case is there once, with the classes and metrics of all others."""
+        names = [case.case for case in self.cases]
+        if len(set(names)) < len(names):
+            raise ValueError("a case is there more than once")
+        columns = [
+            {name: [key for key in values if key != "note"] for name, values in case.classes.items()}
+            for case in self.cases
+        ]
+        for name, found in zip(names, columns, strict=True):
+            if found != columns[0]:
+                raise ValueError(f"case {name} has other classes or metrics than case {names[0]}")
+        return self
+
 
 def read_result(path: Path) -> Result:
     """A result, also one that nnU-Net wrote.
@@ -61,9 +76,9 @@ def read_result(path: Path) -> Result:
             content = from_summary(content)
         return Result.model_validate(content)
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError, ValidationError) as error:
-        first = str(error).splitlines()[0]
+        found = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise InputError(
-            f"no result ({first})",
+            f"no result ({found})",
             where=path,
             expected="metrics.json of `hemoseg evaluate`, evaluation.json of a run, or summary.json of nnU-Net",
             remedy="check the path, or evaluate again",

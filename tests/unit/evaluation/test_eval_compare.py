@@ -109,6 +109,22 @@ def test_files_that_are_no_results_are_refused(tmp_path, text):
         read_result(tmp_path / "absent.json")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda cases: cases.append(cases[0]), "more than once"),
+        (lambda cases: cases[1]["classes"].clear(), "case c1 has other classes or metrics than case c0"),
+        (lambda cases: cases[1]["classes"]["iph"].pop("dice"), "case c1 has other classes"),
+    ],
+)
+def test_a_result_whose_cases_differ_is_refused(tmp_path, change, message):
+    content = json.loads(result(LOW).model_dump_json())
+    change(content["cases"])
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        read_result(tmp_path / "a.json")
+
+
 def test_a_summary_of_nnunet_is_a_result(tmp_path):
     path = tmp_path / "summary.json"
     metrics = {"1": {"Dice": 0.5, "TP": 3}}

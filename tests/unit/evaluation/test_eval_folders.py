@@ -189,6 +189,23 @@ def test_numbers_without_a_class_in_common_are_refused(folders):
     refused(folders, LabelError, "predictions hold 255, references 1", "divide by 255")
 
 
+@pytest.mark.parametrize("sides", [(0,), (0, 1)])
+def test_one_mask_of_0_and_255_among_others_is_no_class_of_its_own(folders, sides):
+    for side in sides:
+        write(folders[side] / "a.nii.gz", value=255)
+    refused(folders, LabelError, f"the value 255 in {len(sides)} file", "a.nii.gz", "divide by 255")
+
+
+def test_a_folder_agrees_with_itself(folders):
+    assert evaluate_folders(folders[1], folders[1], labels=None)["mean"]["1"]["dice"]["value"] == 1
+
+
+def test_files_without_names_that_cannot_be_read_are_told_together(folders):
+    for path in (folders[0] / "a.nii.gz", folders[1] / "a.nii.gz"):
+        path.write_bytes(b"xx")
+    refused(folders, InputError, "predictions/a.nii.gz: 2 bytes", "labelsTr/a.nii.gz: 2 bytes")
+
+
 def test_files_without_any_class_are_refused_if_none_is_named(tmp_path):
     write(tmp_path / "p" / "a.nii", value=0)
     write(tmp_path / "r" / "a.nii", value=0)

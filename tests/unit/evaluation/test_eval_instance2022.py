@@ -105,12 +105,19 @@ def test_0_and_255_decimals_and_wide_numbers_are_taken_as_bytes_with_a_warning(f
     save(folders[0] / "a.nii.gz", box(2, 5, 5, value=255), AFFINE)
     save(folders[0] / "b.nii.gz", BOX.astype(np.float32) * 0.9, AFFINE)
     result = evaluate_challenge(*folders, labels=None)
-    assert [text[:30] for text in result["warnings"]] == ["a: the prediction holds values"]
+    assert "a: the prediction holds values up to 255" in result["warnings"][0]
+    assert "b: the prediction holds values that are no bytes in 1,600 voxels, like 0.9" in result["warnings"][1]
+    assert len(result["warnings"]) == 2
     first, second = (case["classes"]["hemorrhage"] for case in result["cases"])
     assert first["dice"] == pytest.approx(2 / 256)
     assert second["rvd"] == 1  # 0.9 becomes 0
     save(folders[0] / "a.nii.gz", BOX.astype(np.int16) * 257, AFFINE)
-    assert evaluate_challenge(*folders, labels=None)["cases"][0]["classes"]["hemorrhage"]["dice"] == pytest.approx(1)
+    result = evaluate_challenge(*folders, labels=None)
+    assert result["cases"][0]["classes"]["hemorrhage"]["dice"] == pytest.approx(1)
+    assert "no bytes in 1,600 voxels, like 257" in result["warnings"][0]
+    save(folders[0] / "a.nii.gz", BOX.astype(np.float64), AFFINE)
+    save(folders[0] / "b.nii.gz", BOX.astype(np.int16), AFFINE)
+    assert evaluate_challenge(*folders, labels=None)["warnings"] == []
 
 
 def test_several_classes_are_one(folders, tmp_path):

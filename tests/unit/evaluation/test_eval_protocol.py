@@ -102,7 +102,7 @@ def test_prediction_alone_empty():
     assert scores["note"] == "prediction is empty: hd95_mm, hd_mm, assd_mm and lesion_precision are undefined"
 
 
-@pytest.mark.parametrize("tolerances", [(-1.0,), (float("nan"),), (1.0, 1.0)])
+@pytest.mark.parametrize("tolerances", [(-1.0,), (float("nan"),), (1.0, 1.0), (1.0, 1.0000001)])
 def test_tolerances_that_are_none_are_refused(tolerances):
     with pytest.raises(SettingsError, match="tolerances"):
         extended(tolerances)

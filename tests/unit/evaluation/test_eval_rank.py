@@ -35,8 +35,8 @@ def test_places_of_the_challenge():
     assert places[1].ranks["hd_mm"] == places[9].ranks["hd_mm"] == 6
 
 
-def result(dice, *, protocol="instance2022", cases=("a", "b")):
-    means = {name: {"value": 0.5, "n": 2} for name in METRICS} | {"dice": {"value": dice, "n": 2}}
+def result(dice, *, protocol="instance2022", cases=("a", "b"), metrics=METRICS):
+    means = {name: {"value": dice if name == "dice" else 0.5, "n": 2} for name in metrics}
     return Result(
         protocol=protocol, cases=[{"case": case, "classes": {}} for case in cases], mean={"hemorrhage": means}
     )
@@ -51,6 +51,7 @@ def test_equals_share_a_place():
     ("other", "message"),
     [
         (result(0.5, protocol="extended"), "y: protocol extended"),
+        (result(0.5, metrics=METRICS[:3]), "y: no mean hd_mm"),
         (result(0.5, cases=("a", "c")), "x lacks 1 case: c; y lacks 1 case: b"),
     ],
 )
