@@ -183,19 +183,17 @@ def _join(count: int, pairs: Pairs) -> Int64[np.ndarray, " n"]:
     Source: Shiloach & Vishkin, J Algorithms 3:57-67 (1982), doi 10.1016/0196-6774(82)90008-6.
     """
     root = np.arange(count)
-    while True:
-        a, b = root[pairs[0]], root[pairs[1]]
-        apart = a != b
-        if not apart.any():
-            break
-        pairs = pairs[0][apart], pairs[1][apart]
-        low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
+    low, high = pairs
+    while len(low):
         np.minimum.at(root, high, low)
         while True:
             further = root[root]
             if np.array_equal(further, root):
                 break
             root = further
+        a, b = root[low], root[high]
+        apart = np.flatnonzero(a != b)
+        low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
     is_first = root == np.arange(count)
     numbers: Int64[np.ndarray, " n"] = (np.cumsum(is_first) - 1)[root]
     return numbers

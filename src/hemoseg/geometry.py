@@ -166,7 +166,8 @@ class Volume:
 
 def uniform_slices(grid: Grid) -> tuple[Slice, ...]:
     """Slices of a regular grid: all with the projected slice interval."""
-    return tuple(Slice(weight_mm=grid.slice_interval_mm, source=str(i)) for i in range(grid.shape[0]))
+    interval_mm = grid.slice_interval_mm
+    return tuple(Slice(weight_mm=interval_mm, source=str(i)) for i in range(grid.shape[0]))
 
 
 def _xyz(values: Float64[np.ndarray, "3"]) -> FloatXYZ:

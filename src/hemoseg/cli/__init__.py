@@ -5,6 +5,7 @@ Exit codes: 0 fine, 2 bad input, 3 a worker or resource failed, 130 and 143 inte
 
 import atexit
 import gc
+import os
 import signal
 import sys
 from types import FrameType
@@ -66,6 +67,7 @@ def main() -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)
         gc.set_threshold(YOUNG_OBJECTS)
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # else it searches every installed package for some
         atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks
         app()
     except (HemosegError, MemoryError, OSError) as error:

@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from hemoseg.errors import HemosegError, ResourceError
 
 
@@ -28,11 +24,17 @@ def failure_of(error: HemosegError | MemoryError | OSError, *, where: Path | str
 
 def print_failure(error: HemosegError) -> None:
     """One error on stderr."""
+    from rich.console import Console
+
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
 
 
 def print_failures(failures: Sequence[tuple[Path, HemosegError]]) -> None:
     """A table of what failed on stderr."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table("scan", "found", "expected", "try", title=f"{len(failures)} failed", style="red")
     for path, error in failures:
         table.add_row(*map(escape, (path.name, error.found, error.expected, error.remedy)))

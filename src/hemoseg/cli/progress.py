@@ -3,18 +3,12 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 RESEARCH_ONLY = "Research use only. Not a medical device. Not for diagnosis."
@@ -23,7 +17,7 @@ RESEARCH_ONLY = "Research use only. Not a medical device. Not for diagnosis."
 class Bars:
     """A watch (`pipeline.Watch`) that draws one bar per stage; plain lines where nobody looks on."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: "Progress") -> None:
         self.progress = progress
         self.task: TaskID | None = None
 
@@ -53,6 +47,16 @@ class Bars:
 @contextmanager
 def bars() -> Iterator[Bars]:
     """Bars on stderr as long as the block lasts."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

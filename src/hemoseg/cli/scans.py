@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from hemoseg.cli.failures import failure_of, print_failures
 from hemoseg.cli.progress import RESEARCH_ONLY, Bars, bars
@@ -51,6 +50,8 @@ def segment(
     Each scan's folder is named after its file without .nii or .nii.gz. Of several scans one that fails does not stop
     the others: a table of failures comes last.
     """
+    from rich.console import Console
+
     from hemoseg.artifacts import sweep_gone
     from hemoseg.report import check_target
 
@@ -92,6 +93,8 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the page and the figures.")] = Path("demo"),
 ) -> None:
     """Segment simulated heads with bleeds of exactly known volume and measure the result. Research use only."""
+    from rich.console import Console
+
     from hemoseg.demo import run_demo
 
     console = Console(highlight=False)

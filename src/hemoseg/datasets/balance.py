@@ -48,7 +48,7 @@ def balance(counts: Counts, weights: Sequence[float], *, folds: int, seed: int) 
 
 
 def _search(
-    kinds: Counts, weights: Float64[np.ndarray, " f"], held: Int64[np.ndarray, "k n"], generator: np.random.Generator
+    kinds: Counts, weights: Float64[np.ndarray, " f"], held: Int64[np.ndarray, "k n"], generator: "np.random.Generator"
 ) -> Int64[np.ndarray, "k n"]:
     """How many groups of each kind each fold holds, after the search from `held`."""
     folds = held.shape[1]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,8 +14,11 @@ from hemoseg.artifacts import read_model, sweep
 from hemoseg.datasets import Split
 from hemoseg.pipeline.lock import locked
 from hemoseg.plan import Configuration, Later, Plan
-from hemoseg.planning import DeviceTiming, Fingerprint
-from hemoseg.settings import Settings
+from hemoseg.planning import Fingerprint
+
+if TYPE_CHECKING:
+    from hemoseg.planning import DeviceTiming
+    from hemoseg.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
 PLAN = "run `hemoseg plan --run DIR`"
@@ -131,16 +134,20 @@ class RunFolder:
         """The trained network of one fold; its presence means that the fold is trained."""
         return self.fold(configuration, fold) / "last.safetensors"
 
-    def settings(self) -> Settings:
+    def settings(self) -> "Settings":
         """The settings of the run."""
+        from hemoseg.settings import Settings
+
         return _read(self.settings_file, Settings, command=PLAN)
 
     def fingerprint(self) -> Fingerprint:
         """The fingerprint."""
         return _read(self.fingerprint_file, Fingerprint, command="run `hemoseg fingerprint DATASET --run DIR`")
 
-    def device(self) -> DeviceTiming:
+    def device(self) -> "DeviceTiming":
         """The device's timing."""
+        from hemoseg.planning import DeviceTiming
+
         return _read(self.device_file, DeviceTiming, command=PLAN)
 
     def plan(self) -> Plan:
