@@ -126,16 +126,13 @@ def run(
 
 def fingerprint(dataset: Dataset, run_dir: RunDir) -> None:
     """Measure a data set: spacings, head sizes, HU, lesion volumes -> fingerprint.json."""
-    from hemoseg.pipeline.executors import measuring_ahead
+    from hemoseg.datasets import index_dataset
+    from hemoseg.pipeline.fingerprint import fingerprint_stage
+    from hemoseg.pipeline.folder import RunFolder
 
-    with measuring_ahead(dataset, run_dir):
-        from hemoseg.datasets import index_dataset
-        from hemoseg.pipeline.fingerprint import fingerprint_stage
-        from hemoseg.pipeline.folder import RunFolder
-
-        folder = RunFolder(run_dir)
-        with bars() as watch, folder.lock():
-            found = fingerprint_stage(folder, index_dataset(dataset), watch)
+    folder = RunFolder(run_dir)
+    with bars() as watch, folder.lock():
+        found = fingerprint_stage(folder, index_dataset(dataset), watch)
     spacing = " x ".join(f"{value:g}" for value in found.spacing_mm)
     typer.echo(f"{len(found.cases)} cases, median spacing {spacing} mm (z, y, x) -> {folder.fingerprint_file}")
 

@@ -11,7 +11,6 @@ import numpy as np
 from isal import igzip
 from isal.igzip_lib import IsalError
 
-from hemoseg.ahead import Held, take
 from hemoseg.arrays import Shaped
 from hemoseg.artifacts import readable
 from hemoseg.errors import InputError
@@ -118,12 +117,8 @@ def read_start(path: Path) -> bytes:
 
 @contextmanager
 def _inflating(path: Path) -> Iterator[Any]:
-    """The bytes of a file, inflated if it is gzipped; as a `Held` where that was done ahead."""
+    """The bytes of a file, inflated if it is gzipped."""
     with _readable(path), _open(path) as file:
-        held = take(path)
-        if held is not None:
-            yield held
-            return
         zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         yield igzip.IGzipFile(fileobj=file, mode="rb") if zipped else file  # type: ignore[no-untyped-call]
@@ -166,13 +161,8 @@ def _check_size(header: Header, available: int, *, where: Path) -> None:
 def _read_array(handle: Any, start: bytes, header: Header, *, where: Path) -> tuple[Shaped[np.ndarray, "z y x"], bool]:
     """The voxels, and whether more data follow. Asking for more also makes gzip check its sum."""
     size = where.stat().st_size
-    zipped = isinstance(handle, igzip.IGzipFile | Held)
+    zipped = isinstance(handle, igzip.IGzipFile)
     _check_size(header, size * DEFLATE_RATIO if zipped else size, where=where)
-    if isinstance(handle, Held):
-        data, filled = np.frombuffer(handle.data, dtype=np.uint8)[header.offset :], len(handle.data) - header.offset
-        if filled < header.data_bytes:
-            raise _too_short(f"{max(filled, 0):,} bytes of voxels", header.data_bytes, where)
-        return data[: header.data_bytes].view(header.dtype).reshape(header.shape), filled > header.data_bytes
     early = start[header.offset :][: header.data_bytes]
     gap = header.offset - len(start)
     if gap > 0:
