@@ -26,6 +26,8 @@ from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.settings import Settings
 
 MOMENTA = (0.99, 0.95)
+RATE = 0.01
+"""Initial learning rate, nnU-Net's."""
 
 
 def measure(data: Path, out: Path, momentum: float, iterations: int, watch: Bars) -> dict[str, Any]:
@@ -36,7 +38,9 @@ def measure(data: Path, out: Path, momentum: float, iterations: int, watch: Bars
         check_settings(folder, settings)
         fingerprint_stage(folder, index_dataset(data), watch)
         plan = plan_stage(folder, settings, watch)
-        plan = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"momentum": momentum})})
+        plan = plan.model_copy(
+            update={"recipe": plan.recipe.model_copy(update={"momentum": momentum, "learning_rate": RATE})}
+        )
         write_model(folder.plan_file, plan)
         preprocess_stage(folder, plan, watch)
         learn_stage(folder, plan, settings, watch)
