@@ -116,20 +116,30 @@ def plan(
         train_cases=train_cases,
         **make_init(init),
     )
-    files = (from_fingerprint, dataset_json, out)
-    if run_dir is not None:
-        if any(file is not None for file in (*files, dataset_name)):
-            raise typer.BadParameter("--run and --from-fingerprint are two ways to plan: give one")
-        made, device_timing = _plan_run(run_dir, settings, dry_run=dry_run)
-        target = None if dry_run else run_dir / "plan.json"
-    elif from_fingerprint is None or dataset_json is None or (out is None and not dry_run):
-        raise typer.BadParameter("give --run DIR, or --from-fingerprint FILE --dataset-json FILE --out FILE")
-    else:
-        device_timing = None
-        made = _plan_files(from_fingerprint, dataset_json, dataset_name, None if dry_run else out, settings)
-        target = None if dry_run else out
+    files = (from_fingerprint, dataset_json, dataset_name, out)
+    made, device_timing, target = _plan_either(run_dir, files, settings, dry_run=dry_run)
     _tell(made, device_timing, explain=explain)
     typer.echo("nothing was written: --dry-run" if target is None else f"-> {target}")
+
+
+def _plan_either(
+    run_dir: Path | None,
+    files: tuple[Path | None, Path | None, str | None, Path | None],
+    settings: "Settings",
+    *,
+    dry_run: bool,
+) -> tuple["Plan", "DeviceTiming | None", Path | None]:
+    """(plan, timing, file that it went to): of a run folder, or of nnU-Net's files and the data set's name."""
+    if run_dir is not None:
+        if any(file is not None for file in files):
+            raise typer.BadParameter("--run and --from-fingerprint are two ways to plan: give one")
+        made, device_timing = _plan_run(run_dir, settings, dry_run=dry_run)
+        return made, device_timing, None if dry_run else run_dir / "plan.json"
+    from_fingerprint, dataset_json, dataset_name, out = files
+    if from_fingerprint is None or dataset_json is None or (out is None and not dry_run):
+        raise typer.BadParameter("give --run DIR, or --from-fingerprint FILE --dataset-json FILE --out FILE")
+    target = None if dry_run else out
+    return _plan_files(from_fingerprint, dataset_json, dataset_name, target, settings), None, target
 
 
 def _plan_run(run_dir: Path, settings: "Settings", *, dry_run: bool) -> tuple["Plan", "DeviceTiming"]:

@@ -119,9 +119,7 @@ def run(
         watch.say(RESEARCH_ONLY)
         page = run_story(dataset, run_dir, settings, watch=watch, tensorboard=tensorboard)
     _print_result(run_dir)
-    typer.echo(
-        f"report: {page}\nmodel:  {run_dir / 'model'}  (hemoseg segment SCAN --out DIR --model {run_dir / 'model'})"
-    )
+    _print_where(page, run_dir / "model")
 
 
 def fingerprint(dataset: Dataset, run_dir: RunDir) -> None:
@@ -247,6 +245,10 @@ def _fold_table(rows: "list[FoldRow]") -> "Table":
         counts = (row.patients, row.cases, row.empty, *(row.with_class[name] for name in classes))
         table.add_row(str(number), *map(str, counts), " ".join(map(str, row.by_volume)))
     return table
+
+
+def _print_where(page: Path, model: Path) -> None:
+    typer.echo(f"report: {page}\nmodel:  {model}  (hemoseg segment SCAN --out DIR --model {model})")
 
 
 def _print_result(run_dir: Path) -> None:

@@ -82,11 +82,20 @@ def segment(
             results[path] = result
             _tell(result, f"{name}: {result['hemorrhage_ml']:.1f} ml hemorrhage -> {out / name}", watch, as_json)
     if as_json:
-        found = [results.get(path) for path in scans]
-        typer.echo(json.dumps(found if len(scans) > 1 else found[0], indent=2, ensure_ascii=False))
+        _print_json([results.get(path) for path in scans])
+    _end_with([(path, failures[path]) for path in scans if path in failures])
+
+
+def _end_with(failures: list[tuple[Path, HemosegError]]) -> None:
+    """Tell of the scans that failed, and end the process with the largest of their exit codes; nothing if none did."""
     if failures:
-        print_failures([(path, failures[path]) for path in scans if path in failures])
-        raise typer.Exit(max(error.exit_code for error in failures.values()))
+        print_failures(failures)
+        raise typer.Exit(max(error.exit_code for _, error in failures))
+
+
+def _print_json(results: list[dict[str, Any] | None]) -> None:
+    """One scan's result, or an array of several with null for those that failed."""
+    typer.echo(json.dumps(results if len(results) > 1 else results[0], indent=2, ensure_ascii=False))
 
 
 def demo(

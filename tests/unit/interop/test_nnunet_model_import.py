@@ -113,6 +113,8 @@ def test_configurations_that_are_not_needed_need_not_be_known(plain, tmp_path):
     plans["configurations"]["mine"] = {"preprocessor_name": "Mine"}
     edit(plain / "plans.json", **plans)
     import_model(plain, tmp_path / "bundle")
+    written = json.loads((tmp_path / "bundle" / "plan.json").read_text())
+    assert "mine" not in {item["name"] for item in written["configurations"]}
 
 
 def test_folds_that_disagree_are_refused(plain, tmp_path):

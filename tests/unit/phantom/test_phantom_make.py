@@ -154,7 +154,8 @@ def test_grid_that_cuts_the_bleed_is_refused():
 def test_extent_named_in_the_error_holds_every_bleed():
     for site, volume_ml in SITES.items():
         for seed in (1, 2):
-            make_phantom(spec_of(site, volume_ml=volume_ml, seed=seed, shape=(16, 38, 34), spacing_mm=(10.0, 5.0, 5.0)))
+            coarse = spec_of(site, volume_ml=volume_ml, seed=seed, shape=(16, 38, 34), spacing_mm=(10.0, 5.0, 5.0))
+            assert (make_phantom(coarse).reference == 1).any()
 
 
 def test_demo_shows_every_site_a_small_bleed_edema_and_a_fine_grid():
