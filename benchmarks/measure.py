@@ -19,7 +19,9 @@ from hemoseg.errors import HemosegError, ResourceError
 from hemoseg.plan import Precision
 
 SAMPLE_S = 0.05
-"""Seconds between two looks at the memory of a process tree."""
+"""Least seconds between two looks at the memory of a process tree."""
+REST = 20
+"""Seconds between two looks per second that a look takes: the kernel walks the pages of gigabytes for long."""
 QUIET = 0.1
 """Largest share of the CPUs that others may take."""
 GEMM_SIZE = 4096
@@ -79,8 +81,9 @@ def measure_command(command: Sequence[str], environment: Mapping[str, str], log:
         began = time.monotonic()
         process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=file, stderr=file)
         while memory and process.poll() is None:
+            looked = time.monotonic()
             peak = max(peak, _tree_bytes(process.pid))
-            time.sleep(SAMPLE_S)
+            time.sleep(max(SAMPLE_S, REST * (time.monotonic() - looked)))
         process.wait()
         wall = time.monotonic() - began
     if process.returncode:
