@@ -136,14 +136,6 @@ TrainCases = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
-TensorBoard = Annotated[
-    bool,
-    typer.Option(
-        "--tensorboard",
-        help="Also write TensorBoard's files beside the logs; needs `pip install 'hemoseg[tensorboard]'`.",
-        rich_help_panel=TRAINING,
-    ),
-]
 PlannerOption = Annotated[
     Planner,
     typer.Option(
@@ -324,26 +316,6 @@ def make_init(model: str | None) -> dict[str, str | None]:
     with readable(path):
         digest = sha256_of(path / "manifest.json" if path.is_dir() else path)
     return {"init": str(path.resolve()), "init_sha256": digest}
-
-
-def check_tensorboard() -> None:
-    """Make sure that TensorBoard's files can be written, before hours of work.
-
-    Raises:
-        ResourceError: the package that writes them is not there.
-    """
-    from importlib.util import find_spec
-
-    from hemoseg.errors import ResourceError
-
-    if find_spec("tensorboardX") is None:
-        raise ResourceError(
-            "the package tensorboardX is not installed",
-            where="--tensorboard",
-            expected="it, to write TensorBoard's files",
-            remedy="pip install 'hemoseg[tensorboard]', or leave the option out: train.jsonl and epochs.jsonl have "
-            "the same numbers",
-        )
 
 
 def make_settings(

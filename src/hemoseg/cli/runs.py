@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hemoseg.cli.manner import ParallelFolds, TensorBoard, make_manner
 from hemoseg.cli.options import (
     Budget,
     Config,
@@ -31,10 +32,8 @@ from hemoseg.cli.options import (
     SplitsOption,
     Store,
     StoreOption,
-    TensorBoard,
     TrainCases,
     Windows,
-    check_tensorboard,
     make_init,
     make_settings,
     make_splitting,
@@ -86,6 +85,7 @@ def run(
     init: Init = None,
     train_cases: TrainCases = None,
     tensorboard: TensorBoard = False,
+    parallel_folds: ParallelFolds = 1,
 ) -> None:
     """From labeled scans to a validated model, planned from the data and the time you give.
 
@@ -94,8 +94,7 @@ def run(
     """
     from hemoseg.pipeline.story import run as run_story
 
-    if tensorboard:
-        check_tensorboard()
+    manner = make_manner(tensorboard=tensorboard, parallel_folds=parallel_folds)
     settings = make_settings(
         budget=budget,
         iterations=iterations,
@@ -117,7 +116,7 @@ def run(
     )
     with bars() as watch:
         watch.say(RESEARCH_ONLY)
-        page = run_story(dataset, run_dir, settings, watch=watch, tensorboard=tensorboard)
+        page = run_story(dataset, run_dir, settings, watch=watch, manner=manner)
     _print_result(run_dir)
     _print_where(page, run_dir / "model")
 
@@ -157,7 +156,7 @@ def preprocess(run_dir: RunDir) -> None:
     typer.echo(f"-> {folder.path / 'cases'}")
 
 
-def train(run_dir: RunDir, tensorboard: TensorBoard = False) -> None:
+def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: ParallelFolds = 1) -> None:
     """Train every network of the plan -> CONFIG/fold_K/last.safetensors. Needs cases/.
 
     A cascade's second stage needs the first one's predictions: run train, validate, train. Started by torchrun,
@@ -167,16 +166,16 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False) -> None:
     from hemoseg.pipeline.watch import Silent
     from hemoseg.training import joined
 
-    if tensorboard:
-        check_tensorboard()
+    manner = make_manner(tensorboard=tensorboard, parallel_folds=parallel_folds)
     folder = open_run(run_dir)
     plan, settings = folder.plan(), folder.settings()
     with joined(settings.device) as ranks:
+        ranks.check_folds(parallel_folds)
         if not ranks.is_first:
-            train_stage(folder, plan, settings, Silent(), tensorboard=tensorboard, ranks=ranks)
+            train_stage(folder, plan, settings, Silent(), manner=manner, ranks=ranks)
             return
         with bars() as watch, folder.lock():
-            train_stage(folder, plan, settings, watch, tensorboard=tensorboard, ranks=ranks)
+            train_stage(folder, plan, settings, watch, manner=manner, ranks=ranks)
     typer.echo(f"-> {folder.path}")
 
 

@@ -111,6 +111,11 @@ class RunFolder:
         return self.path / "workers.log"
 
     @property
+    def stop_file(self) -> Path:
+        """Asks folds that are trained at the same time to save their states and end; gone when they have."""
+        return self.path / ".stop"
+
+    @property
     def model(self) -> Path:
         """The bundle that `segment --model` takes."""
         return self.path / "model"

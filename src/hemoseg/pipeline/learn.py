@@ -1,30 +1,34 @@
 """Training and validation of every network of a run, in the plan's order."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING
 
 from hemoseg.artifacts import read_model, sha256_of, write_model
 from hemoseg.data import BatchSource, Sampler, StoredCase, check_case, open_case, write_previous
 from hemoseg.datasets import Dataset, index_dataset, read_case
-from hemoseg.errors import ArtifactError
+from hemoseg.errors import ArtifactError, HemosegError
 from hemoseg.io import read_labels, write_mask
 from hemoseg.pipeline.curves import write_curves
 from hemoseg.pipeline.folder import RunFolder, ValidationSource, digest_of
+from hemoseg.pipeline.parallel import FoldWork, train_folds
 from hemoseg.pipeline.preprocess import grid_digest
 from hemoseg.pipeline.start import find_starts
-from hemoseg.pipeline.watch import Watch, held_signals
+from hemoseg.pipeline.watch import Silent, Watch, held_signals
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import folds_of
 from hemoseg.postprocess import write_probabilities
 from hemoseg.preprocess import prepare, prepare_labels
+from hemoseg.scale.failure import named_failure
 from hemoseg.segmentation import ModelIdentity
 from hemoseg.settings import FOLDS, Settings
 from hemoseg.types import LabelMap
 
 if TYPE_CHECKING:
-    from hemoseg.training import Choices, Ranks
+    from hemoseg.training import Ranks
 
 NO_MODEL = ModelIdentity(name="validation", version="0", sha256="", notice="")
 """Networks under validation are no bundle yet."""
@@ -38,10 +42,24 @@ def jobs(plan: Plan, settings: Settings) -> Iterator[tuple[Configuration, int]]:
             yield configuration, fold
 
 
-def learn_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, tensorboard: bool = False) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How networks are trained, beside the plan and the settings; it changes no result but for rounding."""
+
+    tensorboard: bool = False
+    """Whether to write TensorBoard's files."""
+    parallel_folds: int = 1
+    """Folds that are trained at the same time, with as many threads each as this leaves."""
+
+
+USUAL = Manner()
+"""One fold after the other."""
+
+
+def learn_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, manner: Manner = USUAL) -> None:
     """Train, then validate, each configuration: a cascade's second stage needs the first one's predictions."""
     for configuration in plan.trained_configurations:
-        train_stage(folder, plan, settings, watch, only=configuration.name, tensorboard=tensorboard)
+        train_stage(folder, plan, settings, watch, only=configuration.name, manner=manner)
         validate_stage(folder, plan, settings, watch, only=configuration.name)
 
 
@@ -52,7 +70,7 @@ def train_stage(
     watch: Watch,
     *,
     only: str | None = None,
-    tensorboard: bool = False,
+    manner: Manner = USUAL,
     ranks: "Ranks | None" = None,
 ) -> None:
     """Train every network of the run, or those of one configuration; finished ones stay as they are.
@@ -65,13 +83,15 @@ def train_stage(
             ranks.
         ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet; a prepared case is
             damaged; or a finished network was trained to another plan.
+        ResourceError: a fold failed, or several of those that were trained at the same time.
     """
     from hemoseg.nets import use_threads
     from hemoseg.nets.weights import check_plan
     from hemoseg.training import ALONE, Choices
 
     ranks = ranks or ALONE
-    use_threads(ranks.threads(folder.device().threads))
+    threads = ranks.threads(folder.device().threads)
+    use_threads(threads)
     asked = [(item, fold) for item, fold in jobs(plan, settings) if only in (None, item.name)]
     missing = [(item, fold) for item, fold in asked if not folder.weights(item.name, fold).exists()]
     for configuration, _ in missing:
@@ -79,22 +99,55 @@ def train_stage(
     _check_cases(folder, plan, missing)
     starts = find_starts(plan, settings, missing, watch)
     for configuration, fold in asked:
-        if (configuration, fold) in missing:
-            choices = Choices(
-                patience=settings.patience, init=starts.get((configuration.name, fold)), tensorboard=tensorboard
-            )
-            _train_one(
-                folder,
-                plan,
-                configuration,
-                fold,
-                device=settings.device,
-                watch=watch,
-                choices=choices,
-                ranks=ranks,
-            )
-        else:
+        if (configuration, fold) not in missing:
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
+    for configuration in plan.trained_configurations:
+        works = [
+            FoldWork(
+                run=folder.path,
+                configuration=item.name,
+                fold=fold,
+                threads=max(1, threads // manner.parallel_folds),
+                choices=Choices(
+                    patience=settings.patience, init=starts.get((item.name, fold)), tensorboard=manner.tensorboard
+                ),
+            )
+            for item, fold in missing
+            if item == configuration
+        ]
+        if works and configuration.previous_stage is not None and ranks.is_first:
+            _add_previous(folder, plan, configuration)
+        at_once = min(manner.parallel_folds, len(works))
+        if at_once > 1:
+            train_folds(folder, configuration, works, train_fold, at_once=at_once, watch=watch)
+            continue
+        for work in works:
+            _train_one(folder, plan, work, device=settings.device, watch=watch, ranks=ranks)
+
+
+def train_fold(work: FoldWork) -> HemosegError | None:
+    """Train one fold in a process of its own; what went wrong is returned."""
+    from hemoseg.nets import use_threads
+    from hemoseg.training import ALONE
+
+    folder = RunFolder(work.run)
+    use_threads(work.threads)
+    try:
+        _train_one(
+            folder,
+            folder.plan(),
+            work,
+            device=folder.settings().device,
+            watch=Silent(),
+            ranks=ALONE,
+            asked=lambda: SIGINT if folder.stop_file.exists() else None,
+            may_start_processes=False,
+        )
+    except HemosegError as error:
+        return error
+    except Exception as error:  # returned too, for an executor would end the other folds
+        return named_failure(work.name, error, folder.workers_log)
+    return None
 
 
 def _check_cases(folder: RunFolder, plan: Plan, networks: list[tuple[Configuration, int]]) -> None:
@@ -146,29 +199,39 @@ def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Wat
 def _train_one(
     folder: RunFolder,
     plan: Plan,
-    configuration: Configuration,
-    fold: int,
+    work: FoldWork,
     *,
     device: str,
     watch: Watch,
-    choices: "Choices",
     ranks: "Ranks",
+    asked: Callable[[], int | None] = lambda: None,
+    may_start_processes: bool = True,
 ) -> None:
+    """Train one fold.
+
+    Args:
+        folder: the run.
+        plan: the plan.
+        work: the fold.
+        device: `cpu` or `cuda`.
+        watch: told of the steps.
+        ranks: the processes that train it together.
+        asked: the signal that asks to stop, where it may come from elsewhere than to this process; else None.
+        may_start_processes: whether other processes may prepare batches.
+    """
     from hemoseg.training import Progress, train
     from hemoseg.training.loader import Loader, default_workers
 
-    cascade = configuration.previous_stage is not None
-    if cascade and ranks.is_first:
-        _add_previous(folder, plan, configuration)
+    configuration, fold = plan.configuration(work.configuration), work.fold
     ranks.wait()
-    watch.begin(f"train {configuration.name} fold {fold}", configuration.iterations)
+    watch.begin(f"train {work.name}", configuration.iterations)
 
     def tell(progress: Progress) -> None:
         watch.advance(progress.iteration, progress.text)
 
     source = ranks.share(_source(folder, plan, configuration, fold))
     workers = ranks.workers(default_workers(plan.recipe, device, iterations=configuration.iterations))
-    with held_signals() as stop, Loader(source, workers=workers) as batches:
+    with held_signals() as held, Loader(source, workers=workers if may_start_processes else 0) as batches:
         train(
             folder.fold(configuration.name, fold),
             plan,
@@ -178,8 +241,8 @@ def _train_one(
             device=device,
             layout=folder.device().layout,
             watch=tell,
-            stop=stop,
-            choices=choices,
+            stop=lambda: held() or asked(),
+            choices=work.choices,
             ranks=ranks,
         )
     if ranks.is_first:

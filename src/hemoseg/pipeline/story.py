@@ -6,7 +6,7 @@ from hemoseg.datasets import index_dataset, record_lines
 from hemoseg.pipeline.conclude import bundle_stage, evaluate_stage
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
-from hemoseg.pipeline.learn import learn_stage
+from hemoseg.pipeline.learn import USUAL, Manner, learn_stage
 from hemoseg.pipeline.measure import check_device, check_settings, plan_stage
 from hemoseg.pipeline.page import report_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
@@ -21,7 +21,7 @@ def run(
     settings: Settings,
     *,
     watch: Watch | None = None,
-    tensorboard: bool = False,
+    manner: Manner = USUAL,
 ) -> Path:
     """From labeled scans to a validated model; resumes where an earlier call on the folder stopped.
 
@@ -30,7 +30,7 @@ def run(
         run_dir: the run folder; made if it is not there.
         settings: what the user decides.
         watch: told what goes on.
-        tensorboard: whether trainings also write TensorBoard's files.
+        manner: how networks are trained, beside the settings.
 
     Returns:
         The report, an HTML page; the model lies beside it in `model/`.
@@ -51,7 +51,7 @@ def run(
         fingerprint_stage(folder, cases, watch)
         plan = plan_stage(folder, settings, watch)
         preprocess_stage(folder, plan, watch)
-        learn_stage(folder, plan, settings, watch, tensorboard=tensorboard)
+        learn_stage(folder, plan, settings, watch, manner=manner)
         select_stage(folder, plan, settings, watch)
         evaluate_stage(folder)
         bundle_stage(folder)

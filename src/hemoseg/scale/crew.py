@@ -22,6 +22,8 @@ from hemoseg.scale.worker import CHUNK, MASKED, work
 
 SEND_LIMIT_S = 60.0
 """Seconds to hand over a job. Only a stopped process that has filled its channel makes us wait at all."""
+LOOK_S = 3600.0
+"""Seconds to wait for an answer at once; the system's call takes no more than three weeks."""
 END_LIMIT_S = 10.0
 """Seconds for a process to be gone once it closed its channel or was killed. Only one that waits for a dead network
 drive needs more; the run does not wait for it."""
@@ -129,9 +131,9 @@ def _without_main() -> Iterator[None]:
 
 
 def ready(crew: list[Member]) -> list[Member]:
-    """Wait for an answer, a death or the first deadline; the members that have something to take."""
+    """Wait for an answer, a death or the first deadline, an hour at most; the members that have something to take."""
     remaining_s = min(member.deadline for member in crew) - time.monotonic()
-    able = wait([member.channel for member in crew], timeout=max(0.0, remaining_s))
+    able = wait([member.channel for member in crew], timeout=min(max(0.0, remaining_s), LOOK_S))
     return [member for member in crew if member.channel in able]
 
 

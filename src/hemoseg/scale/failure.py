@@ -34,6 +34,14 @@ class Failure:
         )
 
 
+def named_failure(name: str, error: Exception, log: Path) -> HemosegError:
+    """What a job ended in, for one that returns its errors; the whole traceback goes into the log."""
+    try:
+        raise_failure(name, Failure.of(error), log)
+    except HemosegError as told:
+        return told
+
+
 def raise_failure(name: str, failure: Failure, log: Path | None) -> NoReturn:
     """Raise what ended the job `name`; the whole traceback goes along as a note, and into the log if there is one.
 

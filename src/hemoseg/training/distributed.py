@@ -72,6 +72,20 @@ class Ranks:
                 remedy=f"start {batch_size} processes or fewer, or plan with more memory, which makes larger batches",
             )
 
+    def check_folds(self, at_once: int) -> None:
+        """Make sure that processes share a fold or that folds have processes of their own, not both.
+
+        Raises:
+            SettingsError: both are asked for.
+        """
+        if self.size > 1 and at_once > 1:
+            raise SettingsError(
+                f"{at_once} folds at once with {self.size} processes that share each batch",
+                where="--parallel-folds",
+                expected="one of the two: torchrun trains one fold after the other",
+                remedy="leave out --parallel-folds, or start hemoseg without torchrun",
+            )
+
     def share(self, source: BatchSource) -> BatchSource:
         """The source of this rank's parts."""
         return source if self.size == 1 else SharedSource(source=source, rank=self.rank, size=self.size)

@@ -74,6 +74,13 @@ def test_more_ranks_than_patches_are_refused():
     assert caught.value.exit_code == 2
 
 
+def test_ranks_train_one_fold_after_the_other():
+    Ranks(size=2).check_folds(1)
+    ALONE.check_folds(5)
+    with pytest.raises(SettingsError, match="3 folds at once with 2 processes"):
+        Ranks(size=2).check_folds(3)
+
+
 def test_threads_are_divided_among_the_ranks_of_a_machine():
     assert [Ranks(size=4, local_size=n).threads(8) for n in (1, 3, 4)] == [8, 2, 2]
     assert Ranks(size=4, local_size=4).threads(2) == 1
