@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,16 @@ from hemoseg.io import write_mask, write_scan
 from plans import head_volume
 
 
-def write_cohort(root: Path, *, cases: int = 6, shape: tuple[int, int, int] = (12, 40, 36)) -> Path:
-    """An nnU-Net raw data set of heads with one bleed each, the last without."""
+def write_cohort(
+    root: Path, *, cases: int = 6, shape: tuple[int, int, int] = (12, 40, 36), description: dict[str, Any] | None = None
+) -> Path:
+    """An nnU-Net raw data set of heads with one bleed each, the last without.
+
+    Labels are 1 for the bleed and 2 around it; where `description`, the entries of dataset.json that differ, has
+    `ignore`, the first slice has that number.
+    """
+    description = description or {}
+    ignore = description.get("labels", {}).get("ignore")
     (root / "imagesTr").mkdir(parents=True)
     (root / "labelsTr").mkdir()
     for number in range(cases):
@@ -27,17 +36,19 @@ def write_cohort(root: Path, *, cases: int = 6, shape: tuple[int, int, int] = (1
             labels[z - 1 : z + 2, y - 3 : y + 3, x - 3 : x + 3] = 2
             labels[z - 1 : z + 1, y - 2 : y + 2, x - 2 : x + 2] = 1
             hu = np.where(labels == 1, np.float32(65), np.where(labels == 2, np.float32(18), hu))
+        if ignore is not None:
+            labels[0] = ignore
         hu = np.round(hu + generator.normal(0, 3, shape)).astype(np.float32)
         case = replace(volume, hu=hu)
         write_scan(root / "imagesTr" / f"head{number}_0000.nii.gz", case)
         write_mask(root / "labelsTr" / f"head{number}.nii.gz", labels, case)
-    description = {
+    content = {
         "channel_names": {"0": "CT"},
         "labels": {"background": 0, "hemorrhage": 1, "edema": 2},
         "numTraining": cases,
         "file_ending": ".nii.gz",
     }
-    (root / "dataset.json").write_text(json.dumps(description))
+    (root / "dataset.json").write_text(json.dumps(content | description))
     return root
 
 

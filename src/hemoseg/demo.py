@@ -159,11 +159,10 @@ def _measure(phantom: Phantom, model: Model) -> tuple[dict[str, Any], dict[str, 
 def _in_phantom_classes(segmentation: Segmentation) -> LabelMap:
     """The label map with every bleeding class as hemorrhage: models may tell kinds of bleeds apart."""
     table = segmentation.table
-    numbers = np.zeros(len(table.names), dtype=np.uint8)
-    numbers[[table.foreground[name] for name in table.bleeding]] = TABLE.foreground["hemorrhage"]
-    if "edema" in table.foreground:
-        numbers[table.foreground["edema"]] = TABLE.foreground["edema"]
-    labels: LabelMap = numbers[segmentation.labels]
+    labels = np.zeros(segmentation.labels.shape, dtype=np.uint8)
+    for name in sorted(table.members, key=lambda name: name in table.bleeding):  # blood over edema
+        number = TABLE.foreground["hemorrhage" if name in table.bleeding else "edema"]
+        labels[table.mask(segmentation.labels, name)] = number
     return labels
 
 

@@ -1,11 +1,11 @@
 """Class names and numbers of a label map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hemoseg.arrays import Shaped
+from hemoseg.arrays import Integer, Shaped
 from hemoseg.errors import LabelError
 from hemoseg.types import LabelMap, Labels, Mask, NewLabels
 
@@ -28,38 +28,50 @@ class LabelTable:
     no network has an output for it, and what is found there counts neither for nor against a prediction."""
     regions: tuple[tuple[int, ...], ...] = ()
     """Label numbers that each class after the background is made of; empty if its number is all that it has."""
+    paint: tuple[int, ...] = ()
+    """Number that each region's voxels get in a label map, where no later region is found; empty without regions, or
+    where nobody makes label maps."""
 
     @classmethod
-    def from_mapping(cls, labels: dict[str, Any], *, where: str) -> "LabelTable":
-        """The table of a `dataset.json` `labels` entry, {name: number}; `ignore` is no class.
+    def from_mapping(cls, labels: dict[str, Any], *, where: str, order: Any = None) -> "LabelTable":
+        """The table of a `dataset.json` `labels` entry, {name: number or list of numbers}; `ignore` is no class.
+
+        A class with more than one number makes all classes regions, which may overlap.
+
+        Args:
+            labels: the entry.
+            where: the file, for errors.
+            order: its `regions_class_order`; None where no label map is made.
 
         Raises:
-            LabelError: no `background` 0, numbers that are not 0, 1, 2, …, regions (lists of numbers), or an `ignore`
-                that is not the number after the last class.
+            LabelError: no `background` 0, numbers that are not 0, 1, 2, …, an `ignore` that is not the number after
+                the last one, or an order that does not fit the regions.
 
         Example:
             >>> LabelTable.from_mapping({"background": 0, "hemorrhage": 1, "ignore": 2}, where="dataset.json")
-            LabelTable(names=('background', 'hemorrhage'), ignore=2, regions=())
+            LabelTable(names=('background', 'hemorrhage'), ignore=2, regions=(), paint=())
+            >>> regions = {"background": 0, "hemorrhage": [1, 2], "ivh": [2]}
+            >>> LabelTable.from_mapping(regions, where="dataset.json", order=[1, 2]).members
+            {'hemorrhage': (1, 2), 'ivh': (2,)}
         """
-        numbers = list(labels.values())
-        if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-            raise LabelError(
-                f"labels {labels}",
-                where=where,
-                expected='one whole number per class, like {"background": 0, "hemorrhage": 1}; no regions',
-                remedy="give every class a number of its own",
-            )
-        names = sorted((name for name in labels if name != IGNORE), key=lambda name: int(labels[name]))
-        ignore = labels.get(IGNORE, len(names))
-        in_order = [labels[name] for name in names] == list(range(len(names)))
-        if labels.get("background") != 0 or not in_order or len(names) < 2 or ignore != len(names):
+        members = _members(labels, where=where)
+        is_region = any(len(numbers) > 1 for numbers in members.values())
+        numbers = [number for own in members.values() for number in own]
+        found = sorted(set(numbers) if is_region else numbers)
+        ignore = labels.get(IGNORE)
+        in_order = found == list(range(1, len(found) + 1))
+        if labels.get("background") != 0 or not found or not in_order or ignore not in (None, len(found) + 1):
             raise LabelError(
                 f"labels {labels}",
                 where=where,
                 expected=f"background 0, the other classes numbered 1, 2, … without a gap, and {IGNORE} after them",
                 remedy="renumber the classes in dataset.json and in the label files",
             )
-        return cls(tuple(names), ignore if IGNORE in labels else None)
+        if not is_region:
+            return cls(("background", *sorted(members, key=lambda name: members[name])), ignore)
+        regions = tuple(members.values())
+        paint = () if order is None else _paint(order, regions, where=where)
+        return cls(("background", *members), ignore, regions=regions, paint=paint)
 
     @property
     def foreground(self) -> dict[str, int]:
@@ -80,9 +92,32 @@ class LabelTable:
         )
 
     @property
+    def entry(self) -> dict[str, int | list[int]]:
+        """{name: number, or numbers of a region} as the `labels` entry of dataset.json has it.
+
+        Example:
+            >>> LabelTable(("background", "hemorrhage", "ivh"), ignore=3, regions=((1, 2), (2,))).entry
+            {'background': 0, 'hemorrhage': [1, 2], 'ivh': [2], 'ignore': 3}
+        """
+        classes: dict[str, int | list[int]] = {
+            name: list(numbers) if self.regions else numbers[0] for name, numbers in self.members.items()
+        }
+        return {self.names[0]: 0} | classes | ({} if self.ignore is None else {IGNORE: self.ignore})
+
+    @property
     def largest(self) -> int:
         """The largest label number."""
         return max((number for region in self.regions for number in region), default=len(self.names) - 1)
+
+    @property
+    def end(self) -> int:
+        """One beyond the largest number that a reference may hold: that of `ignore` counts."""
+        return self.largest + 1 + (self.ignore is not None)
+
+    @property
+    def of_predictions(self) -> "LabelTable":
+        """The same table for predictions, which ignore nothing."""
+        return replace(self, ignore=None)
 
     @property
     def legend(self) -> dict[int, str]:
@@ -98,7 +133,7 @@ class LabelTable:
             for number in range(1, self.largest + 1)
         }
 
-    def mask(self, labels: LabelMap, *names: str) -> Mask:
+    def mask(self, labels: Integer[np.ndarray, "z y x"], *names: str) -> Mask:
         """Voxels that belong to one of the classes."""
         numbers = sorted({number for name in names for number in self.members[name]})
         return labels == numbers[0] if len(numbers) == 1 else np.isin(labels, numbers)
@@ -109,12 +144,13 @@ class LabelTable:
         return tuple(name for name in self.names[1:] if name not in NOT_BLEEDING)
 
     def warnings(self) -> tuple[str, ...]:
-        """One line for each class whose meaning is a guess."""
-        return tuple(
+        """One line for each class whose meaning is a guess, and for each number that painting regions loses."""
+        unknown = tuple(
             f"class '{name}' has no agreed meaning; it is counted as bleeding"
             for name in self.names[1:]
             if name not in KNOWN
         )
+        return (*unknown, *self._lost())
 
     def check(self, labels: Shaped[np.ndarray, "z y x"], *, where: str) -> LabelMap:
         """The label map as uint8; a reference may hold `ignore` where the table has it.
@@ -122,16 +158,16 @@ class LabelTable:
         Raises:
             LabelError: values that are not whole numbers of this table.
         """
-        allowed = self.names if self.ignore is None else (*self.names, IGNORE)
-        if labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < len(allowed):
+        if labels.dtype.kind in "iu" and labels.min() >= 0 and labels.max() < self.end:
             return labels.astype(np.uint8, copy=False)
         values = np.unique(labels)
-        strange = [float(v) for v in values if not (0 <= v < len(allowed) and v == int(v))]
+        strange = [float(v) for v in values if not (0 <= v < self.end and v == int(v))]
         if strange:
+            known = {0: self.names[0]} | self.legend | ({} if self.ignore is None else {self.ignore: IGNORE})
             raise LabelError(
                 f"label values {strange[:8]}",
                 where=where,
-                expected=f"only {', '.join(f'{i} {name}' for i, name in enumerate(allowed))}",
+                expected=f"only {', '.join(f'{number} {name}' for number, name in known.items())}",
                 remedy="map the values to the numbers of dataset.json (a 0/255 mask: divide by 255)",
             )
         return labels.astype(np.uint8)
@@ -139,3 +175,51 @@ class LabelTable:
     def without_ignored(self, labels: Labels) -> NewLabels:
         """A label map with background where voxels are ignored, for pictures and counts of what is labeled."""
         return labels if self.ignore is None else np.where(labels == self.ignore, 0, labels).astype(labels.dtype)
+
+    def _lost(self) -> tuple[str, ...]:
+        """One line for each number that is of other regions once they are painted."""
+        lines = []
+        for number in range(1, self.largest + 1) if self.paint else ():
+            painted = [paint for region, paint in zip(self.regions, self.paint, strict=True) if number in region][-1]
+            if self.legend[painted] != self.legend[number]:
+                lines.append(
+                    f"label {number} ({self.legend[number]}) cannot be told in a prediction: regions_class_order "
+                    f"paints it as {painted} ({self.legend[painted]})"
+                )
+        return tuple(lines)
+
+
+def _members(labels: dict[str, Any], *, where: str) -> dict[str, tuple[int, ...]]:
+    """{name: its numbers} without `background` and `ignore`, in the order of the file.
+
+    Raises:
+        LabelError: one is neither a whole number nor a list of them.
+    """
+    members = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in labels.items()}
+    if not all(numbers and {type(number) for number in numbers} == {int} for numbers in members.values()):
+        raise LabelError(
+            f"labels {labels}",
+            where=where,
+            expected='one whole number per class, like {"background": 0, "hemorrhage": 1}, or a list for a region',
+            remedy="give every class a number of its own, or the numbers that it is made of",
+        )
+    return {name: numbers for name, numbers in members.items() if name not in ("background", IGNORE)}
+
+
+def _paint(order: Any, regions: tuple[tuple[int, ...], ...], *, where: str) -> tuple[int, ...]:
+    """The numbers that regions are painted with.
+
+    Raises:
+        LabelError: they are not one known number per region.
+    """
+    known = {number for region in regions for number in region}
+    fits = isinstance(order, list) and len(order) == len(regions)
+    if not fits or not all(type(number) is int and number in known for number in order):
+        raise LabelError(
+            f"regions_class_order {order}",
+            where=where,
+            expected=f"{len(regions)} numbers out of {sorted(known)}, one per region in the order of labels: what its "
+            "voxels are painted with, later regions over earlier ones",
+            remedy="correct the entry; large regions come first",
+        )
+    return tuple(order)

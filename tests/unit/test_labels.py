@@ -25,7 +25,11 @@ def test_edema_is_no_bleeding():
         {"background": 1, "hemorrhage": 0},
         {"background": 0, "hemorrhage": 2},
         {"background": 0, "a": 1, "b": 1},
-        {"background": 0, "a": [1, 2]},
+        {"background": 0, "a": []},
+        {"background": 0, "a": [1, 3]},
+        {"background": 0, "a": [0, 1]},
+        {"background": 0, "a": [1, "2"]},
+        {"background": [0], "a": [1, 2]},
         {"background": 0, "a": True},
         {"background": 0, "a": "1"},
     ],
@@ -33,6 +37,36 @@ def test_edema_is_no_bleeding():
 def test_bad_tables_are_refused(labels):
     with pytest.raises(LabelError, match="labels"):
         LabelTable.from_mapping(labels, where="dataset.json")
+
+
+@pytest.mark.parametrize("order", [[], [1], [1, 2, 2], [1, 3], [1, 0], [1, "2"], [1, True], "12", {"a": 1}, 1])
+def test_an_order_that_does_not_fit_the_regions_is_refused(order):
+    labels = {"background": 0, "hemorrhage": [1, 2], "ivh": [2]}
+    with pytest.raises(LabelError, match="regions_class_order"):
+        LabelTable.from_mapping(labels, where="dataset.json", order=order)
+
+
+def test_regions_are_in_the_order_of_the_file():
+    labels = {"ivh": 2, "ignore": 3, "background": 0, "hemorrhage": [1, 2]}
+    table = LabelTable.from_mapping(labels, where="dataset.json", order=[2, 1])
+    assert table.members == {"ivh": (2,), "hemorrhage": (1, 2)}
+    assert (table.paint, table.ignore, table.largest, table.end) == ((2, 1), 3, 2, 4)
+    assert LabelTable.from_mapping(labels, where="dataset.json").paint == ()
+    assert table.of_predictions.end == 3
+
+
+def test_lists_of_one_number_each_are_no_regions():
+    table = LabelTable.from_mapping({"background": 0, "edema": [2], "hemorrhage": [1]}, where="x", order=[])
+    assert table == TABLE
+
+
+def test_numbers_that_painting_loses_are_told():
+    """2 is in both; painted, `ivh` comes last and is 2, or `hemorrhage` comes last and makes it 1."""
+    found = LabelTable(("background", "hemorrhage", "ivh"), regions=((1, 2), (2,)), paint=(1, 2)).warnings()
+    assert found == ()
+    (warning,) = LabelTable(("background", "ivh", "hemorrhage"), regions=((2,), (1, 2)), paint=(2, 1)).warnings()
+    assert warning.startswith("label 2 (ivh, hemorrhage) cannot be told in a prediction")
+    assert "as 1 (hemorrhage)" in warning
 
 
 def test_unknown_class_names_are_told():
@@ -93,3 +127,10 @@ def test_a_region_has_all_voxels_of_its_numbers():
     assert TABLE.mask(labels, "edema").tolist() == [[[False, False, True]]]
     assert (REGIONS.largest, TABLE.largest) == (2, 2)
     assert TABLE.legend == {1: "hemorrhage", 2: "edema"}
+
+
+def test_check_knows_the_numbers_of_regions():
+    table = LabelTable(("background", "a", "b"), 4, regions=((1, 2, 3), (3,)))
+    assert table.check(np.array([[[0, 3, 4]]]), where="x").tolist() == [[[0, 3, 4]]]
+    with pytest.raises(LabelError, match=r"(?s)\[5\.0\].*0 background, 1 a, 2 a, 3 a, b, 4 ignore"):
+        table.check(np.array([[[5]]]), where="x")

@@ -1,11 +1,13 @@
 """Places that a case is searched for: its lesions one by one, and bright tissue that is none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hemoseg.arrays import Bool, Float32, Int64, Integer
 from hemoseg.components import CORNERS, Runs, find_runs
+from hemoseg.data.places import having
 from hemoseg.data.store import StoredCase
 from hemoseg.types import Labels
 
@@ -23,9 +25,9 @@ class Lesions:
     """How many there are."""
 
     @classmethod
-    def of(cls, labels: Labels, number: int) -> "Lesions":
-        """The lesions of a label number."""
-        runs = find_runs(labels == number, CORNERS)
+    def of(cls, labels: Labels, numbers: Sequence[int]) -> "Lesions":
+        """The lesions of a class that is made of some label numbers."""
+        runs = find_runs(having(labels, numbers), CORNERS)
         return cls(runs=runs, count=len(runs.sizes))
 
     def draw(self, generator: np.random.Generator) -> Int64[np.ndarray, " 3"]:

@@ -8,7 +8,7 @@ import numpy as np
 from hemoseg.arrays import Int16
 from hemoseg.data.batch import Batch
 from hemoseg.data.patches import box_inside, cut
-from hemoseg.data.pool import Pool, no_held_out
+from hemoseg.data.pool import Pool, make_pools, no_held_out
 from hemoseg.data.sampler import VALIDATION
 from hemoseg.data.store import StoredCase
 from hemoseg.plan import Configuration, Plan, Preparation
@@ -72,12 +72,7 @@ class NnunetSampler:
         self.numbers = plan.table.largest + 1
         self.seed = plan.seed
         self.fold = fold
-        members = list(plan.table.members.values())
-        self.cases = Pool(cases, members, ignore=self.numbers, where=f"fold {fold}")
-        self.held_out = Pool(held_out, members, ignore=self.numbers, where=f"fold {fold}") if held_out else None
-        ignoring = self.cases.ignoring or (self.held_out is not None and self.held_out.ignoring)
-        self.ignore = self.numbers if ignoring else None
-        """Number that stands for ignored voxels in the labels of a batch; None where no case has any."""
+        self.cases, self.held_out, self.ignore = make_pools(cases, held_out, plan.table, fold=fold)
 
     def patch(self, iteration: int, number: int) -> tuple[RawPatch, np.random.Generator]:
         """One patch of a batch in the size that augmentation needs, and the generator that drew it, to go on with."""

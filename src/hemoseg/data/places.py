@@ -25,7 +25,7 @@ class Places:
     @classmethod
     def of(cls, labels: Labels, numbers: Sequence[int]) -> "Places":
         """Where the numbers lie in a label map."""
-        found = np.count_nonzero(_having(labels, numbers), axis=(1, 2))
+        found = np.count_nonzero(having(labels, numbers), axis=(1, 2))
         return cls(numbers=tuple(numbers), before=np.insert(np.cumsum(found), 0, 0))
 
     @property
@@ -45,7 +45,7 @@ class Places:
         if labels is None:
             return np.array([z, 0, 0])
         plane = labels[z]
-        at = np.flatnonzero(_having(plane, self.numbers))[number - int(self.before[z])]
+        at = np.flatnonzero(having(plane, self.numbers))[number - int(self.before[z])]
         return np.array([z, *divmod(int(at), plane.shape[1])])
 
 
@@ -68,7 +68,7 @@ def labeled_places(labels: Labels, *, ignore: int) -> Places:
     return Places(numbers=tuple(numbers), before=np.arange(len(labels) + 1) * labels[0].size)
 
 
-def _having(labels: Integer[np.ndarray, "*_ y x"], numbers: Sequence[int]) -> Bool[np.ndarray, "*_ y x"]:
+def having(labels: Integer[np.ndarray, "*_ y x"], numbers: Sequence[int]) -> Bool[np.ndarray, "*_ y x"]:
     """Which voxels have one of the numbers."""
     found: np.ndarray = labels == numbers[0] if len(numbers) == 1 else np.isin(labels, numbers)
     return found

@@ -10,6 +10,7 @@ from hemoseg.data.finds import Bright, Lesions, foreground_quartile
 from hemoseg.data.places import class_places, labeled_places
 from hemoseg.data.store import Sliced, StoredCase
 from hemoseg.errors import InputError
+from hemoseg.labels import LabelTable
 
 
 class Pool:
@@ -66,7 +67,7 @@ class Pool:
         """Look for the lesions of all cases, so that they can be drawn one by one."""
         for case, classes in zip(self.cases, self._classes, strict=True):
             labels = case.labels[:]
-            self._lesions.append(tuple(Lesions.of(labels, number) for one in classes for number in one.numbers))
+            self._lesions.append(tuple(Lesions.of(labels, one.numbers) for one in classes))
 
     def find_bright(self, *, ignore: int) -> None:
         """Look for bright background in all cases that have labels; there is none where no case has foreground."""
@@ -98,6 +99,30 @@ class Pool:
 
     def _map(self, case: int) -> Sliced | None:
         return self.cases[case].labels if self._is_read else None
+
+
+def make_pools(
+    cases: Sequence[StoredCase], held_out: Sequence[StoredCase], table: LabelTable, *, fold: int
+) -> tuple[Pool, Pool | None, int | None]:
+    """Both sides of a fold, and the number that stands for ignored voxels in the labels of a batch.
+
+    Args:
+        cases: prepared cases to train on.
+        held_out: prepared cases to validate on.
+        table: the plan's classes.
+        fold: number of the fold.
+
+    Returns:
+        A pool to train on; one to validate on, None without cases; and the number, None where no case has any.
+
+    Raises:
+        InputError: every voxel of every case is ignored.
+    """
+    members, ignore, where = list(table.members.values()), table.largest + 1, f"fold {fold}"
+    pool = Pool(cases, members, ignore=ignore, where=where)
+    other = Pool(held_out, members, ignore=ignore, where=where) if held_out else None
+    ignoring = pool.ignoring or (other is not None and other.ignoring)
+    return pool, other, ignore if ignoring else None
 
 
 def no_held_out(fold: int) -> InputError:

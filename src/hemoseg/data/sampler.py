@@ -10,7 +10,7 @@ import numpy as np
 from hemoseg.arrays import Int64
 from hemoseg.data.batch import Batch
 from hemoseg.data.patches import Draw, apply_draw
-from hemoseg.data.pool import Pool, no_held_out
+from hemoseg.data.pool import Pool, make_pools, no_held_out
 from hemoseg.data.store import StoredCase
 from hemoseg.plan import Configuration, Plan, Recipe
 from hemoseg.types import IntZYX
@@ -29,7 +29,7 @@ PLAIN = Recipe()
 class Sampler:
     """Draws the patches of a fold, as the recipe `headct` wants them.
 
-    The first `ceil(batch_size · forced_foreground)` patches of a batch contain foreground: a class of
+    The first `ceil(batch_size · forced_foreground)` patches of a batch contain foreground: a class (or region) of
     the case, drawn evenly, then one of its voxels. The others lie anywhere; in a case with ignored voxels, around
     any voxel that is not, as in nnU-Net, for a patch without a label teaches nothing. Patches stay inside the
     case wherever it is large enough; nnU-Net lets forced ones hang over the far border.
@@ -58,16 +58,11 @@ class Sampler:
         self.numbers = plan.table.largest + 1
         self.seed = plan.seed
         self.fold = fold
-        members = [(number,) for number in range(1, self.numbers)]
-        self.cases = Pool(cases, members, ignore=self.numbers, where=f"fold {fold}")
+        self.cases, self.held_out, self.ignore = make_pools(cases, held_out, plan.table, fold=fold)
         if self.recipe.even_lesions:
             self.cases.find_lesions()
         if self.recipe.hard_negatives:
             self.cases.find_bright(ignore=self.numbers)
-        self.held_out = Pool(held_out, members, ignore=self.numbers, where=f"fold {fold}") if held_out else None
-        ignoring = self.cases.ignoring or (self.held_out is not None and self.held_out.ignoring)
-        self.ignore = self.numbers if ignoring else None
-        """Number that stands for ignored voxels in the labels of a batch; None where no case has any."""
 
     def batch(self, iteration: int) -> Batch:
         """The batch of one iteration; the same whenever it is asked for."""

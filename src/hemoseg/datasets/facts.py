@@ -68,6 +68,8 @@ class CaseFacts(BaseModel):
     """Most frequent HU of unlabeled brain tissue; None where no peak is to be seen."""
     class_ml: dict[str, float]
     """Milliliters of each foreground class."""
+    shared_ml: float = 0.0
+    """How much more these are together than what is labeled: regions may share voxels."""
     class_mean_hu: dict[str, float]
     """Mean HU of each foreground class that is present."""
     lesions_ml: dict[str, tuple[float, ...]]
@@ -76,6 +78,11 @@ class CaseFacts(BaseModel):
     """Share of the voxels that nobody labeled."""
     warnings: tuple[str, ...]
     """Doubts of the reader."""
+
+    @property
+    def labeled_ml(self) -> float:
+        """Milliliters of all foreground; what classes share counts once."""
+        return sum(self.class_ml.values()) - self.shared_ml
 
 
 def measure_case(
@@ -99,8 +106,13 @@ def measure_case(
     box, nonzero = head_box(turned), filled_box(scan.hu)
     weights = np.sort([part.weight_mm for part in scan.slices])
     labeled = filled_box(labels)
-    lesions = {n: _lesions_ml(labels[labeled] == k, scan, labeled[0].start) for n, k in table.foreground.items()}
-    values = {n: scan.hu[labeled][labels[labeled] == k] for n, k in table.foreground.items()}
+    masks = {name: table.mask(labels[labeled], name) for name in table.members}
+    lesions = {name: _lesions_ml(mask, scan, labeled[0].start) for name, mask in masks.items()}
+    values = {name: scan.hu[labeled][mask] for name, mask in masks.items()}
+    shared_ml = 0.0
+    if table.regions:
+        every = _lesions_ml(table.mask(labels[labeled], *table.members), scan, labeled[0].start)
+        shared_ml = round(fsum(ml for parts in lesions.values() for ml in parts) - fsum(every), 4)
     z, y, x = scan.hu.shape
     facts = CaseFacts(
         name=name,
@@ -119,6 +131,7 @@ def measure_case(
         hu_max=float(scan.hu.max()),
         brain_mode_hu=brain_mode_hu(turned[box], orientation.apply(labels)[box], voxel_ml=grid.voxel_ml),
         class_ml={n: round(fsum(parts), 4) for n, parts in lesions.items()},
+        shared_ml=shared_ml,
         class_mean_hu={n: round(float(v.mean(dtype=np.float64)), 2) for n, v in values.items() if len(v)},
         lesions_ml={n: tuple(sorted((round(part, 4) for part in parts), reverse=True)) for n, parts in lesions.items()},
         ignored_share=0.0 if table.ignore is None else np.count_nonzero(labels == table.ignore) / labels.size,

@@ -82,7 +82,7 @@ def index_dataset(root: Path) -> Dataset:
 
     Raises:
         InputError: something is absent, surplus, cannot be read, or is of a kind that is not supported.
-        LabelError: the label table has regions or gaps.
+        LabelError: the label table has gaps, or regions without an order to paint them in.
         ArtifactError: hemoseg.json is damaged or of another version.
     """
     with readable(root):
@@ -176,7 +176,7 @@ def parse_table(description: dict[str, Any], *, where: Path) -> LabelTable:
 
     Raises:
         InputError: `labels` is no table.
-        LabelError: it has regions or gaps.
+        LabelError: it has gaps, or regions without an order to paint them in.
     """
     labels = description["labels"]
     if not isinstance(labels, dict):
@@ -186,7 +186,7 @@ def parse_table(description: dict[str, Any], *, where: Path) -> LabelTable:
             expected='a table like {"background": 0, "hemorrhage": 1}',
             remedy=f"correct the entry: {MANUAL}",
         )
-    return LabelTable.from_mapping(labels, where=str(where))
+    return LabelTable.from_mapping(labels, where=str(where), order=description.get("regions_class_order", []))
 
 
 def parse_ending(description: dict[str, Any], *, where: Path) -> str:

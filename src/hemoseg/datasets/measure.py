@@ -30,6 +30,8 @@ class FactsRecord(BaseModel):
     """Schema version; it rises with any change of what is measured, so that older records are made anew."""
     labels: tuple[str, ...]
     """Class names by number that the label file was read with."""
+    regions: tuple[tuple[int, ...], ...] = ()
+    """Label numbers that each class after the background was made of; empty if each has a number of its own."""
     ignore: int | None
     """Number of ignored voxels that it was read with."""
     pseudo_hu: tuple[float, float] | None
@@ -64,6 +66,7 @@ def measure_one(work: Measuring) -> None:
     table = histogram.table
     record = FactsRecord(
         labels=work.table.names,
+        regions=work.table.regions,
         ignore=work.table.ignore,
         pseudo_hu=work.case.pseudo_hu,
         facts=facts,
@@ -91,9 +94,9 @@ def _is_current(work: Measuring, source: str) -> bool:
         record, _ = _read(work.folder, work.case.name)
     except ArtifactError:
         return False
-    found = (record.facts.source_sha256, record.facts.patient, record.labels, record.ignore, record.pseudo_hu)
-    wanted = (source, work.case.patient, work.table.names, work.table.ignore, work.case.pseudo_hu)
-    return found == wanted
+    table = LabelTable(record.labels, record.ignore, record.regions, work.table.paint)
+    found = (record.facts.source_sha256, record.facts.patient, table, record.pseudo_hu)
+    return found == (source, work.case.patient, work.table, work.case.pseudo_hu)
 
 
 def _read(folder: Path, name: str) -> tuple[FactsRecord, Float64[np.ndarray, "3 n"]]:

@@ -29,6 +29,13 @@ class SplitCase:
     """Whom it belongs to."""
     class_ml: Mapping[str, float]
     """Milliliters of each foreground class."""
+    shared_ml: float = 0.0
+    """How much more these are together than what is labeled."""
+
+    @property
+    def labeled_ml(self) -> float:
+        """Milliliters of all foreground; what classes share counts once."""
+        return sum(self.class_ml.values()) - self.shared_ml
 
     @property
     def is_empty(self) -> bool:
@@ -48,7 +55,10 @@ class Split:
 
 def split_cases(facts: Sequence[CaseFacts]) -> tuple[SplitCase, ...]:
     """What folds depend on, of measured cases."""
-    return tuple(SplitCase(name=case.name, patient=case.patient, class_ml=case.class_ml) for case in facts)
+    return tuple(
+        SplitCase(name=case.name, patient=case.patient, class_ml=case.class_ml, shared_ml=case.shared_ml)
+        for case in facts
+    )
 
 
 def with_patients(facts: Sequence[CaseFacts], pattern: str | None) -> tuple[CaseFacts, ...]:
@@ -210,7 +220,7 @@ def check_leaks(splits: Sequence[Split], cases: Sequence[SplitCase], *, where: s
 
 def volume_strata(cases: Sequence[SplitCase]) -> dict[str, int]:
     """{case: which quarter by volume of all classes together, 0 the smallest} of the cases that are not empty."""
-    ranked = sorted((sum(case.class_ml.values()), case.name) for case in cases if not case.is_empty)
+    ranked = sorted((case.labeled_ml, case.name) for case in cases if not case.is_empty)
     return {name: place * VOLUME_STRATA // len(ranked) for place, (_, name) in enumerate(ranked)}
 
 

@@ -48,7 +48,7 @@ def read_table(path: Path) -> LabelTable:
 
     Raises:
         InputError: the file is absent, no JSON, or has no `labels`.
-        LabelError: the labels have regions or gaps.
+        LabelError: the labels have gaps.
     """
     return LabelTable.from_mapping(read_labels_entry(path), where=str(path))
 

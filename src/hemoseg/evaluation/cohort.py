@@ -132,7 +132,7 @@ def read_pair(
     if numbers is not None:
         return numbers.rank(expected), numbers.rank(predicted), grid
     reference = table.check(expected, where=str(files.reference))
-    prediction = LabelTable(table.names).check(predicted, where=str(files.prediction))
+    prediction = table.of_predictions.check(predicted, where=str(files.prediction))
     return (*_without_ignored(reference, prediction, table), grid)
 
 

@@ -88,12 +88,12 @@ def measure_challenge(
     Raises:
         InputError: cases that cannot be used.
     """
-    merged = table if table is not None and (len(table.foreground) > 1 or table.ignore is not None) else None
+    merged = table if table is not None and (table.largest > 1 or table.ignore is not None) else None
     jobs = [Job(name=pair.case, argument=RawJob(files=pair, table=merged)) for pair in pairs]
     results = run_cases(measure_raw_case, jobs, progress)
     warnings = [f"{pair.case}: {text}" for pair, found in zip(pairs, results, strict=True) for text in found.warnings]
     if merged is not None:
-        other = [name for name in merged.foreground if name not in merged.bleeding]
+        other = [name for name in merged.members if name not in merged.bleeding]
         left_out = f", {', '.join(other)} as background" if other else ""
         warnings.insert(0, f"the challenge has one class: {', '.join(merged.bleeding)} counted as it{left_out}")
     patients = [pair.patient for pair in pairs]
@@ -230,8 +230,7 @@ def _cut_values(stored: Stored, name: str) -> str:
 
 def _bleeding(stored: Stored, table: LabelTable, *, where: str) -> LabelMap:
     labels = table.without_ignored(table.check(_bytes(stored), where=where))
-    mask: LabelMap = np.isin(labels, [table.foreground[name] for name in table.bleeding]).astype(np.uint8)
-    return mask
+    return table.mask(labels, *table.bleeding).astype(np.uint8)
 
 
 def _odd_values(values: LabelMap, name: str) -> str:

@@ -57,8 +57,8 @@ class Labels:
                 expected='numbers, or lists of numbers for regions, like {"background": 0, "hemorrhage": 1}',
                 remedy="correct the entry",
             )
-        if not any(isinstance(value, tuple) for value in regions):
-            regions = sorted(set(regions))
+        if not any(isinstance(value, tuple) and len(value) > 1 for value in entries.values()):
+            regions = sorted({number for number in flat if number not in (0, ignore)})
         return cls(regions=tuple(regions), ignore=ignore)
 
 

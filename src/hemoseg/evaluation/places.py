@@ -116,7 +116,7 @@ def place_lesions(
     expected, found = (class_masks(orientation.apply(labels), table) for labels in (reference, prediction))
     placed = []
     for name in expected:
-        if name not in table.foreground and len(table.bleeding) == 1:
+        if name not in table.members and len(table.bleeding) == 1:
             continue  # `any` is that class
         sides: tuple[tuple[Mask, Mask, Fate | None, Fate], ...] = (
             (expected[name], found[name], "found", "missed"),

@@ -80,7 +80,7 @@ def class_masks(labels: LabelMap, table: LabelTable) -> dict[str, Mask]:
 
     Where one class alone bleeds, `any` is its very mask. A class that is itself called `any` is kept as it is.
     """
-    masks: dict[str, Mask] = {name: labels == number for name, number in table.foreground.items()}
+    masks = {name: table.mask(labels, name) for name in table.members}
     if ANY not in masks and table.bleeding:
         first, *others = (masks[name] for name in table.bleeding)
         masks[ANY] = first if not others else np.logical_or.reduce([first, *others])
@@ -140,7 +140,7 @@ def measure_classes(reference: LabelMap, prediction: LabelMap, grid: Grid, table
                 remedy="resample the prediction onto the reference's grid",
             )
     expected, found = class_masks(reference, table), class_masks(prediction, table)
-    pairs = {name: measure_pair(expected[name], found[name], grid) for name in table.foreground}
+    pairs = {name: measure_pair(expected[name], found[name], grid) for name in table.members}
     if ANY in expected and ANY not in pairs:
         alone = table.bleeding[0] if len(table.bleeding) == 1 else None
         pairs[ANY] = pairs[alone] if alone else measure_pair(expected[ANY], found[ANY], grid)

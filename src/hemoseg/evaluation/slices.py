@@ -147,7 +147,7 @@ def look_at_slices(job: SliceJob) -> SliceResult | InputError:
         stored, grid = read_labels(job.prediction)
         if job.image is not None:
             check_same_place(grid, read_place(job.image), where=job.prediction)
-        labels = LabelTable(job.table.names).check(stored, where=str(job.prediction))
+        labels = job.table.of_predictions.check(stored, where=str(job.prediction))
         if len(labels) != len(job.record.slices):
             raise GeometryError(
                 f"{len(labels)} slices, the reference speaks of {len(job.record.slices)}",
@@ -183,7 +183,7 @@ def _seen(record: Detection, name: str) -> Bool[np.ndarray, " z"]:
 def _classes(records: Mapping[str, Detection], table: LabelTable) -> tuple[str, ...]:
     """Classes that both sides know, and `any`; where a source marks blood without its kind, kinds are unknown."""
     named = _named(records)
-    kinds = () if ANY in named else tuple(name for name in table.foreground if name in named)
+    kinds = () if ANY in named else tuple(name for name in table.members if name in named)
     return (*kinds, ANY)
 
 
@@ -191,7 +191,7 @@ def _unknown_classes(records: Mapping[str, Detection], table: LabelTable) -> lis
     named = _named(records)
     if ANY in named:
         return ["the reference marks blood without its kind, so that classes cannot be told apart"]
-    other = sorted(named - set(table.foreground))
+    other = sorted(named - set(table.members))
     return [f"the predictions have no class {', '.join(other)}: counted in '{ANY}' alone"] if other else []
 
 

@@ -150,7 +150,7 @@ class Model:
             seconds["restore"] += time.monotonic() - began
         mean = mean_probabilities([members[name] for name in self.averaged]) if members else None
         if is_mean and mean is not None:
-            return Prediction(labels=mean.labels(), probabilities=mean)
+            return Prediction(labels=mean.labels(paint=self.plan.table.paint), probabilities=mean)
         return Prediction(labels=labels[self.averaged[0]], probabilities=mean)
 
     def _run(

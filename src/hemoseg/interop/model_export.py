@@ -5,6 +5,7 @@ from typing import Any
 
 from hemoseg.artifacts import write_json
 from hemoseg.errors import InputError
+from hemoseg.interop.nnunet_labels import paint_entry
 from hemoseg.interop.nnunet_write import write_plans
 from hemoseg.models import Bundle, find_bundle, open_bundle
 from hemoseg.plan import Configuration, Plan
@@ -46,16 +47,13 @@ def export_model(model: str | Path, out: Path) -> list[Path]:
 
 def dataset_json(plan: Plan) -> dict[str, Any]:
     """The content of dataset.json as far as a plan knows it: prediction needs no more."""
-    classes: dict[str, int | list[int]] = {
-        name: list(numbers) if plan.regions else numbers[0] for name, numbers in plan.table.members.items()
-    }
-    content: dict[str, Any] = {
+    return {
         "channel_names": {str(index): channel.name for index, channel in enumerate(plan.preparation.channels)},
-        "labels": {"background": 0, **classes},
+        "labels": plan.table.entry,
         "numTraining": 1,
         "file_ending": ".nii.gz",
+        **paint_entry(plan.table),
     }
-    return content | ({"regions_class_order": [region.paint for region in plan.regions]} if plan.regions else {})
 
 
 def _write_weights(bundle: Bundle, configuration: Configuration, target: Path) -> None:

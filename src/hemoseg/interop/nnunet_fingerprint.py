@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hemoseg.labels import IGNORE
+from hemoseg.interop.nnunet_labels import paint_entry
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.nnunet.from_fingerprint import facts_from_fingerprint
 
@@ -11,10 +11,10 @@ def write_dataset_json(fingerprint: Fingerprint) -> dict[str, Any]:
     """The content of a dataset.json for a data set that was measured here."""
     return {
         "channel_names": {str(index): name for index, name in enumerate(fingerprint.channel_names)},
-        "labels": {name: number for number, name in enumerate(fingerprint.labels)}
-        | ({} if fingerprint.ignore is None else {IGNORE: fingerprint.ignore}),
+        "labels": fingerprint.table.entry,
         "numTraining": len(fingerprint.cases),
         "file_ending": fingerprint.file_ending,
+        **paint_entry(fingerprint.table),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hemoseg.labels import LabelTable
 from hemoseg.plan import Region
 
 
@@ -83,6 +84,11 @@ def label_doubts(labels: Mapping[str, Any], regions_class_order: Sequence[Any] |
     if numbers != list(range(len(numbers))):
         return (f"label numbers {numbers} are not 0, 1, 2, … without a gap: nnU-Net's check of the data refuses them",)
     return ()
+
+
+def paint_entry(table: LabelTable) -> dict[str, list[int]]:
+    """The entry `regions_class_order` of dataset.json; none without regions."""
+    return {"regions_class_order": list(table.paint)} if table.regions else {}
 
 
 def _numbers(value: Any) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from hemoseg.artifacts import dump_json, read_model, readable, sha256_of, whole_
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.models.selection import Selection
 from hemoseg.plan import Configuration, Plan
-from hemoseg.postprocess import classes_of, needs_probabilities
+from hemoseg.postprocess import classes_of
 
 DEFAULT = "phe-sich-3d"
 """Name of the embedded model that `segment` uses when none is named."""
@@ -183,9 +183,6 @@ def _check_selection(bundle: Bundle) -> None:
     stages = {bundle.plan.configuration(name).previous_stage for name in chosen} - {None}
     if not stages <= set(folds):
         raise _damaged(bundle.folder, f"selection.json takes {bundle.selection.title} without a previous stage")
-    is_sure = len(chosen) > 1 or needs_probabilities(bundle.selection.postprocessing)
-    if bundle.plan.regions and is_sure:
-        raise _damaged(bundle.folder, "selection.json averages or thresholds regions, which overlap")
     strange = {name for rule in bundle.selection.postprocessing for name in classes_of(rule)} - set(bundle.plan.labels)
     if strange:
         raise _damaged(bundle.folder, f"selection.json has a rule for {min(strange)}, which plan.json does not know")
@@ -257,7 +254,7 @@ def write_bundle(
     with whole_folder(folder) as temporary:
         write_model(temporary / "plan.json", plan)
         write_model(temporary / "selection.json", selection)
-        (temporary / "labels.json").write_text(dump_json(_label_numbers(plan)))
+        (temporary / "labels.json").write_text(dump_json(plan.table.entry))
         (temporary / "card.md").write_text(card, encoding="utf-8")
         (temporary / "LICENSE").write_text(license_text, encoding="utf-8")
         for file, content in weights:
@@ -265,13 +262,6 @@ def write_bundle(
         files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         manifest = Manifest(name=name, model_version=model_version, notice=notice, warnings=warnings, files=files)
         write_model(temporary / "manifest.json", manifest)
-
-
-def _label_numbers(plan: Plan) -> dict[str, int | list[int]]:
-    """{class: its number, or the numbers of a region}, as in dataset.json."""
-    if not plan.regions:
-        return {name: number for number, name in enumerate(plan.labels)}
-    return {plan.labels[0]: 0} | {name: list(numbers) for name, numbers in plan.table.members.items()}
 
 
 def _damaged(folder: Path, found: str) -> ArtifactError:

@@ -6,6 +6,7 @@ from hemoseg.errors import SettingsError
 from hemoseg.pipeline.executors import executor_for
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.watch import Watch
+from hemoseg.plan import Region
 from hemoseg.planning import Fingerprint, make_fingerprint
 from hemoseg.scale import Job
 
@@ -51,6 +52,7 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
         channel_names=dataset.channel_names,
         file_ending=dataset.file_ending,
         labels=dataset.table.names,
+        regions=Region.of_table(dataset.table),
         ignore=dataset.table.ignore,
         record=dataset.sources,
     )

@@ -47,7 +47,7 @@ def _ranges(fingerprint: Fingerprint) -> dict[str, tuple[float, float, float]]:
         "lowest_hu": [case.hu_min for case in cases],
         "highest_hu": [case.hu_max for case in cases],
         "most_frequent_in_brain_hu": [case.brain_mode_hu for case in cases if case.brain_mode_hu is not None],
-        "labeled_volume_ml": [sum(case.class_ml.values()) for case in cases],
+        "labeled_volume_ml": [case.labeled_ml for case in cases],
     }
     return {name: (min(values), float(median(values)), max(values)) for name, values in columns.items() if values}
 

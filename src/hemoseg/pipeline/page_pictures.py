@@ -5,7 +5,6 @@ from statistics import fmean
 
 from hemoseg.datasets import Dataset, read_case, read_record
 from hemoseg.io import read_labels
-from hemoseg.labels import LabelTable
 from hemoseg.models import Selection
 from hemoseg.pipeline.curves import write_curves
 from hemoseg.pipeline.folder import RunFolder
@@ -45,7 +44,7 @@ def extreme_cases(cases: Sequence[CaseRow]) -> dict[str, str]:
 
 def overlays(folder: RunFolder, dataset: Dataset, cases: Sequence[CaseRow]) -> list[Overlay]:
     """Predictions over references of the cases that are shown, in the order of `extreme_cases`."""
-    files, table = {case.name: case for case in dataset.cases}, LabelTable(dataset.table.names)
+    files, table = {case.name: case for case in dataset.cases}, dataset.table.of_predictions
     rows = {case.case: case for case in cases}
     pictures = []
     for name, role in extreme_cases(cases).items():

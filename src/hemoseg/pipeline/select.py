@@ -179,10 +179,10 @@ def _predicted(work: Work, names: Names, rules: tuple[Rule, ...], volume: Volume
     if len(names) > 1 or needs_probabilities(rules):
         mean = mean_probabilities([read_probabilities(work.probabilities[name]) for name in names])
     if len(names) > 1 and mean is not None:
-        labels = mean.labels()
+        labels = mean.labels(paint=work.table.paint)
     else:
         stored, _ = read_labels(work.masks[names[0]])
-        labels = LabelTable(work.table.names).check(stored, where=str(work.masks[names[0]]))
+        labels = work.table.of_predictions.check(stored, where=str(work.masks[names[0]]))
     return apply_rules(rules, labels, mean, volume=volume, table=work.table)
 
 
@@ -194,11 +194,11 @@ def _measure(
         reference = table.without_ignored(reference)
     if metric == "dice":
         return {
-            name: dice(reference == number, predicted == number, both_empty="nan")
-            for name, number in table.foreground.items()
+            name: dice(table.mask(reference, name), table.mask(predicted, name), both_empty="nan")
+            for name in table.members
         }
     found = evaluate_pair(reference, predicted, volume.grid, table)
-    values = {name: found[name][metric] for name in table.foreground}
+    values = {name: found[name][metric] for name in table.members}
     return {name: value if isinstance(value, float) else float("nan") for name, value in values.items()}
 
 

@@ -17,6 +17,7 @@ from hemoseg.plan.model import (
     RecipeName,
     Region,
     SizeZYX,
+    make_table,
 )
 from hemoseg.plan.preparation import (
     AverageResampling,
@@ -62,4 +63,5 @@ __all__ = [
     "Spline",
     "SplineResampling",
     "Window",
+    "make_table",
 ]

@@ -188,6 +188,21 @@ class Region(BaseModel):
     paint: PositiveInt
     """Number that its voxels get in a label map, where no later region is found."""
 
+    @classmethod
+    def of_table(cls, table: LabelTable) -> "tuple[Region, ...]":
+        """The regions of a table, none if it has none."""
+        return tuple(cls(labels=own, paint=paint) for own, paint in zip(table.regions, table.paint, strict=True))
+
+
+def make_table(labels: tuple[str, ...], regions: tuple[Region, ...], ignore: int | None = None) -> LabelTable:
+    """The label table of class names and regions."""
+    return LabelTable(
+        labels,
+        ignore,
+        regions=tuple(region.labels for region in regions),
+        paint=tuple(region.paint for region in regions),
+    )
+
 
 class Plan(BaseModel):
     """What training and prediction must agree on."""
@@ -244,7 +259,7 @@ class Plan(BaseModel):
     @property
     def table(self) -> LabelTable:
         """The label table."""
-        return LabelTable(self.labels, regions=tuple(region.labels for region in self.regions))
+        return make_table(self.labels, self.regions)
 
     @property
     def outputs(self) -> int:

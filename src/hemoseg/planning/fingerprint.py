@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg.datasets import CaseFacts, DatasetSources, Histogram, Source
-from hemoseg.plan import Intensity
+from hemoseg.labels import LabelTable
+from hemoseg.plan import Intensity, Region, make_table
 from hemoseg.planning.intensity import mixture_intensity, pooled_intensity
 from hemoseg.types import FloatZYX
 
@@ -52,7 +53,9 @@ class Fingerprint(BaseModel):
     file_ending: str
     """Ending of the image files."""
     labels: tuple[str, ...]
-    """Class names by number."""
+    """Class names by number; of a data set with regions, the names in its order."""
+    regions: tuple[Region, ...] = ()
+    """What the classes after `background` are made of, in their order; empty if each has a number of its own."""
     ignore: int | None = None
     """Number of voxels that nobody labeled; None where all are labeled."""
     sources: tuple[Source, ...] = ()
@@ -110,6 +113,16 @@ class Fingerprint(BaseModel):
         return max(case.hu_min for case in clipped), min(case.hu_max for case in clipped)
 
     @property
+    def table(self) -> LabelTable:
+        """The label table."""
+        return make_table(self.labels, self.regions, self.ignore)
+
+    @property
+    def outputs(self) -> int:
+        """Channels that networks have as output: one per class, background included, or one per region."""
+        return len(self.regions) or len(self.labels)
+
+    @property
     def label_count(self) -> int:
         """Entries of `labels` in dataset.json: nnU-Net's memory estimate counts `ignore` too."""
         return len(self.labels) + (self.ignore is not None)
@@ -135,6 +148,7 @@ def make_fingerprint(
     channel_names: tuple[str, ...],
     file_ending: str,
     labels: tuple[str, ...],
+    regions: tuple[Region, ...] = (),
     ignore: int | None = None,
     record: DatasetSources | None = None,
 ) -> Fingerprint:
@@ -148,6 +162,7 @@ def make_fingerprint(
         channel_names=channel_names,
         file_ending=file_ending,
         labels=labels,
+        regions=regions,
         ignore=ignore,
         sources=() if record is None else record.sources,
         pseudo_hu=None if record is None else record.bounds_hu,

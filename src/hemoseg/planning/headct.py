@@ -87,6 +87,7 @@ def make_headct_plan(fingerprint: Fingerprint, settings: Settings, device: Devic
     return Plan(
         dataset_name=fingerprint.dataset_name,
         labels=fingerprint.labels,
+        regions=fingerprint.regions,
         preparation=preparation,
         recipe=recipe,
         configurations=configurations,
@@ -207,12 +208,12 @@ def _fitting(
 ) -> dict[int, tuple[tuple[Configuration, ...], float]]:
     """Rungs that fit the memory, by index, each with its largest estimate in MB."""
     limit_mb = 1000 * (settings.memory_gb or DEFAULT_MEMORY_GB)
-    classes = len(fingerprint.labels)
+    previous, classes = fingerprint.table.largest, fingerprint.outputs
     needs = {}
     for index, rung in make_rungs(fingerprint, settings, precision=precision).items():
         need = max(
             estimate_memory(
-                item, channels=channels + (classes - 1 if item.previous_stage else 0), classes=classes
+                item, channels=channels + (previous if item.previous_stage else 0), classes=classes
             ).total_mb
             for item in rung
         )

@@ -48,7 +48,7 @@ class StepMemory:
 def plan_memory(plan: Plan, configuration: Configuration) -> StepMemory:
     """Memory of one optimizer step of a configuration of a plan."""
     channels = plan.input_channels(configuration)
-    return estimate_memory(configuration, channels=channels, classes=len(plan.labels))
+    return estimate_memory(configuration, channels=channels, classes=plan.outputs)
 
 
 def estimate_memory(configuration: Configuration, *, channels: int, classes: int) -> StepMemory:

@@ -1,5 +1,7 @@
 """The methods of a run in prose that a paper could use, from the plan itself."""
 
+from collections.abc import Sequence
+
 from hemoseg.datasets import pseudo_hu_text, source_text
 from hemoseg.plan import Configuration, Plan, Pooling, Preparation, RecipeName, SplineResampling
 from hemoseg.planning.fingerprint import Fingerprint
@@ -92,9 +94,18 @@ def _data(plan: Plan, fingerprint: Fingerprint) -> str:
         text += f"Their sources: {' '.join(map(source_text, fingerprint.sources))} "
     if fingerprint.pseudo_hu is not None:
         text += f"The scans hold {pseudo_hu_text(fingerprint.pseudo_hu)}. "
+    if plan.regions:
+        made = ", ".join(f"{name} of {_joined(numbers)}" for name, numbers in plan.table.members.items())
+        text += f"These are regions of label numbers, which may overlap: {made}. "
     if fingerprint.ignore is not None:
         text += "Voxels that nobody labeled had no part in training and evaluation. "
     return text
+
+
+def _joined(numbers: Sequence[int]) -> str:
+    """Numbers as a text, like `1, 2 and 3`."""
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _origin(plan: Plan, text: _Text) -> str:
@@ -243,6 +254,7 @@ def _training(plan: Plan, text: _Text) -> str:
     augmented = (
         f"Patches were mirrored along {mirrored}{text.mark('mirror_axes')}" if axes else "Patches were not mirrored"
     )
+    loss = "binary cross-entropy of each region" if plan.regions else "cross-entropy"
     if recipe.name == "nnunet":
         augmented += (
             ", and changed by nnU-Net's rotation, scaling, noise, blur, brightness, contrast, low resolution and gamma"
@@ -253,7 +265,7 @@ def _training(plan: Plan, text: _Text) -> str:
         )
     sentences = (
         _RECIPES[recipe.name],
-        f"Loss was cross-entropy plus soft Dice {_pooled(plan)}{text.mark('batch_dice')}, with deep supervision by "
+        f"Loss was {loss} plus soft Dice {_pooled(plan)}{text.mark('batch_dice')}, with deep supervision by "
         f"weights that halve from stage to stage{text.mark('deep_supervision.weights')} {text.cite('nnunet')}; "
         f"{_optimizer(plan, text)}.",
         f"In each batch, the patches made to contain foreground numbered {' or '.join(map(str, sorted(forced)))}.",

@@ -89,6 +89,7 @@ def _plain(fingerprint: Fingerprint, settings: Settings, facts: DatasetFacts, pr
         planner=planner_of(settings),
         memory_gb=settings.memory_gb,
         labels=fingerprint.labels,
+        regions=fingerprint.regions,
         settings=settings,
         precision=precision,
     )

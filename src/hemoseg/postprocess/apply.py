@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hemoseg.arrays import Bool, Int64
+from hemoseg.arrays import Bool, Float32, Int64
 from hemoseg.components import CORNERS, FACES, find_runs
 from hemoseg.geometry import Volume
 from hemoseg.labels import LabelTable
@@ -26,6 +26,8 @@ def apply_rules(
 ) -> LabelMap:
     """The label map after all rules: thresholds first, since they make it anew, then the others in their order.
 
+    What a rule takes from a region becomes background, also where it lies in a larger region: as in nnU-Net.
+
     Args:
         rules: what to do.
         labels: class numbers on the scan's grid.
@@ -36,36 +38,35 @@ def apply_rules(
     thresholds = {rule.class_name: rule.probability for rule in rules if isinstance(rule, Threshold)}
     if thresholds:
         assert probabilities is not None
-        shares = [thresholds.get(name, 0.5) for name in table.foreground]
-        labels = probabilities.labels([(1 - share) / share for share in shares])
+        shares = [thresholds.get(name, 0.5) for name in table.members]
+        labels = probabilities.labels([(1 - share) / share for share in shares], paint=table.paint)
     for rule in rules:
         if isinstance(rule, KeepLargest):
-            labels = keep_largest(labels, [table.foreground[name] for name in rule.classes], rule.connectivity)
+            labels = keep_largest(labels, table.mask(labels, *rule.classes), rule.connectivity)
         elif isinstance(rule, MinimumVolume):
-            labels = _without_small(labels, table.foreground[rule.class_name], rule.ml, volume)
+            labels = _without_small(labels, table.mask(labels, rule.class_name), rule.ml, volume)
         elif isinstance(rule, MinimumConfidence):
             assert probabilities is not None
-            number = table.foreground[rule.class_name]
-            labels = _without_unsure(labels, number, rule.probability, probabilities)
+            values = probabilities.of_class(table.names.index(rule.class_name))
+            labels = _without_unsure(labels, table.mask(labels, rule.class_name), rule.probability, values)
         elif isinstance(rule, InsideSkull):
             _, y, x = volume.grid.spacing_mm
             labels = np.where(inside_skull(volume.hu, rule.bone_hu, pixel_mm2=y * x), labels, np.uint8(0))
     return labels
 
 
-def keep_largest(labels: LabelMap, numbers: Sequence[int], connectivity: int) -> LabelMap:
-    """The label map in which the largest component of some classes together stays, and all that are as large.
+def keep_largest(labels: LabelMap, mask: Mask, connectivity: int) -> LabelMap:
+    """The label map in which the largest component of a mask stays, and all that are as large.
 
     Args:
         labels: class numbers, axes (z, y, x).
-        numbers: the classes, taken as one.
+        mask: the classes, taken as one.
         connectivity: 6 or 26.
 
     Source:
         nnunetv2 2.8.1, postprocessing/remove_connected_components.py (26); nnunet 1.7.1,
         postprocessing/connected_components.py (6).
     """
-    mask = np.isin(labels, numbers)
     component = _component_of_voxels(mask, connectivity)
     if not len(component):
         return labels
@@ -94,9 +95,8 @@ def inside_skull(hu: HU, bone_hu: float, *, pixel_mm2: float) -> Mask:
     return inside
 
 
-def _without_small(labels: LabelMap, number: int, ml: float, volume: Volume) -> LabelMap:
-    """The label map without components of a class that hold less than a volume."""
-    mask = labels == number
+def _without_small(labels: LabelMap, mask: Mask, ml: float, volume: Volume) -> LabelMap:
+    """The label map without components of a class's mask that hold less than a volume."""
     component = _component_of_voxels(mask, 26)
     pixel_mm2 = volume.grid.voxel_ml * 1000 / volume.grid.slice_interval_mm
     weights_mm = np.array([part.weight_mm for part in volume.slices])
@@ -104,11 +104,10 @@ def _without_small(labels: LabelMap, number: int, ml: float, volume: Volume) -> 
     return _without(labels, mask, (volumes_ml < ml)[component])
 
 
-def _without_unsure(labels: LabelMap, number: int, share: float, probabilities: Probabilities) -> LabelMap:
-    """The label map without components of a class whose mean probability is below a share."""
-    mask = labels == number
+def _without_unsure(labels: LabelMap, mask: Mask, share: float, probability: Float32[np.ndarray, "z y x"]) -> LabelMap:
+    """The label map without components of a class's mask whose mean probability is below a share."""
     component = _component_of_voxels(mask, 26)
-    sums = np.bincount(component, weights=probabilities.of_class(number)[mask])
+    sums = np.bincount(component, weights=probability[mask])
     return _without(labels, mask, (sums / np.bincount(component) < share)[component])
 
 

@@ -19,10 +19,13 @@ REMEDY = "delete it, and run `hemoseg validate --run DIR` again"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probabilities:
-    """Probabilities on a scan's grid; outside the box all is background. That of the background is the rest to 1."""
+    """Probabilities on a scan's grid; outside the box all is background. That of the background is the rest to 1.
+
+    Those of regions, which may overlap, are each for itself.
+    """
 
     values: Float[np.ndarray, "k z y x"]
-    """One channel per foreground class, by number, in the box."""
+    """One channel per foreground class, by number, or per region in the plan's order, in the box."""
     corner: IntZYX
     """First voxel of the box."""
     shape: IntZYX
@@ -51,22 +54,28 @@ class Probabilities:
         z, y, x = (slice(at, at + size) for at, size in zip(self.corner, self.values.shape[1:], strict=True))
         return z, y, x
 
-    def labels(self, odds: Sequence[float] | None = None) -> LabelMap:
-        """The class with the largest probability, the first of equals.
+    def labels(self, odds: Sequence[float] | None = None, *, paint: Sequence[int] = ()) -> LabelMap:
+        """The class with the largest probability, the first of equals; or regions painted one over the other.
+
+        A region is where its probability, multiplied with its odds, exceeds that of its absence.
 
         Args:
             odds: what each foreground class's probability is multiplied with first; None for 1.
+            paint: number that each region is painted with; empty if the classes are no regions.
         """
         values = self.values.astype(np.float32)
-        stack = np.concatenate([1 - values.sum(axis=0, keepdims=True), values])
-        if odds is not None:
-            stack[1:] *= np.asarray(odds, dtype=np.float32).reshape(-1, 1, 1, 1)
+        weights = np.ones(len(values)) if odds is None else odds
+        scaled = values * np.asarray(weights, dtype=np.float32).reshape(-1, 1, 1, 1)
         full = np.zeros(self.shape, dtype=np.uint8)
-        full[self.box] = stack.argmax(axis=0)
+        if paint:
+            for number, inside in zip(paint, scaled > 1 - values, strict=True):
+                full[self.box][inside] = number
+        else:
+            full[self.box] = np.concatenate([1 - values.sum(axis=0, keepdims=True), scaled]).argmax(axis=0)
         return full
 
     def of_class(self, number: int) -> Float32[np.ndarray, "z y x"]:
-        """The probability of a foreground class in every voxel of the scan."""
+        """The probability of a foreground class, or region, in every voxel of the scan; the first has number 1."""
         full = np.zeros(self.shape, dtype=np.float32)
         full[self.box] = self.values[number - 1]
         return full

@@ -70,7 +70,7 @@ class InsideSkull(_Rule):
 class Threshold(_Rule):
     """The odds of a class are divided by those of a threshold before the largest wins; 0.5 changes nothing.
 
-    With one class, voxels above the threshold are its.
+    With one class, or with regions, voxels above the threshold are its.
     """
 
     kind: Literal["threshold"] = "threshold"

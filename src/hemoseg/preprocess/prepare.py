@@ -133,16 +133,18 @@ class Returned:
         return self._as_stored(full)
 
     def probabilities(self) -> NewStack:
-        """The softmax of the foreground classes, axes (class, z, y, x) as stored; 0 where voxels had been cut away.
+        """The softmax of the foreground classes, or each region's sigmoid; 0 where voxels had been cut away.
 
-        Regions have none: they overlap.
+        Axes are (class, z, y, x) as stored.
         """
-        assert not self.regions
-        shares = self.logits.astype(np.float32)
-        shares = np.exp(shares - shares.max(axis=0))
-        shares /= shares.sum(axis=0)
-        full = np.zeros((len(shares) - 1, *self._shape), dtype=np.float32)
-        full[(slice(None), *self.prepared.properties.frame.kept())] = shares[1:]
+        found = self.logits.astype(np.float32)
+        if self.regions:
+            shares = (1 + np.tanh(found / 2)) / 2
+        else:
+            found = np.exp(found - found.max(axis=0))
+            shares = found[1:] / found.sum(axis=0)
+        full = np.zeros((len(shares), *self._shape), dtype=np.float32)
+        full[(slice(None), *self.prepared.properties.frame.kept())] = shares
         return np.stack([self._as_stored(one) for one in full])
 
     @property

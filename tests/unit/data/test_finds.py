@@ -82,7 +82,7 @@ def test_lesions_touch_over_corners_and_give_all_their_voxels():
     for at in (*first, (2, 3, 4)):
         labels[at] = 1
     labels[0, 3, 0] = 2
-    lesions = Lesions.of(labels, 1)
+    lesions = Lesions.of(labels, (1,))
     assert lesions.count == 2
     found = [tuple(lesions.draw(np.random.default_rng(i)).tolist()) for i in range(900)]
     assert set(found) == first | {(2, 3, 4)}
@@ -98,3 +98,10 @@ def test_bright_background_by_hand():
     assert bright.count == 2
     assert {tuple(bright.draw(np.random.default_rng(i), case)) for i in range(20)} == {(0, 60, 3), (0, 60, 4)}
     assert not make(stored(empty=True), hard_negatives=1.0).batch(0).labels.any()
+
+
+def test_a_lesion_of_a_region_may_have_several_numbers():
+    labels = np.zeros((3, 4, 5), dtype=np.uint8)
+    labels[0, 0, :2] = 1, 2
+    labels[2, 3, 4] = 2
+    assert (Lesions.of(labels, (1, 2)).count, Lesions.of(labels, (2,)).count) == (2, 2)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hemoseg.data import BatchSource, Draw, Sampler, StoredCase, apply_draw
 from hemoseg.data.sampler import NOISE_SHARE
 from hemoseg.errors import InputError
+from hemoseg.plan import Region
 from plans import tiny_configuration, tiny_plan
 
 
@@ -204,3 +205,15 @@ def test_cases_without_ignored_voxels_are_drawn_as_ever():
 def test_nothing_to_learn_from_is_refused():
     with pytest.raises(InputError, match="every voxel of every case is ignored"):
         make([ignoring((8, 32, 32), ...)])
+
+
+def test_a_forced_patch_is_of_a_region_drawn_evenly():
+    """Half of the patches are forced onto the one voxel of the core, beside 99 others of the whole."""
+    case = stored((8, 160, 160), lesion=None)
+    case.labels[0, :10, :10] = 2
+    case.labels[0, 0, 0], case.labels[4, 150, 150] = 2, 1
+    regions = (Region(labels=(1, 2), paint=2), Region(labels=(1,), paint=1))
+    plan = tiny_plan(tiny_configuration(batch_size=1), regions=regions)
+    sampler = Sampler([case], plan, plan.configurations[0], fold=0)
+    held = np.mean([(sampler.batch(i).labels == 1).any() for i in range(400)])
+    assert held == pytest.approx(1 / 2 + 1 / 2 / 101, abs=0.08)

@@ -165,3 +165,18 @@ def test_ignored_voxels_belong_to_no_lesion_and_to_nnunets_foreground() -> None:
     again, _ = measure_case(raw_scan(changed), labels, table, name="a", patient="p", source_sha256="0")
     assert (again.lesions_ml, again.class_mean_hu) == (facts.lesions_ml, facts.class_mean_hu)
     assert again.brain_mode_hu == facts.brain_mode_hu
+
+
+def test_regions_share_voxels_that_count_once() -> None:
+    """Hemorrhage and edema of `head` as one region, and hemorrhage as another: 14 voxels are in both."""
+    hu, labels = head()
+    table = LabelTable(("background", "lesion", "hemorrhage"), regions=((1, 2), (1,)), paint=(2, 1))
+    facts, histogram = measure_case(raw_scan(hu), labels, table, name="a", patient="p", source_sha256="0")
+    assert facts.class_ml == {"lesion": 0.18, "hemorrhage": 0.14}
+    assert facts.shared_ml == 0.14
+    assert facts.labeled_ml == pytest.approx(0.18)
+    assert facts.class_mean_hu == {"lesion": round((14 * 60 + 4 * 20) / 18, 2), "hemorrhage": 60}
+    assert facts.lesions_ml["hemorrhage"] == (0.13, 0.01)
+    assert sorted(facts.lesions_ml["lesion"]) == [0.01, 0.04, 0.13]
+    assert histogram.total == 18
+    assert measure(raw_scan(hu), labels)[0].shared_ml == 0

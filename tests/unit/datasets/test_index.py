@@ -119,11 +119,13 @@ def test_descriptions_of_another_kind_are_refused(tmp_path, changes, message):
         index_dataset(root)
 
 
-def test_regions_are_refused(tmp_path):
+def test_regions_need_an_order_to_paint_them_in(tmp_path):
     root = make_dataset(tmp_path)
     edit(root, labels={"background": 0, "whole": [1, 2], "core": 2})
-    with pytest.raises(LabelError, match="no regions"):
+    with pytest.raises(LabelError, match=r"regions_class_order \[\]"):
         index_dataset(root)
+    edit(root, regions_class_order=[1, 2])
+    assert index_dataset(root).table.members == {"whole": (1, 2), "core": (2,)}
 
 
 @pytest.mark.parametrize(

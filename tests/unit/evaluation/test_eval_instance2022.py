@@ -140,3 +140,16 @@ def test_other_shapes_are_refused(folders):
     save(folders[0] / "a.nii.gz", BOX[1:], AFFINE)
     with pytest.raises(GeometryError, match=r"\(11, 40, 40\)"):
         evaluate_challenge(*folders, labels=None)
+
+
+def test_bleeding_regions_count_as_the_one_class(tmp_path):
+    reference = box(2, 5, 5, value=2)
+    reference[2:6, 5:10, 5:10] = 1
+    for side, mask in (("p", BOX), ("r", reference)):
+        (tmp_path / side).mkdir()
+        save(tmp_path / side / "a.nii.gz", mask)
+    description = '{"labels": {"background": 0, "hemorrhage": [1, 2], "ivh": [1]}}'
+    (tmp_path / "r" / "dataset.json").write_text(description)
+    found = evaluate_challenge(tmp_path / "p", tmp_path / "r", labels=None)
+    assert found["mean"]["hemorrhage"]["dice"]["value"] == 1
+    assert found["warnings"] == ["the challenge has one class: hemorrhage, ivh counted as it"]

@@ -73,3 +73,8 @@ def test_text_and_the_form_of_metrics(folders):
 def test_labels_that_say_nothing_are_refused(labels):
     with pytest.raises(InputError, match="labels"):
         Labels.from_mapping(labels, where=Path("dataset.json"))
+
+
+def test_lists_of_one_number_each_are_labels(folders):
+    describe(folders, core=[2], whole=[1], ignore=3)
+    assert list(evaluate_as_nnunet(*folders, labels=None)["mean"]) == ["1", "2"]

@@ -127,3 +127,14 @@ def test_other_shape_than_the_grid_is_refused():
     other = np.zeros((4, 10, 9), dtype=np.uint8)
     with pytest.raises(GeometryError, match=r"\(4, 10, 9\)"):
         evaluate_pair(other, other, GRID, TABLE)
+
+
+def test_regions_are_measured_with_all_their_numbers():
+    table = LabelTable(("background", "lesion", "hemorrhage"), regions=((1, 2), (1,)))
+    reference, prediction = np.zeros(GRID.shape, dtype=np.uint8), np.zeros(GRID.shape, dtype=np.uint8)
+    reference[1, :4, :5], reference[1, :2, :5] = 2, 1  # 10 and 10 voxels
+    prediction[1, :4, :5], prediction[1, :1, :5] = 2, 1  # 15 and 5
+    scores = evaluate_pair(reference, prediction, GRID, table)
+    assert list(scores) == ["lesion", "hemorrhage", "any"]
+    assert (scores["lesion"]["dice"], scores["hemorrhage"]["dice"]) == (1, pytest.approx(2 * 5 / 15))
+    assert scores["any"]["volume_ml"] == scores["lesion"]["volume_ml"] == pytest.approx(20 * 1.25 / 1000)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.errors import SettingsError
 from hemoseg.interop import write_dataset_json
-from hemoseg.plan import Intensity, Pooling, Slab
+from hemoseg.plan import Intensity, Pooling, Region, Slab
 from hemoseg.planning import DeviceTiming, StepTiming, candidates, make_plan, methods_text
 from hemoseg.planning.headct import folds_of
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS, configuration_names
@@ -243,3 +243,22 @@ def test_all_configurations_on_request():
     nnunet = make_plan(data, settings.model_copy(update={"planner": "nnunet"}), CPU)
     assert nnunet.trained == tuple(item.name for item in nnunet.configurations)
     assert len(nnunet.trained) >= 2
+
+
+@pytest.mark.parametrize("planner", ["headct", "nnunet"])
+def test_regions_are_planned_with_one_output_each(planner):
+    intensity = (Intensity(mean=60, median=60, std=9, min=0, max=99, percentile_00_5=30, percentile_99_5=90),)
+    regions = (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
+    data = fingerprint().model_copy(update={"intensity": intensity, "regions": regions, "ignore": 3})
+    settings = Settings(planner=planner, iterations=1)
+    plan = make_plan(data, settings, CPU)
+    assert (plan.regions, plan.outputs, plan.table.paint) == (regions, 2, (1, 2))
+    described = write_dataset_json(data)
+    assert described["labels"] == {"background": 0, "hemorrhage": [1, 2], "edema": [2], "ignore": 3}
+    assert described["regions_class_order"] == [1, 2]
+    assert "regions_class_order" not in write_dataset_json(fingerprint())
+    assert data.label_count == 4  # nnU-Net's memory estimate counts the entries
+    text = methods_text(plan, data, settings)
+    assert "may overlap: hemorrhage of 1 and 2, edema of 2." in text
+    assert "binary cross-entropy of each region" in text
+    assert "region" not in methods_text(make_plan(fingerprint(), Settings(iterations=1), CPU), fingerprint(), settings)

@@ -82,3 +82,13 @@ def test_odds_shift_the_border():
     found = Probabilities.of(values)
     assert found.labels().ravel().tolist() == [0, 0, 1]
     assert found.labels([7 / 3]).ravel().tolist() == [0, 1, 1]
+
+
+def test_regions_are_painted_where_they_are_more_likely_than_not():
+    """Each has its own odds, and later ones lie over earlier ones."""
+    values = np.zeros((2, 1, 1, 4), dtype=np.float32)
+    values[:, 0, 0] = ((0.5, 0.75, 0.75, 0.25), (0.0, 0.25, 0.75, 0.75))
+    found = Probabilities.of(values)
+    assert found.labels(paint=(2, 1)).ravel().tolist() == [0, 2, 1, 1]
+    assert found.labels([7 / 3, 3 / 7], paint=(2, 1)).ravel().tolist() == [2, 2, 1, 1]
+    assert found.labels([1 / 9, 4.0], paint=(2, 1)).ravel().tolist() == [0, 1, 1, 1]

@@ -129,3 +129,38 @@ def test_rules_survive_the_disk():
     assert [classes_of(rule) for rule in rules] == [("a", "b"), ("a",), ("a",), (), ("b",)]
     assert [needs_probabilities([rule]) for rule in rules] == [False, False, True, False, True]
     assert len({str(rule) for rule in rules}) == 5
+
+
+REGIONS = LabelTable(("background", "lesion", "hemorrhage"), regions=((1, 2), (1,)), paint=(2, 1))
+"""Edema is what `lesion` has and `hemorrhage` has not."""
+
+
+def test_what_a_rule_takes_from_a_region_is_background():
+    """nnU-Net's way: a core that goes leaves a hole in what surrounds it."""
+    labels = labels_of(
+        (2, 0, (0, 6), (0, 6)), (1, 0, (0, 3), (0, 3)), (1, 0, (5, 6), (5, 6)), (2, 2, (15, 17), (15, 17))
+    )
+    core = KeepLargest(classes=("hemorrhage",), connectivity=26)
+    whole = KeepLargest(classes=("lesion",), connectivity=26)
+    kept = apply_rules([core], labels, None, volume=VOLUME, table=REGIONS)
+    assert (kept[0, 5, 5], kept[0, 5, 4], kept[2, 15, 15]) == (0, 2, 2)
+    assert np.array_equal(kept == 1, labels_of((1, 0, (0, 3), (0, 3))) == 1)
+    kept = apply_rules([whole], labels, None, volume=VOLUME, table=REGIONS)
+    assert (kept[0, 5, 5], kept[2, 15, 15]) == (1, 0)
+    small = apply_rules([MinimumVolume(class_name="hemorrhage", ml=0.1)], labels, None, volume=VOLUME, table=REGIONS)
+    assert (small[0, 5, 5], small[0, 0, 0], small[2, 15, 15]) == (0, 1, 2)
+
+
+def test_probabilities_of_regions_decide_each_for_itself():
+    labels = labels_of((2, 0, (0, 4), (0, 4)), (1, 0, (0, 2), (0, 2)))
+    values = np.zeros((2, 4, 20, 20), dtype=np.float32)
+    values[0][labels > 0], values[1][labels == 1] = 0.75, 0.625
+    shares = Probabilities.of(values)
+    rule = MinimumConfidence(class_name="hemorrhage", probability=0.7)
+    unsure = apply_rules([rule], labels, shares, volume=VOLUME, table=REGIONS)
+    assert np.array_equal(unsure, np.where(labels == 1, 0, labels))
+    higher = Threshold(class_name="hemorrhage", probability=0.7)
+    assert np.array_equal(
+        apply_rules([higher], labels, shares, volume=VOLUME, table=REGIONS), np.where(labels == 1, 2, labels)
+    )
+    assert np.array_equal(shares.labels(paint=REGIONS.paint), labels)

@@ -5,7 +5,7 @@ import pytest
 
 from hemoseg.plan import Channel, Region, SplineResampling
 from hemoseg.preprocess import prepare, prepare_cascade, prepare_labels, resample, restore
-from hemoseg.preprocess.prepare import painted
+from hemoseg.preprocess.prepare import give_back, painted
 from hemoseg.windows import one_hot
 from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
 
@@ -101,3 +101,16 @@ def test_background_beyond_the_non_zero_mask_is_no_share_of_background(rng):
     assert set(np.unique(labels)) == {-1, 0, 1}
     assert (labels == 1).sum() > (alone == 1).sum()
     assert (labels[alone == 1] == 1).all()
+
+
+def test_probabilities_of_regions_are_each_sigmoid():
+    volume = head_volume()
+    plan = tiny_plan()
+    prepared = prepare(volume, plan.preparation, volume.grid.spacing_mm)
+    logits = np.zeros((2, *prepared.shape), dtype=np.float32)
+    logits[0], logits[1] = np.log(3), -200
+    regions = (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
+    found = give_back(logits, prepared, regions).probabilities()
+    assert found.shape == (2, *volume.hu.shape)
+    assert set(np.unique(found[0]).round(6)) == {0, 0.75}
+    assert not found[1].any()

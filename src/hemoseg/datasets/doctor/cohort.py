@@ -182,10 +182,10 @@ def _classes(cases: Sequence[CaseFacts], table: LabelTable) -> Iterator[Finding]
         yield Finding(code="class-name", found=text)
     labels = [case.label for case in cases if case.label is not None]
     present = {name for label in labels for name in label.classes}
-    if labels and len(labels) == len(cases) and all(max(label.values) < len(table.names) for label in labels):
+    if labels and len(labels) == len(cases) and all(max(label.values) <= table.largest for label in labels):
         if not present:
             yield Finding(code="all-empty", found=f"none of {len(labels)} labels has a foreground voxel")
             return
-        absent = [name for name in table.foreground if name not in present]
+        absent = [name for name in table.members if name not in present]
         if absent:
             yield Finding(code="class-absent", found=f"no label holds {', '.join(absent)}")

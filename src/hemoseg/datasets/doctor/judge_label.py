@@ -38,12 +38,11 @@ def judge_label(
         yield Finding(code="label-fractions", cases=(case.name,), found=case.fractions)
     if case.label is None or table is None:
         return
-    allowed = len(table.names) if table.ignore is None else len(table.names) + 1
-    strange = [value for value in case.label.values if not 0 <= value < allowed]
+    strange = [value for value in case.label.values if not 0 <= value < table.end]
     if strange:
         is_mask = strange == [MASK] and set(case.label.values) <= {0, MASK}
         texts = ", ".join(map(str, strange[:8]))
-        found = "values 0 and 255" if is_mask else f"values {texts}; known are 0 to {allowed - 1}"
+        found = "values 0 and 255" if is_mask else f"values {texts}; known are 0 to {table.end - 1}"
         yield Finding(code="label-255" if is_mask else "label-values", cases=(case.name,), found=found)
         return
     if notes is not None:

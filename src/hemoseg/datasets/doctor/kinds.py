@@ -43,8 +43,10 @@ _DATA_SET = (
     Kind(
         "label-table",
         "error",
-        "labels is no table of class names with background 0 and the others 1, 2, … without a gap",
-        "give every class a number of its own, in dataset.json and in the label files",
+        "labels is no table of class names with background 0 and the others 1, 2, … without a gap, or regions lack "
+        "an order",
+        "give every class a number of its own, in dataset.json and in the label files; regions need "
+        "regions_class_order",
     ),
     Kind("file-ending", "error", "file_ending is neither .nii.gz nor .nii", "convert images and labels to NIfTI"),
     Kind(

@@ -71,18 +71,18 @@ def measure_label(labels: Marks, hu: Numbers | None, table: LabelTable | None, *
     box = filled_box(labels)
     inside = labels[box]
     values = _values(labels, inside)
-    if table is None or not all(0 <= value < _end(table) for value in values):
+    if table is None or not all(0 <= value < table.end for value in values):
         return LabelFacts(values=values)
-    foreground = (inside > 0) & (inside < len(table.names))
-    names = {name: number for name, number in table.foreground.items() if number in values}
+    foreground = (inside > 0) & (inside <= table.largest)
+    names = [name for name, numbers in table.members.items() if not set(values).isdisjoint(numbers)]
     runs = find_runs(foreground, CORNERS)
     alone = np.isin(runs.component, np.flatnonzero(runs.sizes == 1)) if len(runs.component) else np.zeros(0, bool)
     first, others = box[slice_axis].start, tuple(axis for axis in range(3) if axis != slice_axis)
     measured = LabelFacts(
         values=values,
-        classes={name: ClassFacts(voxels=int(np.count_nonzero(inside == k))) for name, k in names.items()},
+        classes={name: ClassFacts(voxels=int(np.count_nonzero(table.mask(inside, name)))) for name in names},
         slices=tuple(int(k) + first for k in np.flatnonzero(foreground.any(axis=others))),
-        full_slices={k: _full_slices(labels, k) for k in values if k >= len(table.names)},
+        full_slices={k: _full_slices(labels, k) for k in values if k > table.largest},
         islands=tuple(int(k) + first for k in (runs.z, runs.y, runs.start)[slice_axis][alone]),
     )
     return measured if hu is None or not names else _over_image(measured, labels, box, hu, table)
@@ -94,14 +94,14 @@ def _over_image(alone: LabelFacts, labels: Marks, box: Box, hu: Numbers, table: 
     low, high = float(hu.min()), float(hu.max())
     classes, padding = {}, 0
     for name, found in alone.classes.items():
-        values = under[inside == table.foreground[name]]
+        values = under[table.mask(inside, name)]
         air = (values >= AIR_HU) & (values <= max(AIR_BELOW_HU, low))
         bone = values >= min(BONE_ABOVE_HU, high)
         padding += int(np.count_nonzero(values < AIR_HU))
         classes[name] = ClassFacts(
             voxels=found.voxels, air=int(np.count_nonzero(air)), bone=int(np.count_nonzero(bone))
         )
-    bleeding = np.isin(inside, [table.foreground[name] for name in table.bleeding])
+    bleeding = table.mask(inside, *table.bleeding)
     own, turned, turn = _turns(bleeding, box, hu) if bleeding.any() else (0.0, 0.0, "")
     return LabelFacts(
         values=alone.values,
@@ -155,8 +155,3 @@ def _values(labels: Marks, inside: Integer[np.ndarray, "bz by bx"]) -> tuple[int
 def _full_slices(labels: Marks, number: int) -> tuple[int, ...]:
     """Slices that hold one number alone."""
     return tuple(z for z, plane in enumerate(labels) if plane[0, 0] == number and (plane == number).all())
-
-
-def _end(table: LabelTable) -> int:
-    """One beyond the largest number of a table."""
-    return len(table.names) + (table.ignore is not None)

@@ -119,7 +119,7 @@ def _mend_label(work: Mending, path: Path, frame: bytes) -> list[Repair]:
     if "frame-rounding" in work.codes and frame:
         due.append("frame-rounding")
         raw = frame
-    if "label-255" in work.codes and work.table is not None and len(work.table.foreground) == 1:
+    if "label-255" in work.codes and work.table is not None and work.table.largest == 1:
         due.append("label-255")
         labels = (labels == MASK).astype(np.uint8)
     if "label-float" in work.codes and labels.min() >= 0 and labels.max() <= MASK:

@@ -56,9 +56,11 @@ def discover_merge(first: Dataset, second: Dataset, *, to_any: bool) -> SourceSe
         to_any: put all kinds of blood into one class; everything else becomes background.
 
     Raises:
-        InputError: no shared class, blood that may be unmarked, a class of unknown meaning, case names that are in
-            both, or pseudo-HU that share no range.
+        InputError: regions in one of them, no shared class, blood that may be unmarked, a class of unknown meaning,
+            case names that are in both, or pseudo-HU that share no range.
     """
+    for dataset in (first, second):
+        _check_no_regions(dataset)
     sides = (_side(first), _side(second))
     classes = (HEMORRHAGE,) if to_any else _shared(sides)
     for side in sides:
@@ -88,6 +90,22 @@ def discover_merge(first: Dataset, second: Dataset, *, to_any: bool) -> SourceSe
         bounds_hu=bounds,
         warnings=(*(text for side in sides for text in side.record.warnings), *mixed, *((together,) if known else ())),
     )
+
+
+def _check_no_regions(dataset: Dataset) -> None:
+    """Make sure that every class has a number of its own, to be given another.
+
+    Raises:
+        InputError: there are regions.
+    """
+    if dataset.table.regions:
+        overlapping = ", ".join(f"{name} {list(numbers)}" for name, numbers in dataset.table.members.items())
+        raise InputError(
+            f"{dataset.name} has regions: {overlapping}",
+            where=dataset.root,
+            expected="one number for each class, which another can replace",
+            remedy="give each label number a class of its own in dataset.json, merge, and write the regions there",
+        )
 
 
 def _side(dataset: Dataset) -> _Side:

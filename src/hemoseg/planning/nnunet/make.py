@@ -11,6 +11,7 @@ from hemoseg.plan import (
     PlannerName,
     Precision,
     Preparation,
+    Region,
     Spline,
     SplineResampling,
 )
@@ -54,6 +55,7 @@ def make_nnunet_plan(
     planner: PlannerName,
     memory_gb: float | None,
     labels: tuple[str, ...],
+    regions: tuple[Region, ...] = (),
     settings: Settings,
     precision: Precision,
 ) -> Plan:
@@ -64,6 +66,7 @@ def make_nnunet_plan(
         planner: `nnunet`, `nnunet-resenc-m|l|xl` or `nnunet-v1`.
         memory_gb: nnU-Net's GPU memory target; None takes the planner's own.
         labels: class names by number.
+        regions: what the classes are made of; empty if each has a number of its own.
         settings: choice of network, iterations and seed.
         precision: arithmetic of training and prediction.
 
@@ -83,6 +86,7 @@ def make_nnunet_plan(
         planner=planner,
         dataset_name=facts.dataset_name,
         labels=labels,
+        regions=regions,
         preparation=preparation,
         recipe=make_recipe(settings, planner, preparation),
         configurations=configurations,

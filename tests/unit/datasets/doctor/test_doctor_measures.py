@@ -120,3 +120,14 @@ def test_noise_after_clipping_is_no_tissue(rng):
     mode = measure_image(noisy).tissue_mode_hu
     assert mode is not None
     assert abs(mode - 33) <= 3
+
+
+def test_a_region_has_all_voxels_of_its_numbers():
+    table = LabelTable(("background", "lesion", "hemorrhage"), 3, regions=((1, 2), (1,)))
+    labels, hu = np.zeros((3, 8, 8), dtype=np.uint8), np.full((3, 8, 8), 60, dtype=np.int16)
+    labels[1, 2, 2:6] = 2, 1, 1, 2
+    labels[2] = 3
+    facts = measure_label(labels, hu, table)
+    assert {name: part.voxels for name, part in facts.classes.items()} == {"lesion": 4, "hemorrhage": 2}
+    assert (facts.values, facts.slices, facts.full_slices) == ((0, 1, 2, 3), (1,), {3: (2,)})
+    assert facts.blood_share == 1

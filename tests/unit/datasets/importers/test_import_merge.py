@@ -1,5 +1,6 @@
 """Which classes two data sets may share, and what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,12 @@ def test_a_patient_in_both_counts_as_one(tmp_path: Path):
     found = merged(first, second)
     assert found.warnings == ("1 patients are in both and count as one: ID_2",)
     assert {case.name: case.patient for case in found.cases}["b1"] == "ID_2"
+
+
+def test_regions_have_no_number_to_be_given_another(tmp_path: Path):
+    first, second = dataset(tmp_path, "a", "hemorrhage", "ivh"), dataset(tmp_path, "b", "hemorrhage")
+    description = json.loads((first / "dataset.json").read_text())
+    description |= {"labels": {"background": 0, "hemorrhage": [1, 2], "ivh": [2]}, "regions_class_order": [1, 2]}
+    (first / "dataset.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r"a has regions: hemorrhage \[1, 2\], ivh \[2\]"):
+        merged(first, second)
