@@ -64,6 +64,13 @@ PLACES: list[dict[str, Any]] = [
         "patch_size": [1, 16, 16],
     },
     {"shape": [7, 20, 16], "boxes": [], "labels": LABELS, "load_size": [4, 9, 9], "patch_size": [4, 8, 8]},
+    {
+        "shape": [12, 40, 36],
+        "boxes": [[3, [[0, 12], [0, 40], [20, 36]]], [1, [[0, 3], [0, 5], [0, 9]]], FAR],
+        "labels": REGIONS | {"ignore": 3},
+        "load_size": [8, 19, 19],
+        "patch_size": [8, 16, 16],
+    },
 ]
 """Cases of boxes and patches in them."""
 SEEDS = 40

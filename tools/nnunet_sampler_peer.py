@@ -2,7 +2,8 @@
 
 Run by the interpreter of .venv-peers; reads a JSON list of requests {"shape", "boxes", "labels", "load_size",
 "patch_size"} and prints a list of {"forced", "random"}: for each axis {place of the corner: how often}, and of the
-share of a patch beyond the case the mean. `boxes` are [label, [start, stop] per axis]. A second list has the numbers of
+share of a patch beyond the case the mean; and "locations", what preprocessing finds: [class or region, voxels] in its
+order, all voxels while they are few. `boxes` are [label, [start, stop] per axis]. A second list has the numbers of
 forced patches in batches of 1 to 12.
 """
 
@@ -49,7 +50,8 @@ def _place(request: dict) -> dict:
         wanted.append([-1, *manager.all_labels])
     locations = DefaultPreprocessor._sample_foreground_locations(labels, wanted)
     loader = _loader(request, manager)
-    return {kind: _count(loader, request, locations, forced=kind == "forced") for kind in ("forced", "random")}
+    counted = {kind: _count(loader, request, locations, forced=kind == "forced") for kind in ("forced", "random")}
+    return counted | {"locations": [[key, len(voxels)] for key, voxels in locations.items()]}
 
 
 def _count(loader: nnUNetDataLoader, request: dict, locations: dict, *, forced: bool) -> dict:

@@ -1,9 +1,10 @@
 """nnU-Net's own choice of a configuration, and its post-processing, for folders of predictions.
 
 Run by the interpreter of .venv-peers: `nnunet_select_peer.py ROOT`. Each folder in ROOT/requests has `request.json`
-({"configurations", "folds", "labels"}), `references/CASE.nii.gz` and `CONFIG/fold_K/CASE.{nii.gz,npy}`, where the npy
-are probabilities (c, z, y, x). Prints a list of {"results", "best", "after", "rules"} as JSON, in the order of the
-folders' names. nnU-Net's process pools are threads here: each would import torch anew.
+({"configurations", "folds", "labels", "order"}; the order is empty without regions), `references/CASE.nii.gz` and
+`CONFIG/fold_K/CASE.{nii.gz,npy}`, where the npy are probabilities (c, z, y, x). Prints a list of {"results", "best",
+"after", "rules"} as JSON, in the order of the folders' names. nnU-Net's process pools are threads here: each would
+import torch anew.
 """
 
 import contextlib
@@ -43,6 +44,8 @@ def _lay_out(folder: Path, request: dict, dataset_name: str, places: dict[str, P
         "numTraining": len(list((folder / "references").iterdir())),
         "file_ending": ".nii.gz",
     }
+    if request["order"]:
+        dataset["regions_class_order"] = request["order"]
     plans = {
         "dataset_name": dataset_name,
         "plans_name": "nnUNetPlans",

@@ -25,6 +25,7 @@ LABELS = {
     "labels.json": ({"background": 0, "a": 1, "b": 2, "c": 3}, [1, 2, 3], None),
     "ignore.json": ({"background": 0, "a": 1, "b": 2, "ignore": 3}, [1, 2], 3),
     "regions.json": ({"background": 0, "whole": [1, 2, 3], "core": [2, 3]}, [[1, 2, 3], [2, 3]], None),
+    "both.json": ({"background": 0, "whole": [1, 2], "core": [2], "rim": 1, "ignore": 3}, [[1, 2], [2], 1], 3),
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from plans import head_volume, tiny_configuration, tiny_plan
 
 pytestmark = pytest.mark.skipif(not PYTHON.is_file(), reason="no nnunetv2: make peers")
 REQUESTS = 16
+WITH_REGIONS = 4
+"""More requests, in which one class is a part of the other."""
 CASES = 6
 SHAPE = (5, 18, 16)
 NAMES = ("2d", "3d_fullres", "3d_lowres")
@@ -56,9 +59,12 @@ def probabilities(rng: np.random.Generator, labels: np.ndarray, classes: int) ->
 def write_request(folder: Path, seed: int) -> tuple[LabelTable, list[Work]]:
     """Predictions for both sides."""
     rng = np.random.default_rng(seed)
-    classes = int(rng.integers(1, 4))
+    nested = seed >= REQUESTS
+    classes = 2 if nested else int(rng.integers(1, 4))
     names = NAMES[: int(rng.integers(1, 4))]
     table = LabelTable(("background", *(f"class{number}" for number in range(1, classes + 1))))
+    if nested:
+        table = replace(table, regions=((1, 2), (2,)), paint=(1, 2))
     volume = head_volume(SHAPE)
     image = folder / "image.nii.gz"
     write_scan(image, volume)
@@ -74,22 +80,24 @@ def write_request(folder: Path, seed: int) -> tuple[LabelTable, list[Work]]:
         masks, stored = {}, {}
         for config, count in zip(names, islands, strict=True):
             shares = probabilities(rng, noisy(rng, reference, classes, count), classes)
+            if nested:
+                shares = np.stack([shares[1] + shares[2], shares[2]])
             place = folder / config / f"fold_{fold}" / name
             place.parent.mkdir(parents=True, exist_ok=True)
             masks[config], stored[config] = place.with_name(f"{name}.nii.gz"), place.with_name(f"{name}.npz")
             np.save(place.with_name(f"{name}.npy"), shares)
-            write_probabilities(stored[config], Probabilities.of(shares[1:]))
-            write_mask(masks[config], shares.argmax(axis=0).astype(np.uint8), volume)
+            found = Probabilities.of(shares[-classes:])
+            write_probabilities(stored[config], found)
+            write_mask(masks[config], found.labels(paint=table.paint), volume)
         case = Case(name=name, image=image, label=folder / "references" / f"{name}.nii.gz", patient=name)
         works.append(Work(case=case, table=table, masks=masks, probabilities=stored, wanted=()))
-    labels = {name: number for number, name in enumerate(table.names)}
-    request = {"configurations": names, "folds": [0, 1], "labels": labels}
+    request = {"configurations": names, "folds": [0, 1], "labels": table.entry, "order": list(table.paint)}
     (folder / "request.json").write_text(json.dumps(request))
     return table, works
 
 
 def test_choice_and_rules_are_nnunets(tmp_path: Path) -> None:
-    made = [write_request(tmp_path / "requests" / f"{seed:02d}", seed) for seed in range(REQUESTS)]
+    made = [write_request(tmp_path / "requests" / f"{seed:02d}", seed) for seed in range(REQUESTS + WITH_REGIONS)]
     command = [str(PYTHON), str(ROOT / "tools" / "nnunet_select_peer.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -109,7 +117,7 @@ def test_choice_and_rules_are_nnunets(tmp_path: Path) -> None:
         assert list(best) == theirs["best"]
         rules, _ = search_rules(
             "nnunet",
-            tuple(table.foreground),
+            tuple(table.members),
             lambda sets, best=best, scores=scores: scores([(best, rules) for rules in sets]),
             with_skull=True,
             patients=CASES,
@@ -120,10 +128,12 @@ def test_choice_and_rules_are_nnunets(tmp_path: Path) -> None:
         seen.update(
             [f"{len(best)} averaged", *(f"rule for {len(rule.classes)} of {len(table.names) - 1}" for rule in rules)]
         )
+        seen["rule for regions"] += len(rules) if table.regions else 0
     assert {"1 averaged", "2 averaged"} <= set(seen), seen
-    assert sum("rule" in name for name in seen) >= 2, seen
+    assert sum("rule" in name for name in seen) >= 3, seen
+    assert seen["rule for regions"], seen
 
 
 def numbers(rule: KeepLargest, table: LabelTable) -> list[int]:
     """The classes of a rule as nnU-Net numbers them."""
-    return [table.foreground[name] for name in rule.classes]
+    return sorted({number for name in rule.classes for number in table.members[name]})

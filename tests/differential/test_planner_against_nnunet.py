@@ -56,6 +56,10 @@ def requests(draw: st.DrawFn) -> dict[str, object]:
     names, count = draw(channels), draw(st.integers(1, 20))
     mixed_spacings, mixed_shapes = draw(cases())
     labels: dict[str, object] = {"background": 0} | {f"class-{number}": number for number in range(1, count)}
+    order: dict[str, object] = {}
+    if count > 2 and draw(st.integers(0, 4)) == 0:
+        labels["class-1"] = list(range(1, count))
+        order["regions_class_order"] = list(range(1, count))
     if draw(st.integers(0, 9)) == 0:
         labels["ignore"] = count
     return {
@@ -65,6 +69,7 @@ def requests(draw: st.DrawFn) -> dict[str, object]:
         "dataset_json": {
             "channel_names": {str(index): name for index, name in enumerate(names)},
             "labels": labels,
+            **order,
             "numTraining": draw(st.integers(1, 1000)),
             "file_ending": draw(st.sampled_from([".nii.gz", ".nii", ".png", ".nrrd", ".mha", ".tiff", ".NII.GZ"])),
         },

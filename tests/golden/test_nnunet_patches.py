@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from hemoseg.data import NnunetSampler, StoredCase
-from hemoseg.plan import Recipe, Region
+from hemoseg.data.places import class_places, labeled_places
+from hemoseg.plan import Plan, Recipe, Region
 from hemoseg.training.augment.chance import alone
 from hemoseg.training.augment.geometry import geometry_of
 from plans import tiny_plan
@@ -28,17 +29,21 @@ def places() -> dict[str, Any]:
     return json.loads((GOLDEN / "nnunet-places.json").read_text())
 
 
+def plan_of(request: dict[str, Any], batch_size: int = 2) -> Plan:
+    regions = "core" in request["labels"]
+    return tiny_plan(
+        configuration(tuple(request["patch_size"])).model_copy(update={"batch_size": batch_size}),
+        recipe=Recipe(name="nnunet", forced_foreground=0.33),
+        regions=(Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2)) if regions else (),
+    )
+
+
 def sampler_of(request: dict[str, Any], batch_size: int = 2) -> NnunetSampler:
     labels = np.zeros(request["shape"], dtype=np.int8)
     for number, box in request["boxes"]:
         labels[tuple(slice(*ends) for ends in box)] = number
     image = np.zeros((1, *request["shape"]), dtype=np.float32)
-    regions = "core" in request["labels"]
-    plan = tiny_plan(
-        configuration(tuple(request["patch_size"])).model_copy(update={"batch_size": batch_size}),
-        recipe=Recipe(name="nnunet", forced_foreground=0.33),
-        regions=(Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2)) if regions else (),
-    )
+    plan = plan_of(request, batch_size)
     case = StoredCase(name="a", image=image, labels=labels, previous=None)
     return NnunetSampler([case], plan, plan.configurations[0], fold=0, load_size=tuple(request["load_size"]))
 
@@ -47,6 +52,20 @@ def test_forced_patches_of_a_batch():
     for size, forced in enumerate(places()["forced"], start=1):
         sampler = sampler_of(PLACES[0], size)
         assert [sampler.is_forced(number) for number in range(size)] == forced
+
+
+@pytest.mark.parametrize("number", range(len(PLACES)))
+def test_voxels_to_force_are_those_that_preprocessing_finds(number):
+    """Of every class or region, in its order; what is not ignored has the numbers from -1 on there."""
+    labels = sampler_of(PLACES[number]).cases.cases[0].labels
+    members = list(plan_of(PLACES[number]).table.members.values())
+    ours = [[list(one.numbers), one.count] for one in class_places(labels, members)]
+    ignored = PLACES[number]["labels"].get("ignore")
+    if ignored is not None:
+        labeled = labeled_places(labels, ignore=ignored)
+        ours.append([list(labeled.numbers), labeled.count])
+    found = [[np.atleast_1d(key).tolist(), count] for key, count in places()["places"][number]["locations"]]
+    assert ours == [one for one in found if one[1]]
 
 
 @pytest.mark.parametrize("number", range(len(PLACES)))
