@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, cos, sin
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
+from scipy import ndimage
 
 from hemoseg.components import Box
 from hemoseg.data.store import Sliced, StoredCase
@@ -29,6 +32,10 @@ class Draw:
     """Standard deviation of the noise; 0 for none."""
     noise_seed: int = 0
     """Seed of the noise."""
+    turn_rad: float = 0.0
+    """Angle by which the patch is turned within its slices, about its middle."""
+    zoom: float = 1.0
+    """Factor by which things in it are larger within the slices."""
 
 
 def apply_draw(
@@ -37,19 +44,45 @@ def apply_draw(
     """Cut the patch that was drawn: (channels (c, z, y, x), class numbers (z, y, x)). No chance is left.
 
     Outside the case HU are the lowest that any window shows, or channels 0, and the label is background. Shift
-    and noise are in HU, so they act only where HU are stored.
+    and noise are in HU, so they act only where HU are stored. A turned or enlarged patch shows images linearly
+    interpolated and the nearest voxel's label.
     """
     last = preparation.windowed == "last"
     fill = hu_range(preparation.windows)[0] if last else 0.0
-    image = cut(case.image, draw.corner, patch_size, fill=fill)
-    labels = whole_numbers(cut(case.labels, draw.corner, patch_size, fill=0.0))
+    image = _seen(case.image, draw, patch_size, fill=fill, order=1)
+    labels = whole_numbers(_seen(case.labels, draw, patch_size, fill=0.0, order=0))
     flips = tuple(slice(None, None, -1 if flip else 1) for flip in draw.flips)
     image = image[(slice(None), *flips)]
     channels = _windowed(image[0], draw, preparation) if last else np.ascontiguousarray(image)
     if case.previous is not None:
-        previous = cut(case.previous, draw.corner, patch_size, fill=0.0)[flips]
+        previous = _seen(case.previous, draw, patch_size, fill=0.0, order=0)[flips]
         channels = np.concatenate([channels, one_hot(previous, classes)])
     return channels, np.ascontiguousarray(labels[flips])
+
+
+def _seen(array: Sliced, draw: Draw, size: IntZYX, *, fill: float, order: Literal[0, 1]) -> np.ndarray:
+    """The patch as it is seen turned and enlarged, not yet mirrored: pixel p of it shows what lies at
+    middle + R (p - middle) / zoom, R turning (y, x) by the angle; beyond the case there is `fill`.
+
+    Pixels are taken as square, as they are on nearly all scanners.
+    """
+    if not draw.turn_rad and draw.zoom == 1:
+        return cut(array, draw.corner, size, fill=fill)
+    turn = np.array([[cos(draw.turn_rad), -sin(draw.turn_rad)], [sin(draw.turn_rad), cos(draw.turn_rad)]])
+    back = turn / draw.zoom
+    reach = np.abs(back) @ [size[1], size[2]]
+    grown = [max(ceil((length - n) / 2), 0) + 1 for length, n in zip(reach, size[1:], strict=True)]
+    z, y, x = draw.corner
+    wide: IntZYX = (size[0], size[1] + 2 * grown[0], size[2] + 2 * grown[1])
+    around = cut(array, (z, y - grown[0], x - grown[1]), wide, fill=fill)
+    middle = (np.array(size[1:]) - 1) / 2
+    offset = middle + grown - back @ middle
+    result = np.empty((*around.shape[:-2], *size[1:]), dtype=around.dtype)
+    for index in np.ndindex(around.shape[:-2]):
+        ndimage.affine_transform(
+            around[index], back, offset=offset, output=result[index], order=order, mode="constant", cval=fill
+        )
+    return result
 
 
 def _windowed(hu: np.ndarray, draw: Draw, preparation: Preparation) -> Channels:

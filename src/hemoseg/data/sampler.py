@@ -4,6 +4,7 @@ So a resumed training needs no stored generator: it draws batch i as the unbroke
 """
 
 from collections.abc import Sequence
+from math import radians
 
 import numpy as np
 
@@ -32,7 +33,8 @@ class Sampler:
     The first `ceil(batch_size · forced_foreground)` patches of a batch contain foreground: a class (or region) of
     the case, drawn evenly, then one of its voxels. The others lie anywhere; in a case with ignored voxels, around
     any voxel that is not, as in nnU-Net, for a patch without a label teaches nothing. Patches stay inside the
-    case wherever it is large enough; nnU-Net lets forced ones hang over the far border.
+    case wherever it is large enough; nnU-Net lets forced ones hang over the far border. Where the recipe turns and
+    enlarges patches, a forced voxel beside the case's border may be turned out of its patch.
 
     Shares of the recipe change that: of forced patches that hold a lesion, drawn evenly among those of the class
     whatever their size; of the others that come from cases without foreground, and that hold bright background.
@@ -97,6 +99,8 @@ class Sampler:
         case, corner = self._place(generator, pool, forced=forced)
         flips = generator.random(3) < 0.5
         shift, noise = _draw_intensity(generator, self.recipe)
+        noise_seed = int(generator.integers(2**63))
+        turn, zoom = _draw_view(generator, self.recipe)
         return Draw(
             case=case,
             corner=corner,
@@ -107,7 +111,9 @@ class Sampler:
             ),
             shift_hu=shift,
             noise_hu=noise,
-            noise_seed=int(generator.integers(2**63)),
+            noise_seed=noise_seed,
+            turn_rad=turn,
+            zoom=zoom,
         )
 
     def _forced(self) -> list[bool]:
@@ -180,6 +186,13 @@ def _draw_intensity(generator: np.random.Generator, recipe: Recipe) -> tuple[flo
     noisy = bool(generator.random() < NOISE_SHARE)
     deviation = float(generator.random()) * recipe.noise_hu
     return shift, deviation if noisy else 0.0
+
+
+def _draw_view(generator: np.random.Generator, recipe: Recipe) -> tuple[float, float]:
+    """Angle in radians and zoom; what the recipe leaves out takes no number from the generator."""
+    turn = float(generator.uniform(-1, 1)) * radians(recipe.turn_degrees) if recipe.turn_degrees else 0.0
+    zoom = recipe.zoom ** float(generator.uniform(-1, 1)) if recipe.zoom > 1 else 1.0
+    return turn, zoom
 
 
 def _clamp(start: int, *, size: int, patch: int) -> int:

@@ -127,6 +127,11 @@ class Recipe(BaseModel):
     Where channels are stored instead of HU, this and the noise have no effect."""
     noise_hu: Annotated[float, Field(ge=0)] = 5.0
     """Three patches in ten get Gaussian noise with a deviation uniform in [0, this]."""
+    turn_degrees: Annotated[float, Field(ge=0, le=180), Later()] = 0.0
+    """Patches are turned within their slices by an angle uniform in plus or minus this. This and the next are for
+    `headct`."""
+    zoom: Annotated[float, Field(ge=1), Later()] = 1.0
+    """Patches are enlarged within their slices by a factor log-uniform in [1 / this, this]."""
 
     def forced_patches(self, batch_size: int) -> int:
         """Patches of a batch that must contain foreground: by `nnunet` as nnU-Net rounds, which is none of one.

@@ -176,6 +176,10 @@ def recipe_reasons(recipe: Recipe, preparation: Preparation, settings: Settings)
         ),
         because("seed", str(settings.seed), "given, or 0", source="--seed", basis="given"),
     ]
+    if own:
+        value = f"±{recipe.turn_degrees:g}°, up to {recipe.zoom:g} in slices"
+        why = "heads lie askew and differ in size; a few dozen patients show too few of either"
+        reasons.append(because("turn_degrees, zoom", value, why, source=RATE_SOURCE, basis="judgment"))
     if own and preparation.windowed == "last":
         value = f"±{recipe.shift_hu:g} HU, noise up to {recipe.noise_hu:g} HU"
         reasons.append(because("shift_hu, noise_hu", value, "scanners differ by a few HU; CT noise is of this size"))

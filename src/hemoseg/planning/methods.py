@@ -259,7 +259,9 @@ def _training(plan: Plan, text: _Text) -> str:
         augmented += (
             ", and changed by nnU-Net's rotation, scaling, noise, blur, brightness, contrast, low resolution and gamma"
         )
-    elif plan.preparation.windowed == "last" and (recipe.shift_hu or recipe.noise_hu):
+    if recipe.name == "headct" and (recipe.turn_degrees or recipe.zoom > 1):
+        augmented += f", turned by up to ±{recipe.turn_degrees:g}° and zoomed by up to {recipe.zoom:g} within slices"
+    if recipe.name == "headct" and plan.preparation.windowed == "last" and (recipe.shift_hu or recipe.noise_hu):
         augmented += (
             f", shifted by up to ±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU"
         )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hemoseg.data import BatchSource, Draw, Sampler, StoredCase, apply_draw
 from hemoseg.data.sampler import NOISE_SHARE
 from hemoseg.errors import InputError
-from hemoseg.plan import Region
+from hemoseg.plan import Recipe, Region
 from plans import tiny_configuration, tiny_plan
 
 
@@ -66,6 +66,81 @@ def test_validation_is_drawn_from_held_out_cases_and_not_changed():
             assert any(np.array_equal(windows[tuple(at)], patch) for at in found)
     assert np.array_equal(sampler.validation_batch(3).inputs, sampler.validation_batch(3).inputs)
     assert not np.array_equal(sampler.validation_batch(3).inputs, sampler.validation_batch(4).inputs)
+
+
+def seen(case, *, turn_rad=0.0, zoom=1.0, corner=(0, 4, 4), size=(2, 8, 8)):
+    draw = Draw(case=0, corner=corner, turn_rad=turn_rad, zoom=zoom)
+    return apply_draw(case, draw, size, tiny_plan().preparation, classes=3)
+
+
+def striped(shape=(2, 16, 16)):
+    """HU that only grow along y, and a class on the lower half of it."""
+    hu = np.broadcast_to(np.linspace(0, 60, shape[1], dtype=np.float32)[:, None], shape)
+    labels = np.zeros(shape, dtype=np.uint8)
+    labels[:, shape[1] // 2 :] = 1
+    return StoredCase(name="striped", image=np.array(hu[None]), labels=labels, previous=labels)
+
+
+def test_a_quarter_turn_is_that_of_the_patch_around_it():
+    case = stored((2, 16, 16), lesion=(1, 6, 9))
+    plain, labels = seen(case)
+    turned, turned_labels = seen(case, turn_rad=np.pi / 2)
+    assert np.allclose(turned, np.rot90(plain, -1, axes=(-2, -1)), atol=1e-5)
+    assert np.array_equal(turned_labels, np.rot90(labels, -1, axes=(-2, -1)))
+    assert labels.sum() == 1
+
+
+def test_zooming_by_two_doubles_what_lies_in_the_middle():
+    plain, labels = seen(striped())
+    zoomed, zoomed_labels = seen(striped(), zoom=2.0)
+    steps = np.diff(zoomed[0], axis=-2)
+    assert np.allclose(steps, np.diff(plain[0], axis=-2)[0, 0, 0] / 2, atol=1e-5)
+    assert steps.all()
+    assert np.allclose(zoomed[0, 0, :, 0].mean(), plain[0, 0, :, 0].mean(), atol=1e-5)
+    assert np.array_equal(zoomed_labels, labels)
+
+
+def test_shrinking_shows_more_of_the_case_and_fills_beyond_it():
+    plan = tiny_plan().preparation
+    small, labels = seen(striped(), zoom=0.25)
+    assert small.shape[1:] == labels.shape == (2, 8, 8)
+    fill, _ = apply_draw(striped(), Draw(case=0, corner=(0, 100, 100)), (2, 8, 8), plan, classes=3)
+    assert np.array_equal(small[0, :, 0], fill[0, :, 0])
+    assert not labels[:, 0].any()
+    assert labels[:, 5, 3].all()
+
+
+def test_a_previous_stage_is_turned_with_the_label():
+    inputs, labels = seen(striped(), turn_rad=0.3, zoom=1.1)
+    assert np.array_equal(inputs[-2], labels == 1)
+    assert 0 < labels.mean() < 1
+
+
+def test_turning_and_zooming_are_drawn_evenly_up_to_the_recipe():
+    plan = tiny_plan(tiny_configuration()).model_copy(update={"recipe": Recipe(turn_degrees=20, zoom=1.25)})
+    sampler = Sampler([stored((8, 32, 32))], plan, plan.configurations[0], fold=0)
+    generator = np.random.default_rng(0)
+    draws = [sampler.draw(generator, sampler.cases, forced=False) for _ in range(800)]
+    for values, most in (
+        ([d.turn_rad for d in draws], np.deg2rad(20)),
+        (np.log([d.zoom for d in draws]), np.log(1.25)),
+    ):
+        assert np.abs(values).max() <= most
+        assert np.abs(np.mean(values)) < most / 12
+        assert abs(np.std(values) - most / np.sqrt(3)) < most / 15
+
+
+def test_without_turning_draws_are_those_of_a_recipe_that_does_not_know_it():
+    def first(recipe):
+        plan = tiny_plan(tiny_configuration()).model_copy(update={"recipe": recipe})
+        sampler = Sampler([stored((8, 32, 32))], plan, plan.configurations[0], fold=0)
+        return sampler.draw(np.random.default_rng(5), sampler.cases, forced=True)
+
+    plain, turned = first(Recipe()), first(Recipe(turn_degrees=20, zoom=1.25))
+    assert (plain.turn_rad, plain.zoom) == (0.0, 1.0)
+    assert (plain.corner, plain.flips, plain.noise_seed) == (turned.corner, turned.flips, turned.noise_seed)
+    assert turned.turn_rad != 0
+    assert turned.zoom != 1
 
 
 def test_without_held_out_cases_there_is_no_validation():
