@@ -167,16 +167,20 @@ def test_a_two_dimensional_model_is_refused(script, tmp_path: Path) -> None:
         script("nnunet_world").write_world(bundle, tmp_path)
 
 
-def test_memory_of_children_counts_and_shared_pages_count_once(script, tmp_path: Path) -> None:
-    """A parent with 200 MB and its forked children read the same pages for a while."""
+def test_memory_of_children_counts_and_shared_pages_count_once(script, tmp_path: Path, monkeypatch) -> None:
+    """A parent with 200 MB and its forked children read the same pages for a while.
+
+    Looks rest long on a busy machine, where each takes long: here the command is over before the second.
+    """
+    monkeypatch.setattr(script("measure"), "REST", 0)
     program = (
         "import os, time\nblock = b'x' * 200_000_000\n"
         "children = [os.fork() for _ in range(2)]\n"
-        "sum(block[::4096])\ntime.sleep(0.5)\n"
+        "sum(block[::4096])\ntime.sleep(1)\n"
     )
     cost = script("measure").measure_command([sys.executable, "-c", program], {}, tmp_path / "log")
     assert 200 < cost.peak_mb < 300
-    assert cost.wall_s > 0.5
+    assert cost.wall_s > 1
 
 
 def test_a_command_that_fails_is_told_with_its_last_lines(script, tmp_path: Path) -> None:
