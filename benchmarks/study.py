@@ -113,27 +113,9 @@ def _rule(row: Row, folder: RunFolder, dataset: Dataset, watch: Bars) -> dict[st
 
 
 def _peer(row: Row, folder: RunFolder, data: Path) -> dict[str, Path]:
-    """nnU-Net plans for the row's memory, preprocesses, trains the same fold for the row's steps, predicts."""
-    world = folder.path / "nnunet"
-    environment = {
-        **os.environ,
-        **{f"nnUNet_{name}": str(world / name) for name in ("raw", "preprocessed", "results")},
-    }
-    (world / "raw").mkdir(parents=True, exist_ok=True)
-    if not (world / "raw" / PEER_DATASET).exists():
-        (world / "raw" / PEER_DATASET).symlink_to(data.resolve())
-    prepared = world / "preprocessed" / PEER_DATASET
-    splits, (fold,) = folder.splits(), row.settings.folds
-    if not (prepared / "splits_final.json").is_file():
-        target_gb = str(row.settings.memory_gb)
-        for command in (
-            ["nnUNetv2_extract_fingerprint", "-d", "1", "-np", "2"],
-            ["nnUNetv2_plan_experiment", "-d", "1", "-gpu_memory_target", target_gb],
-            ["nnUNetv2_preprocess", "-d", "1", "-c", PEER_CONFIGURATION, "-np", "2"],
-        ):
-            subprocess.run([PEERS / command[0], *command[1:]], check=True, env=environment, capture_output=True)
-        folds = [{"train": list(a), "val": list(b)} for a, b in zip(splits.train, splits.held_out, strict=True)]
-        write_json(prepared / "splits_final.json", folds)
+    """nnU-Net trains the same fold for the row's steps, and predicts."""
+    world, environment = prepare_peer(row, folder, data)
+    (fold,) = row.settings.folds
     script = Path(__file__).with_name("nnunet_train_peer.py")
     steps = str(PEER_STEPS[row.name])
     with (folder.path / "nnunet.log").open("ab") as log:
@@ -145,7 +127,46 @@ def _peer(row: Row, folder: RunFolder, data: Path) -> dict[str, Path]:
             stderr=log,
         )
     (found,) = (world / "results").glob(f"{PEER_DATASET}/*/fold_{fold}/validation")
-    return {name: found / f"{name}.nii.gz" for name in splits.held_out[fold]}
+    return {name: found / f"{name}.nii.gz" for name in folder.splits().held_out[fold]}
+
+
+def time_peer(row: Row, data: Path, out: Path, steps: int, watch: Bars) -> None:
+    """Print how long a step of nnU-Net's takes in its row."""
+    if row.kind != "peer":
+        return
+    folder, dataset = RunFolder(out / row.name), index_dataset(data)
+    with folder.lock():
+        _plan(row, folder, dataset, watch)
+        _, environment = prepare_peer(row, folder, data)
+        script = Path(__file__).with_name("nnunet_train_peer.py")
+        command = [PEERS / "python", script, PEER_DATASET, PEER_CONFIGURATION, "0", "--time", str(steps)]
+        print(f"{row.name}:", flush=True)
+        subprocess.run(command, check=True, env=environment)
+
+
+def prepare_peer(row: Row, folder: RunFolder, data: Path) -> tuple[Path, dict[str, str]]:
+    """nnU-Net plans for the row's memory and preprocesses: its folder, and the environment that tells of it."""
+    world = folder.path / "nnunet"
+    environment = {
+        **os.environ,
+        **{f"nnUNet_{name}": str(world / name) for name in ("raw", "preprocessed", "results")},
+    }
+    (world / "raw").mkdir(parents=True, exist_ok=True)
+    if not (world / "raw" / PEER_DATASET).exists():
+        (world / "raw" / PEER_DATASET).symlink_to(data.resolve())
+    prepared = world / "preprocessed" / PEER_DATASET
+    splits = folder.splits()
+    if not (prepared / "splits_final.json").is_file():
+        target_gb = str(row.settings.memory_gb)
+        for command in (
+            ["nnUNetv2_extract_fingerprint", "-d", "1", "-np", "2"],
+            ["nnUNetv2_plan_experiment", "-d", "1", "-gpu_memory_target", target_gb],
+            ["nnUNetv2_preprocess", "-d", "1", "-c", PEER_CONFIGURATION, "-np", "2"],
+        ):
+            subprocess.run([PEERS / command[0], *command[1:]], check=True, env=environment, capture_output=True)
+        folds = [{"train": list(a), "val": list(b)} for a, b in zip(splits.train, splits.held_out, strict=True)]
+        write_json(prepared / "splits_final.json", folds)
+    return world, environment
 
 
 def _content(row: Row, plan: Plan, result: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -209,6 +230,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=rows, metavar="ROW", help="rows to do; all if left out")
     parser.add_argument("--list", action="store_true", help="print the rows and whether they are done")
     parser.add_argument("--tables", action="store_true", help="print the tables of the rows that are there")
+    parser.add_argument("--time-peer", type=int, metavar="N", help="of nnU-Net's rows, time N steps and do no more")
     options = parser.parse_args()
     if options.list or options.tables:
         if options.list:
@@ -221,6 +243,9 @@ def main() -> None:
         parser.error("--data and --out say what to train on and where")
     with bars() as watch:
         for name in options.only or rows:
+            if options.time_peer is not None:
+                time_peer(rows[name], options.data, options.out, options.time_peer, watch)
+                continue
             do_row(rows[name], options.data, options.out, watch)
 
 
