@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
+from hemoseg.errors import HemosegError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -37,17 +39,20 @@ class Executor(Protocol):
         jobs: Iterable[Job[T]],
         *,
         done: Callable[[str, R], None],
+        failed: Callable[[str, HemosegError], None] | None = None,
     ) -> None:
-        """Call the function for every job, in any order, and return when all are done.
+        """Call the function for every job, in any order, and return when all have ended.
 
         Args:
             function: a module's own function, since other processes find it by its name. It starts no processes.
             jobs: what to do.
             done: called here with name and result of each job as it ends; the place for progress.
+            failed: called here with name and error of each job that fails, while the others go on; without it the
+                first failure ends the run.
 
         Raises:
-            HemosegError: what a job raised, with its class, text and exit code.
-            ResourceError: a job failed otherwise, or its process did; names the job.
+            HemosegError: what a job raised, with its class, text and exit code; unless `failed` is told.
+            ResourceError: a job failed otherwise, or its process did; names the job; unless `failed` is told.
         """
 
 

@@ -1,6 +1,7 @@
 """What is kept of an exception that ended a job, and what is raised for it."""
 
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,9 @@ class Failure:
         )
 
 
-def named_failure(name: str, error: Exception, log: Path) -> HemosegError:
+def named_failure(name: str, error: BaseException, log: Path | None) -> HemosegError:
     """What a job ended in, for one that returns its errors; the whole traceback goes into the log."""
-    try:
-        raise_failure(name, Failure.of(error), log)
-    except HemosegError as told:
-        return told
+    return error_of(name, Failure.of(error), log)
 
 
 def raise_failure(name: str, failure: Failure, log: Path | None) -> NoReturn:
@@ -48,6 +46,25 @@ def raise_failure(name: str, failure: Failure, log: Path | None) -> NoReturn:
     Raises:
         HemosegError: the job raised it.
         ResourceError: the job raised anything else.
+    """
+    raise error_of(name, failure, log)
+
+
+def tell_or_raise(failed: Callable[[str, HemosegError], None] | None, name: str, error: HemosegError) -> None:
+    """Tell of a job's failure where somebody wants to know; otherwise it ends the run.
+
+    Raises:
+        HemosegError: the failure, if nobody is told.
+    """
+    if failed is None:
+        raise error
+    failed(name, error)
+
+
+def error_of(name: str, failure: Failure, log: Path | None) -> HemosegError:
+    """What ended the job `name` as one of our errors; the whole traceback is its note, and in the log if there is one.
+
+    An error of ours stays what it is; any other exception becomes a `ResourceError` that names the job.
     """
     error = failure.error
     if error is None:
@@ -59,7 +76,7 @@ def raise_failure(name: str, failure: Failure, log: Path | None) -> NoReturn:
             remedy=f"read the traceback in {log}" if log else "report it, with the traceback in this error's notes",
         )
     error.add_note(failure.traceback)
-    raise error
+    return error
 
 
 def _append(log: Path | None, text: str) -> None:

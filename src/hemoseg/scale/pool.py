@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hemoseg.errors import ResourceError, SettingsError
+from hemoseg.errors import HemosegError, ResourceError, SettingsError
 from hemoseg.scale.crew import Member, Task, end, ready, start
 from hemoseg.scale.executor import LIMIT_S, Executor, Job, R, T
-from hemoseg.scale.failure import Failure, raise_failure
+from hemoseg.scale.failure import Failure, error_of, named_failure, raise_failure, tell_or_raise
 from hemoseg.scale.serial import Serial
 from hemoseg.scale.wire import pack, unpack
 from hemoseg.scale.worker import Success
@@ -28,8 +27,9 @@ DEATHS = 2
 class ProcessPool:
     """The executor for many workers.
 
-    A job whose worker died is done once more in a new worker, while the others go on. At the first failure all
-    workers are killed, and none outlives `run`, however it ends; if this process is killed, so are they.
+    A job whose worker died is done once more in a new worker, while the others go on. At the first failure that
+    nobody is told of all workers are killed, and none outlives `run`, however it ends; if this process is killed, so
+    are they.
     """
 
     workers: int
@@ -54,67 +54,111 @@ class ProcessPool:
         jobs: Iterable[Job[T]],
         *,
         done: Callable[[str, R], None],
+        failed: Callable[[str, HemosegError], None] | None = None,
     ) -> None:
         """Call the function for every job; see `Executor`.
 
         Raises:
-            HemosegError: what a job raised, with its class, text and exit code.
-            ResourceError: a job raised anything else, took too long, or its worker died twice; names the job.
+            HemosegError: what a job raised, with its class, text and exit code; unless `failed` is told.
+            ResourceError: a job raised anything else, took too long, or its worker died twice; names the job; unless
+                `failed` is told. Or no process can be started.
         """
         waiting = deque(Task(job=job) for job in jobs)
         crew: list[Member] = []
         try:
             while waiting or crew:
-                while waiting and len(crew) < self.workers:
-                    member = start(crew, waiting[0])
-                    self._give(member, waiting.popleft(), function)
-                for member in ready(crew):
+                while len(crew) < self.workers and (given := self._next(waiting, function, failed)):
+                    task, message = given
+                    start(crew, task).give(task, message, self.limit_s)
+                for member in ready(crew) if crew else ():
                     if not member.take():
-                        waiting.appendleft(_outlived(member))
-                        _retire(member, crew)
+                        self._outlive(member, crew, waiting, failed)
                     elif member.has_answer:
-                        name, message = member.task.job.name, bytes(member.received)
-                        result = self._result(name, message)
-                        if waiting:  # before `done`, so that the worker has something to do meanwhile
-                            self._give(member, waiting.popleft(), function)
+                        name, answer = member.task.job.name, bytes(member.received)
+                        said = self._result(answer)
+                        if isinstance(said, Failure) and failed is None:
+                            raise_failure(name, said, self.log)
+                        # before `done`, so that the worker has something to do meanwhile
+                        if given := self._next(waiting, function, failed):
+                            member.give(*given, self.limit_s)
                         else:
                             _retire(member, crew)
-                        done(name, result)
-                self._check_time(crew)
+                        if isinstance(said, Failure):
+                            tell_or_raise(failed, name, error_of(name, said, self.log))
+                        else:
+                            done(name, said.result)
+                self._check_time(crew, failed)
         finally:
             try:
                 end(crew)
             finally:
                 end(crew)  # a second signal (`timeout` sends two) may have cut the first call short
 
-    def _give(self, member: Member, task: Task, function: Callable[[T], R]) -> None:
-        """Hand over a task, with the function: it travels with each job, so that a worker needs no state."""
-        try:
-            message = pack((function, task.job.argument))
-        except Exception as error:
-            raise_failure(task.job.name, Failure.of(error), self.log)
-        member.give(task, message, self.limit_s)
+    def _next(
+        self,
+        waiting: deque[Task],
+        function: Callable[[T], R],
+        failed: Callable[[str, HemosegError], None] | None,
+    ) -> tuple[Task, bytes] | None:
+        """The next task and its message; None if none is left. One that cannot be packed fails.
 
-    def _result(self, name: str, message: bytes) -> Any:
-        """The result in an answer, or the error."""
+        The function travels with each task, so that a worker needs no state.
+        """
+        while waiting:
+            task = waiting.popleft()
+            try:
+                return task, pack((function, task.job.argument))
+            except Exception as error:
+                tell_or_raise(failed, task.job.name, named_failure(task.job.name, error, self.log))
+        return None
+
+    def _result(self, answer: bytes) -> Success | Failure:
+        """What an answer says."""
         try:
-            said: Success | Failure = unpack(message)
+            said: Success | Failure = unpack(answer)
         except Exception as error:  # a result that can be pickled but not unpickled
-            said = Failure.of(error)
-        if isinstance(said, Failure):
-            raise_failure(name, said, self.log)
-        return said.result
+            return Failure.of(error)
+        return said
 
-    def _check_time(self, crew: list[Member]) -> None:
+    def _outlive(
+        self,
+        member: Member,
+        crew: list[Member],
+        waiting: deque[Task],
+        failed: Callable[[str, HemosegError], None] | None,
+    ) -> None:
+        """Do the task of a dead worker again, or give it up."""
+        deaths = member.task.deaths + 1
+        job, fate = member.task.job, member.fate
+        _retire(member, crew)
+        if deaths < DEATHS:
+            waiting.appendleft(Task(job=job, deaths=deaths))
+            return
+        error = ResourceError(
+            f"its worker {fate}; it was the second one",
+            where=job.name,
+            expected="a worker that lives to the end of its job",
+            remedy="use fewer workers, each holds a case in memory; if it dies alone as well, report the case",
+        )
+        tell_or_raise(failed, job.name, error)
+
+    def _check_time(self, crew: list[Member], failed: Callable[[str, HemosegError], None] | None) -> None:
+        """End the workers whose jobs take too long."""
         now = time.monotonic()
-        for member in crew:
-            if now >= member.deadline:
-                raise ResourceError(
-                    f"not done after {self.limit_s:g} s",
-                    where=member.task.job.name,
-                    expected="an answer in that time",
-                    remedy="look whether its files can be read at all, or use fewer workers if the machine is busy",
-                )
+        for member in [member for member in crew if now >= member.deadline]:
+            name = member.task.job.name
+            _retire(member, crew)
+            tell_or_raise(failed, name, late(name, self.limit_s))
+
+
+def late(name: str, limit_s: float) -> ResourceError:
+    """The error for a job that takes too long."""
+    return ResourceError(
+        f"not done after {limit_s:g} s",
+        where=name,
+        expected="an answer in that time",
+        remedy="look whether its files can be read at all, or use fewer workers if the machine is busy",
+    )
 
 
 def make_executor(workers: int, *, limit_s: float = LIMIT_S, log: Path | None = None) -> Executor:
@@ -126,23 +170,6 @@ def make_executor(workers: int, *, limit_s: float = LIMIT_S, log: Path | None = 
     if workers == 1:
         return Serial(log=log)
     return ProcessPool(workers=workers, limit_s=limit_s, log=log)
-
-
-def _outlived(member: Member) -> Task:
-    """The task of a dead worker, to be done again.
-
-    Raises:
-        ResourceError: its worker died before.
-    """
-    deaths = member.task.deaths + 1
-    if deaths == DEATHS:
-        raise ResourceError(
-            f"its worker {member.fate}; it was the second one",
-            where=member.task.job.name,
-            expected="a worker that lives to the end of its job",
-            remedy="use fewer workers, each holds a case in memory; if it dies alone as well, report the case",
-        )
-    return Task(job=member.task.job, deaths=deaths)
 
 
 def _retire(member: Member, crew: list[Member]) -> None:

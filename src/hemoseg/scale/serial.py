@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemoseg.errors import HemosegError
+from hemoseg.errors import HemosegError, InterruptedRunError
 from hemoseg.scale.executor import Job, R, T
-from hemoseg.scale.failure import Failure, raise_failure
+from hemoseg.scale.failure import named_failure, tell_or_raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +25,15 @@ class Serial:
         jobs: Iterable[Job[T]],
         *,
         done: Callable[[str, R], None],
+        failed: Callable[[str, HemosegError], None] | None = None,
     ) -> None:
         """Call the function for every job in order; see `Executor`."""
         for job in jobs:
             try:
                 result = function(job.argument)
-            except (HemosegError, KeyboardInterrupt):
+            except (InterruptedRunError, KeyboardInterrupt):
                 raise
             except BaseException as error:  # sys.exit in a job ends the job, not the run
-                raise_failure(job.name, Failure.of(error), self.log)
+                tell_or_raise(failed, job.name, named_failure(job.name, error, self.log))
+                continue
             done(job.name, result)

@@ -11,7 +11,7 @@ from typing import Any
 
 from hemoseg.errors import HemosegError, ResourceError
 from hemoseg.scale.executor import Job, R, T
-from hemoseg.scale.failure import Failure, raise_failure
+from hemoseg.scale.failure import named_failure, tell_or_raise
 
 END_LIMIT_S = 10.0
 """Seconds to wait for jobs that were under way when another failed. One that is stuck ends with the process."""
@@ -52,12 +52,14 @@ class Threads:
         jobs: Iterable[Job[T]],
         *,
         done: Callable[[str, R], None],
+        failed: Callable[[str, HemosegError], None] | None = None,
     ) -> None:
         """Call the function for every job; see `Executor`.
 
         Raises:
-            HemosegError: what a job raised, with its class, text and exit code.
-            ResourceError: a job raised anything else, or took too long; names the job.
+            HemosegError: what a job raised, with its class, text and exit code; unless `failed` is told.
+            ResourceError: a job raised anything else, unless `failed` is told; or took too long, for a thread that is
+                stuck cannot be ended; names the job.
         """
         desk = _Desk(waiting=deque(jobs), begun={}, ended=SimpleQueue())
         count = len(desk.waiting)
@@ -69,11 +71,10 @@ class Threads:
                 thread.start()
             for _ in range(count):
                 name, result, error = self._next(desk)
-                if isinstance(error, HemosegError):
-                    raise error
-                if error is not None:
-                    raise_failure(name, Failure.of(error), self.log)
-                done(name, result)
+                if error is None:
+                    done(name, result)
+                else:
+                    tell_or_raise(failed, name, named_failure(name, error, self.log))
         finally:
             desk.waiting.clear()
             deadline = time.monotonic() + END_LIMIT_S

@@ -9,7 +9,7 @@ import pytest
 import scale_jobs
 
 from hemoseg.errors import InputError, InterruptedRunError, ResourceError, SettingsError
-from hemoseg.scale import Job, ProcessPool, Serial, default_workers, make_executor
+from hemoseg.scale import Job, ProcessPool, Serial, Threads, default_workers, make_executor
 from hemoseg.scale.crew import describe_exit, end
 
 
@@ -315,3 +315,39 @@ def test_workers_by_default_are_the_cpus_allowed():
 )
 def test_ends_in_words(code, text):
     assert describe_exit(code) == text
+
+
+@pytest.mark.parametrize("executor", [Serial(), Threads(workers=2, limit_s=60.0), ProcessPool(workers=2)], ids=repr)
+def test_failures_that_somebody_is_told_of_stop_no_other(executor, tmp_path):
+    odd = InputError("no voxels", where=Path("a.nii"), expected="voxels", remedy="add some")
+    done, failed = {}, {}
+    executor.run(
+        scale_jobs.raise_it,
+        jobs(odd, "fine", ValueError("odd"), "fine"),
+        done=done.__setitem__,
+        failed=failed.__setitem__,
+    )
+    assert sorted(done) == ["case_1", "case_3"]
+    assert sorted(failed) == ["case_0", "case_2"]
+    assert type(failed["case_0"]) is InputError
+    assert str(failed["case_2"]).startswith("case_2: failed with ValueError: odd")
+
+
+def test_jobs_that_kill_or_take_too_long_or_cannot_be_sent_stop_no_other(tmp_path):
+    done, failed = {}, {}
+    pool = ProcessPool(workers=2, limit_s=3.0)
+    arguments = (None, tmp_path / "deaths", lambda: None, None)
+    pool.run(scale_jobs.kill_always, jobs(*arguments), done=done.__setitem__, failed=failed.__setitem__)
+    assert sorted(done) == ["case_0", "case_3"]
+    assert "signal 9" in failed["case_1"].found
+    assert "failed with" in failed["case_2"].found
+    done, failed = {}, {}
+    pool.run(scale_jobs.sleep_s, jobs(1000, 0.0, 0.0), done=done.__setitem__, failed=failed.__setitem__)
+    assert sorted(done) == ["case_1", "case_2"]
+    assert failed["case_0"].found == "not done after 3 s"
+
+
+def test_an_interrupt_ends_the_run_whoever_is_told():
+    stop = InterruptedRunError(15, where="here", kept="nothing")
+    with pytest.raises(InterruptedRunError):
+        Serial().run(scale_jobs.raise_it, jobs(stop, "fine"), done=lambda *_: None, failed=lambda *_: None)
