@@ -46,29 +46,30 @@ goldens: dev peers
 clean:
 	rm -rf .venv .venv-peers .coverage .hypothesis .*_cache demo
 
-# The first of these that has the right version and a torch; 3.11 first, as that is what the tests run on.
+# The first of these that has the right version, an OpenVINO, and if any has, a torch, which only `make test` needs;
+# 3.11 first, as that is what the tests run on.
 PYTHONS := python3.11 python3.12 python3.13 python3
 
 .venv/.stamp-venv:
-	@for python in $(PYTHONS); do \
+	@for needed in 'openvino torch' openvino; do for python in $(PYTHONS); do \
 	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || continue; \
 	  echo "set-up: virtual environment of $$("$$python" --version) in .venv"; \
-	  if "$$python" -m venv --clear .venv && $(PIP) --dry-run --no-deps torch >.venv/torch.log 2>&1; \
+	  if "$$python" -m venv --clear .venv && $(PIP) --dry-run --no-deps $$needed >.venv/pip.log 2>&1; \
 	    then touch $@; exit 0; fi; \
-	  tail -n 1 .venv/torch.log 2>/dev/null; \
-	done; rm -rf .venv; \
+	  tail -n 1 .venv/pip.log 2>/dev/null; \
+	done; done; rm -rf .venv; \
 	echo 'error: no Python fits' >&2; \
-	echo '  expected: Python 3.11, 3.12 or 3.13 with venv (Debian: python3-venv), and a torch that pip can install' >&2; \
+	echo '  expected: Python 3.11, 3.12 or 3.13 with venv (Debian: python3-venv), and an openvino that pip can install' >&2; \
 	echo '  try: install one of them so that python3.11, python3.12, python3.13 or python3 starts it' >&2; \
 	exit 1
 
 .venv/.stamp-run: .venv/.stamp-venv pyproject.toml constraints.txt
-	@echo 'set-up: hemoseg and what it stands on (several minutes the first time)'
+	@echo 'set-up: hemoseg and what it stands on (a minute or two the first time)'
 	@$(PIP) -e .
 	@touch $@
 
 .venv/.stamp-dev: .venv/.stamp-run
-	@echo 'set-up: what tests and checks need'
+	@echo 'set-up: torch, and what tests and checks need (several minutes the first time)'
 	@$(PIP) -e '.[dev]'
 	@touch $@
 

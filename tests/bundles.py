@@ -4,7 +4,8 @@ from pathlib import Path
 
 from hemoseg.models import Selection, weights_name, write_bundle
 from hemoseg.nets import build_network
-from hemoseg.nets.weights import half_weights, write_weights
+from hemoseg.nets.stored import half_weights
+from hemoseg.nets.weights import write_weights
 from hemoseg.plan import Plan
 from plans import tiny_plan
 

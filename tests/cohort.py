@@ -13,6 +13,15 @@ import numpy as np
 from hemoseg.io import write_mask, write_scan
 from plans import head_volume
 
+NO_TORCH = """
+import sys
+sys.modules.update(dict.fromkeys(["torch", "batchgeneratorsv2", "dynamic_network_architectures"]))
+sys.argv[0] = "hemoseg"
+from hemoseg.__main__ import main
+main()
+"""
+"""The command line where the packages of training cannot be imported."""
+
 
 def write_cohort(
     root: Path, *, cases: int = 6, shape: tuple[int, int, int] = (12, 40, 36), description: dict[str, Any] | None = None
@@ -59,8 +68,17 @@ def command(*arguments: str | Path) -> list[str]:
 
 def hemoseg(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run `hemoseg` as a process of its own and hold it to an exit code."""
+    return _held(command(*arguments), code)
+
+
+def hemoseg_without_torch(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """The same where torch is not installed."""
+    return _held([sys.executable, "-c", NO_TORCH, *map(str, arguments)], code)
+
+
+def _held(line: list[str], code: int) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done

@@ -12,7 +12,9 @@ from hemoseg.segmentation import ModelIdentity, Segmentation
 from hemoseg.types import FloatZYX, IntZYX, LabelMap
 
 TABLE = LabelTable(("background", "hemorrhage", "edema"))
-MODEL = ModelIdentity(name="test-net", version="1.2.3", sha256="ab12" * 16, notice="For <tests> only.")
+MODEL = ModelIdentity(
+    name="test-net", version="1.2.3", sha256="ab12" * 16, notice="For <tests> only.", engine="openvino-fp32"
+)
 
 
 def make_head(

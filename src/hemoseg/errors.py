@@ -14,6 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+TRAINING_PACKAGES = ("torch", "batchgeneratorsv2", "dynamic_network_architectures")
+"""Packages that the extra `train` adds."""
+
 
 class HemosegError(Exception):
     """Found what, where, against what rule, and what to do about it."""
@@ -70,6 +73,23 @@ class InterruptedRunError(HemosegError):
             expected="to run to the end",
             remedy="give the same command again",
         )
+
+
+def lacks_extra(error: ModuleNotFoundError, *, where: Path | str) -> SettingsError:
+    """What to say where a package is absent that only training and the torch engine need.
+
+    Raises:
+        ModuleNotFoundError: the same again, where the package should always be there.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in TRAINING_PACKAGES:
+        raise error
+    return SettingsError(
+        f"the package {package} is not installed",
+        where=where,
+        expected="torch and what comes with it, for training, --exact, --engine torch, CUDA and nnU-Net's checkpoints",
+        remedy='pip install "hemoseg[train]"',
+    )
 
 
 def _again(kind: type[HemosegError], *args: object) -> HemosegError:

@@ -36,6 +36,8 @@ class ModelIdentity:
     """SHA-256 of the bundle's manifest, which holds the hash of every other file."""
     notice: str
     """What the model's users must know: research use only, terms of its source data."""
+    engine: str = ""
+    """What ran its networks, like `openvino-bf16`; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cohort import command, hemoseg, write_cohort
+from cohort import command, hemoseg, hemoseg_without_torch, write_cohort
 
 ITERATIONS = "12"
 SETTINGS = ("--folds", "0", "--iterations", ITERATIONS)
@@ -73,6 +73,19 @@ def test_its_report_says_what_the_evaluation_says(unbroken):
     assert missed == sum(len(found["missed_ml"]) for case in result["cases"] for found in lesions(case).values())
     weights = report["provenance"]["weights SHA-256"]["3d_fullres fold 0"]
     assert weights == hashlib.sha256(trained(unbroken)).hexdigest()
+
+
+def test_its_report_needs_no_torch(unbroken, tmp_path):
+    copy = shutil.copytree(unbroken, tmp_path / "copy")
+    (copy / "report.html").unlink()
+    shutil.rmtree(copy / "model")
+    hemoseg_without_torch("report", "--run", copy)
+    assert (copy / "report.html").is_file()
+    assert digests(copy / "model") == digests(unbroken / "model")
+
+
+def digests(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
 def lesions(case):

@@ -79,7 +79,7 @@ def test_the_folder_and_the_report(bundle, scan, tmp_path):
     assert report["hemorrhage_ml"] == report["volume_ml"]["hemorrhage"]
     assert set(report["seconds"]) == {"start", "read", "prepare", "network", "restore", "write"}
     assert report["seconds"]["start"] > 0
-    assert set(report["model"]) == {"name", "version", "sha256", "notice"}
+    assert set(report["model"]) == {"name", "version", "sha256", "notice", "engine"}
     assert "Untrained. Research use only." in done.stderr
     assert "research use only" in (folder / "report.html").read_text().lower()
 

@@ -6,9 +6,9 @@ from safetensors.torch import load, load_file
 
 from hemoseg.errors import ArtifactError
 from hemoseg.nets import build_network
+from hemoseg.nets.stored import half_weights, read_arrays
 from hemoseg.nets.weights import (
     distinct_weights,
-    half_weights,
     load_weights,
     read_metadata,
     read_tensors,
@@ -44,6 +44,15 @@ def test_half_weights_are_float16(tmp_path):
     write_weights(tmp_path / "w.safetensors", network(), plan_sha256="p")
     assert {t.dtype for t in load(half_weights(tmp_path / "w.safetensors")).values()} == {torch.float16}
     assert {t.dtype for t in load_file(tmp_path / "w.safetensors").values()} == {torch.float32}
+
+
+def test_weights_read_without_torch_are_the_same(tmp_path):
+    write_weights(tmp_path / "w.safetensors", network(), plan_sha256="p")
+    (tmp_path / "half.safetensors").write_bytes(half_weights(tmp_path / "w.safetensors"))
+    for name in ("w", "half"):
+        arrays, tensors = (read(tmp_path / f"{name}.safetensors") for read in (read_arrays, read_weights))
+        assert arrays.keys() == tensors.keys()
+        assert all(torch.equal(torch.from_numpy(arrays[key]), tensors[key]) for key in tensors)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

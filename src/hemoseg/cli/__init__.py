@@ -70,7 +70,7 @@ def main() -> NoReturn:
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # else it searches every installed package for some
         atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks
         app()
-    except (HemosegError, MemoryError, OSError) as error:
+    except (HemosegError, MemoryError, OSError, ModuleNotFoundError) as error:
         failure = failure_of(error, where="hemoseg")
         print_failure(failure)
         code = failure.exit_code

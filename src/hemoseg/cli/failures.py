@@ -3,13 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hemoseg.errors import HemosegError, ResourceError
+from hemoseg.errors import HemosegError, ResourceError, lacks_extra
 
 
-def failure_of(error: HemosegError | MemoryError | OSError, *, where: Path | str) -> HemosegError:
-    """The error as one of ours."""
+def failure_of(error: HemosegError | MemoryError | OSError | ModuleNotFoundError, *, where: Path | str) -> HemosegError:
+    """The error as one of ours.
+
+    Raises:
+        ModuleNotFoundError: the same again, where the package should always be there.
+    """
     if isinstance(error, HemosegError):
         return error
+    if isinstance(error, ModuleNotFoundError):
+        return lacks_extra(error, where=where)
     if isinstance(error, MemoryError):
         return ResourceError(
             "out of memory",

@@ -25,6 +25,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class EngineName(StrEnum):
+    """What runs networks."""
+
+    auto = "auto"
+    openvino = "openvino"
+    torch = "torch"
+
+
 def segment(
     scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="NIfTI files (.nii or .nii.gz).")],
     out: Annotated[Path, typer.Option(help="Folder for the results, one folder per scan in it.")],
@@ -32,6 +40,10 @@ def segment(
         str | None, typer.Option(help="Name of an embedded model, or a bundle's folder like RUN/model.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.cpu,
+    engine: Annotated[
+        EngineName,
+        typer.Option(help="What runs the network; auto is OpenVINO on a CPU and torch on CUDA."),
+    ] = EngineName.auto,
     assume_hu: Annotated[
         bool, typer.Option("--assume-hu", help="Take the values as HU even if they do not look like it.")
     ] = False,
@@ -63,7 +75,7 @@ def segment(
     err.print(RESEARCH_ONLY, style="bold")
     from hemoseg.inference import load_model
 
-    loaded = load_model(model, device=device.value, exact=exact)
+    loaded = load_model(model, device=device.value, exact=exact, engine=engine.value)
     err.print(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}", markup=False)
     results: dict[Path, dict[str, Any]] = {}
     with bars() as watch:

@@ -9,10 +9,11 @@ import numpy as np
 
 from hemoseg.errors import SettingsError
 from hemoseg.geometry import Volume
-from hemoseg.inference.engines.torch_engine import TorchNetwork, check_device
+from hemoseg.inference.engines.choice import Engine, EngineChoice, choose_engine, load_network
 from hemoseg.inference.half import predict_half_logits
 from hemoseg.inference.sliding import Network, predict_logits
 from hemoseg.models import Bundle, find_bundle, open_bundle
+from hemoseg.nets import keep_freed_memory
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
 from hemoseg.preprocess import Prepared, Returned, give_back, network_channels, outside_values, prepare, prepare_cascade
@@ -198,7 +199,12 @@ class Model:
 
 
 def load_model(
-    model: str | Path | None = None, *, device: str = "cpu", models: Path | None = None, exact: bool = False
+    model: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    models: Path | None = None,
+    exact: bool = False,
+    engine: EngineChoice = "auto",
 ) -> Model:
     """Load a model bundle, by default the one that comes with hemoseg.
 
@@ -208,25 +214,33 @@ def load_model(
         models: a folder of bundles in which names are looked up first.
         exact: whether everything is as nnU-Net does it: networks in float32, the whole field, every tile and
             mirroring, sums in float16, no rules after the networks.
+        engine: what runs the networks: `openvino`, `torch`, or `auto` for OpenVINO on a CPU and torch on CUDA.
+            Exact results come from torch.
 
     Raises:
         InputError: there is no such model.
-        SettingsError: `exact` with a model whose preparation is not nnU-Net's.
+        SettingsError: `exact` with a model whose preparation is not nnU-Net's; OpenVINO with `exact` or CUDA; or
+            torch is needed and not installed.
         ArtifactError: a file of the bundle is damaged.
         ResourceError: the device is not there.
     """
-    check_device(device)
+    keep_freed_memory()
     bundle = open_bundle(find_bundle(model, models=models))
     if exact:
         _check_is_nnunets(bundle)
+    engines = {
+        configuration.name: choose_engine(configuration, engine, device=device, exact=exact)
+        for configuration in bundle.stages
+    }
     identity = ModelIdentity(
         name=bundle.manifest.name,
         version=bundle.manifest.model_version,
         sha256=bundle.sha256,
         notice=bundle.manifest.notice,
+        engine=", ".join(dict.fromkeys(chosen.name for chosen in engines.values())),
     )
     stages = tuple(
-        load_stage(bundle.plan, _in_full(configuration, exact), bundle.weights(configuration), device=device)
+        load_stage(bundle.plan, configuration, bundle.weights(configuration), engine=engines[configuration.name])
         for configuration in bundle.stages
     )
     return Model(
@@ -241,14 +255,10 @@ def load_model(
     )
 
 
-def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, device: str) -> Stage:
+def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, engine: Engine) -> Stage:
     """The networks of one configuration, one per weight file."""
-    networks = tuple(TorchNetwork(plan, configuration, path, device=device) for path in weights)
+    networks = tuple(load_network(plan, configuration, path, engine=engine) for path in weights)
     return Stage(configuration=configuration, networks=networks)
-
-
-def _in_full(configuration: Configuration, exact: bool) -> Configuration:
-    return configuration.model_copy(update={"precision": "fp32"}) if exact else configuration
 
 
 def _check_is_nnunets(bundle: Bundle) -> None:

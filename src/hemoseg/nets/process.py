@@ -1,13 +1,10 @@
-"""The process that computes: memory, threads, determinism."""
+"""The process that computes: memory, threads, determinism. torch is loaded when it is needed."""
 
 import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
-from torch.utils import deterministic as torch_deterministic
 
 from hemoseg.errors import ResourceError
 
@@ -30,6 +27,8 @@ def keep_freed_memory() -> None:
 
 def use_threads(threads: int) -> None:
     """Compute with this many threads, so that a run resumed elsewhere adds in the same order."""
+    import torch
+
     torch.set_num_threads(threads)
 
 
@@ -39,6 +38,9 @@ def deterministic(device: str) -> Iterator[None]:
 
     Torch would then also fill new memory that is written afterwards anyway: a twelfth of a training step.
     """
+    import torch
+    from torch.utils import deterministic as torch_deterministic
+
     before = torch.are_deterministic_algorithms_enabled()
     filled = torch_deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(before or device == "cpu")
@@ -53,6 +55,8 @@ def deterministic(device: str) -> Iterator[None]:
 @contextmanager
 def memory_errors(*, where: Path | str) -> Iterator[None]:
     """Torch's ways to say that memory ran out, as a `ResourceError`."""
+    import torch
+
     try:
         yield
     except RuntimeError as error:

@@ -3,23 +3,18 @@
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from hemoseg.artifacts import whole_file
 from hemoseg.errors import ArtifactError, SettingsError
+from hemoseg.nets.stored import HEADS, opened
 
 SHARED = ("decoder.encoder.", ".all_modules.")
 """Parts of a state dict that repeat other entries: the architecture registers some modules twice."""
-
-HEADS = "decoder.seg_layers."
-"""Begin the names of the layers whose outputs are classes."""
 
 
 def distinct_weights(network: nn.Module) -> dict[str, Tensor]:
@@ -136,7 +131,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         ArtifactError: absent or damaged.
     """
-    with _opened(path) as handle:
+    with opened(path, "pt") as handle:
         return handle.metadata() or {}
 
 
@@ -155,29 +150,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         ArtifactError: absent or damaged.
     """
-    with _opened(path) as handle:
+    with opened(path, "pt") as handle:
         return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        with safe_open(path, framework="pt") as handle:
-            yield handle
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(
-            f"cannot be read: {error}",
-            where=path,
-            expected="a safetensors file as hemoseg writes it",
-            remedy="delete it and give the command that writes it again",
-        ) from error
 
 
 def full_weights(weights: dict[str, Tensor]) -> bytes:
     """Weights in float32 as a safetensors file's bytes."""
     return save({name: tensor.float().contiguous() for name, tensor in weights.items()})
-
-
-def half_weights(path: Path) -> bytes:
-    """The content of a weights file in float16, as a safetensors file's bytes."""
-    return save({name: tensor.half() for name, tensor in read_weights(path).items()})

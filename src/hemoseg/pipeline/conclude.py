@@ -121,7 +121,7 @@ def evaluation_date(folder: RunFolder) -> date:
 
 def half_precision_weights(folder: RunFolder, selection: Selection) -> dict[str, bytes]:
     """{file name in a bundle: float16 weights} of the selected networks."""
-    from hemoseg.nets.weights import half_weights
+    from hemoseg.nets.stored import half_weights
 
     return {
         weights_name(name, fold): half_weights(folder.weights(name, fold))

@@ -269,6 +269,7 @@ def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: i
 def _validate_one(
     folder: RunFolder, plan: Plan, configuration: Configuration, fold: int, *, device: str, watch: Watch
 ) -> None:
+    from hemoseg.inference.engines.choice import Engine
     from hemoseg.inference.predictor import Model, load_stage
 
     held_out = folder.splits().held_out[fold]
@@ -282,7 +283,8 @@ def _validate_one(
         return
     dataset = index_dataset(Path(folder.fingerprint().dataset))
     cases = {case.name: case for case in dataset.cases}
-    stage = load_stage(plan, configuration, [folder.weights(configuration.name, fold)], device=device)
+    engine = Engine(kind="torch", precision=configuration.precision, device=device)
+    stage = load_stage(plan, configuration, [folder.weights(configuration.name, fold)], engine=engine)
     model = Model(plan, (stage,), NO_MODEL, mirror=True)
     watch.begin(f"validate {configuration.name} fold {fold}", len(missing))
     for number, name in enumerate(missing, start=1):

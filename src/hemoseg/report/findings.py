@@ -81,6 +81,7 @@ def versions() -> dict[str, str]:
         "hemoseg": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "openvino": _installed("openvino"),
         "torch": _installed("torch"),
     }
 

@@ -30,7 +30,13 @@ def test_the_keys_are_the_contract():
     assert list(result) == ["volume_ml", "hemorrhage_ml", "lesions", "model", "warnings", "seconds", "provenance"]
     assert list(result["seconds"]) == ["start", "read", "prepare", "network", "restore", "write"]
     assert {key for lesion in result["lesions"] for key in lesion} == {"class", "volume_ml", "centroid_mm", "slices"}
-    assert result["model"] == {"name": "test-net", "version": "1.2.3", "sha256": MODEL.sha256, "notice": MODEL.notice}
+    assert result["model"] == {
+        "name": "test-net",
+        "version": "1.2.3",
+        "sha256": MODEL.sha256,
+        "notice": MODEL.notice,
+        "engine": "openvino-fp32",
+    }
     assert result["provenance"] == {"a": 1}
 
 

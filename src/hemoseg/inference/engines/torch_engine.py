@@ -9,19 +9,21 @@ from hemoseg.arrays import Float32
 from hemoseg.errors import ResourceError
 from hemoseg.nets import build_network, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import load_weights, read_weights
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import Configuration, Plan, Precision
 
 
 class TorchNetwork:
     """One trained network: patches to logits."""
 
-    def __init__(self, plan: Plan, configuration: Configuration, weights: Path, *, device: str) -> None:
+    def __init__(
+        self, plan: Plan, configuration: Configuration, weights: Path, *, precision: Precision, device: str
+    ) -> None:
         network = build_network(plan, configuration)
         load_weights(network, read_weights(weights), where=weights)
         network.decoder.deep_supervision = False
         self.device = device
         self.network = network.eval().to(device)
-        self.bf16 = configuration.precision == "bf16"
+        self.bf16 = precision == "bf16"
 
     def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:
         """Logits of patches, float32."""

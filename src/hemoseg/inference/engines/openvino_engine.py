@@ -1,0 +1,183 @@
+"""Networks on OpenVINO, CPU: the graph is built from plan and weights, without torch and without ONNX."""
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+from openvino import Node
+from openvino import opset13 as ops
+
+from hemoseg.arrays import Float32
+from hemoseg.errors import ArtifactError
+from hemoseg.nets.stored import HEADS, read_arrays
+from hemoseg.plan import Configuration, Plan, Precision
+from hemoseg.types import IntZYX
+
+SLOPE = 0.01
+"""Of the leaky ReLU below zero, nnU-Net's."""
+EPS = 1e-5
+"""Added to the variance that instance norm divides by, nnU-Net's."""
+SPACE = np.array([2, 3, 4])
+"""Axes of the voxels in (b, c, z, y, x)."""
+ONE = (1, 1, 1)
+HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of the precisions."""
+
+
+class OpenVinoNetwork:
+    """One trained network: patches to logits."""
+
+    def __init__(self, plan: Plan, configuration: Configuration, weights: Path, *, precision: Precision) -> None:
+        graph = build_graph(plan, configuration, read_arrays(weights), where=weights)
+        hints = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",  # all threads on one patch: the memory of one
+            "ENABLE_CPU_PINNING": False,  # pinned threads of two processes would share one core and leave others idle
+        }
+        self.request = openvino.Core().compile_model(graph, "CPU", hints).create_infer_request()
+
+    def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:
+        """Logits of patches, float32; one patch after the other."""
+        found = []
+        for patch in patches:
+            self.request.infer({0: np.ascontiguousarray(patch[np.newaxis])}, share_inputs=True)
+            found.append(self.request.get_output_tensor().data.copy())
+        return np.concatenate(found)
+
+
+def has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 natively."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def build_graph(
+    plan: Plan, configuration: Configuration, weights: dict[str, Float32[np.ndarray, "..."]], *, where: Path | str
+) -> openvino.Model:
+    """The network of a configuration for one patch (1, c, z, y, x), its output (1, classes, z, y, x).
+
+    The same layers under the same names as `nets.build_network` makes them.
+
+    Raises:
+        ArtifactError: weights lack a tensor, or one has another shape.
+    """
+    layers = _Layers(weights, where)
+    patch = ops.parameter([1, plan.input_channels(configuration), *configuration.patch_size], np.float32)
+    skips = _encoder(layers, configuration, patch)
+    logits = _decoder(layers, configuration, skips, plan.outputs)
+    layers.check_all_used()
+    return openvino.Model([logits], [patch], configuration.name)
+
+
+def _encoder(layers: "_Layers", configuration: Configuration, patch: Node) -> list[Node]:
+    """The output of each stage, the finest first."""
+    is_plain = configuration.encoder == "plain"
+    features = configuration.features
+    x, skips = patch, []
+    if not is_plain:
+        x = layers.unit(x, "encoder.stem.convs.0", features[0], configuration.kernels[0])
+    for stage, count in enumerate(configuration.blocks):
+        for number in range(count):
+            stride = configuration.strides[stage] if number == 0 else ONE
+            shape = (features[stage], configuration.kernels[stage], stride)
+            if is_plain:
+                x = layers.unit(x, f"encoder.stages.{stage}.0.convs.{number}", *shape)
+            else:
+                x = layers.residual(x, f"encoder.stages.{stage}.blocks.{number}", *shape)
+        skips.append(x)
+    return skips
+
+
+def _decoder(layers: "_Layers", configuration: Configuration, skips: list[Node], outputs: int) -> Node:
+    """The logits of the finest stage."""
+    x = skips[-1]
+    for step, count in enumerate(configuration.decoder_blocks):
+        stage = len(skips) - 2 - step
+        width = configuration.features[stage]
+        x = layers.upward(x, f"decoder.transpconvs.{step}", width, configuration.strides[stage + 1])
+        x = ops.concat([x, skips[stage]], 1)
+        for number in range(count):
+            x = layers.unit(x, f"decoder.stages.{step}.convs.{number}", width, configuration.kernels[stage])
+    return layers.convolution(x, f"{HEADS}{len(configuration.decoder_blocks) - 1}", outputs, ONE)
+
+
+class _Layers:
+    """Makes layers of a graph and counts the weights that went into them."""
+
+    def __init__(self, weights: dict[str, Float32[np.ndarray, "..."]], where: Path | str) -> None:
+        self.weights = weights
+        self.where = where
+        self.used: set[str] = set()
+
+    def unit(self, x: Node, name: str, width: int, kernel: IntZYX, stride: IntZYX = ONE) -> Node:
+        """Convolution, instance norm, leaky ReLU."""
+        return self._activated(self._normed(x, name, width, kernel, stride))
+
+    def residual(self, x: Node, name: str, width: int, kernel: IntZYX, stride: IntZYX) -> Node:
+        """A residual block; its way around averages where it strides, and projects where channels change."""
+        around, steps = x, 0
+        if stride != ONE:
+            none = [0, 0, 0]
+            around = ops.avg_pool(around, list(stride), none, none, list(stride), exclude_pad=False)
+            steps = 1
+        if _channels(x) != width:
+            around = self._normed(around, f"{name}.skip.{steps}", width, ONE, ONE, biased=False)
+        inner = self.unit(x, f"{name}.conv1", width, kernel, stride)
+        return self._activated(ops.add(self._normed(inner, f"{name}.conv2", width, kernel, ONE), around))
+
+    def convolution(
+        self, x: Node, name: str, width: int, kernel: IntZYX, stride: IntZYX = ONE, *, biased: bool = True
+    ) -> Node:
+        """A convolution that keeps the shape but for the stride."""
+        filters = self._tensor(f"{name}.weight", (width, _channels(x), *kernel))
+        margin = [(length - 1) // 2 for length in kernel]
+        x = ops.convolution(x, ops.constant(filters), list(stride), margin, margin, list(ONE))
+        return ops.add(x, self._per_channel(f"{name}.bias", width)) if biased else x
+
+    def upward(self, x: Node, name: str, width: int, stride: IntZYX) -> Node:
+        """The transposed convolution that undoes a stride; its kernel is as long."""
+        filters = self._tensor(f"{name}.weight", (_channels(x), width, *stride))
+        x = ops.convolution_backprop_data(x, ops.constant(filters), list(stride))
+        return ops.add(x, self._per_channel(f"{name}.bias", width))
+
+    def check_all_used(self) -> None:
+        """Make sure that no weight is left over but those of deep supervision's heads.
+
+        Raises:
+            ArtifactError: some are: they are of another network.
+        """
+        left = sorted(name for name in set(self.weights) - self.used if not name.startswith(HEADS))
+        if left:
+            raise self._unfit(f"{len(left)} tensors that the plan's network does not have, {left[0]} the first")
+
+    def _normed(self, x: Node, name: str, width: int, kernel: IntZYX, stride: IntZYX, *, biased: bool = True) -> Node:
+        x = self.convolution(x, f"{name}.conv", width, kernel, stride, biased=biased)
+        x = ops.mvn(x, ops.constant(SPACE), normalize_variance=True, eps=EPS, eps_mode="inside_sqrt")
+        scaled = ops.multiply(x, self._per_channel(f"{name}.norm.weight", width))
+        return ops.add(scaled, self._per_channel(f"{name}.norm.bias", width))
+
+    def _activated(self, x: Node) -> Node:
+        return ops.prelu(x, ops.constant(np.array([SLOPE], np.float32)))
+
+    def _per_channel(self, name: str, width: int) -> Node:
+        return ops.constant(self._tensor(name, (width,)).reshape(1, width, 1, 1, 1))
+
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
+        if name not in self.weights:
+            raise self._unfit(f"no tensor {name}")
+        found = self.weights[name]
+        if found.shape != shape:
+            raise self._unfit(f"{name} has shape {found.shape}, not {shape}")
+        self.used.add(name)
+        return found
+
+    def _unfit(self, found: str) -> ArtifactError:
+        return ArtifactError(
+            found,
+            where=self.where,
+            expected="the weights of the plan beside them",
+            remedy="use the plan that the weights were trained with",
+        )
+
+
+def _channels(x: Node) -> int:
+    return int(x.get_output_shape(0)[1])

@@ -1,0 +1,107 @@
+"""OpenVINO's logits against torch's, and weights that are not the plan's."""
+
+import numpy as np
+import pytest
+import torch
+
+from hemoseg.errors import ArtifactError
+from hemoseg.inference.engines.openvino_engine import OpenVinoNetwork, build_graph, has_bf16
+from hemoseg.inference.engines.torch_engine import TorchNetwork
+from hemoseg.nets import build_network
+from hemoseg.nets.stored import read_arrays
+from hemoseg.nets.weights import write_weights
+from plans import tiny_configuration, tiny_plan
+
+THREE = {
+    "patch_size": (4, 32, 16),
+    "features": (4, 8, 8),
+    "strides": ((1, 1, 1), (1, 2, 2), (2, 2, 1)),
+    "kernels": ((1, 3, 3), (3, 3, 3), (3, 5, 3)),
+}
+SHAPES = {
+    "plain": THREE | {"blocks": (2, 1, 3), "decoder_blocks": (1, 2)},
+    "residual": THREE | {"encoder": "residual", "blocks": (1, 3, 2), "decoder_blocks": (1, 1)},
+    "two-d": {
+        "dimensions": 2,
+        "patch_size": (1, 32, 24),
+        "strides": ((1, 1, 1), (1, 2, 2)),
+        "kernels": ((1, 3, 3), (1, 3, 3)),
+    },
+    "two-d-residual": {
+        "encoder": "residual",
+        "dimensions": 2,
+        "patch_size": (1, 32, 24),
+        "strides": ((1, 1, 1), (1, 2, 2)),
+        "kernels": ((1, 3, 3), (1, 3, 3)),
+        "decoder_blocks": (1,),
+    },
+}
+
+
+def written(path, configuration, **changes):
+    """A plan, and weights of its network on disk in which no norm is as it was drawn, for 0 and 1 hide mistakes."""
+    plan = tiny_plan(configuration, **changes)
+    network = build_network(plan, configuration)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim == 1:
+                value.add_(torch.rand(value.shape, generator=generator) - 0.3)
+    write_weights(path, network, plan_sha256="test")
+    return plan
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logits_are_torchs(shape, tmp_path, rng):
+    configuration = tiny_configuration(**SHAPES[shape])
+    path = tmp_path / "weights.safetensors"
+    plan = written(path, configuration)
+    patches = rng.normal(0, 1, (3, 2, *configuration.patch_size)).astype(np.float32)
+    ours = OpenVinoNetwork(plan, configuration, path, precision="fp32")(patches)
+    expected = TorchNetwork(plan, configuration, path, precision="fp32", device="cpu")(patches)
+    assert ours.shape == expected.shape == (3, 3, *configuration.patch_size)
+    assert expected.std() > 0.1
+    assert np.abs(ours - expected).max() < 1e-4
+
+
+@pytest.mark.skipif(not has_bf16(), reason="the CPU has no bf16: OpenVINO computes in float32 then")
+def test_bf16_is_near_and_not_the_same(tmp_path, rng):
+    configuration = tiny_configuration()
+    path = tmp_path / "weights.safetensors"
+    plan = written(path, configuration)
+    patches = rng.normal(0, 1, (1, 2, *configuration.patch_size)).astype(np.float32)
+    full, half = (OpenVinoNetwork(plan, configuration, path, precision=p)(patches) for p in ("fp32", "bf16"))
+    assert 0 < np.sqrt(((half - full) ** 2).mean()) < 0.02 * full.std()
+
+
+def test_each_result_is_its_own(tmp_path, rng):
+    """The engine's memory is used again for the next patch, what it gave is not."""
+    configuration = tiny_configuration()
+    path = tmp_path / "weights.safetensors"
+    network = OpenVinoNetwork(written(path, configuration), configuration, path, precision="fp32")
+    one, other = rng.normal(0, 1, (2, 1, 2, *configuration.patch_size)).astype(np.float32)
+    first = network(one)
+    kept = first.copy()
+    network(other)
+    assert np.array_equal(first, kept)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda weights: weights.pop("decoder.stages.0.convs.1.norm.bias"), "no tensor decoder.stages.0.convs.1.norm"),
+        (lambda weights: weights.update(extra=np.zeros(1, np.float32)), "1 tensors that the plan's network"),
+        (
+            lambda weights: weights.update({"encoder.stages.0.0.convs.0.conv.bias": np.zeros(5, np.float32)}),
+            r"has shape \(5,\), not \(4,\)",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_refused(change, found, tmp_path):
+    configuration = tiny_configuration()
+    path = tmp_path / "weights.safetensors"
+    plan = written(path, configuration)
+    weights = read_arrays(path)
+    change(weights)
+    with pytest.raises(ArtifactError, match=found):
+        build_graph(plan, configuration, weights, where=path)
