@@ -53,7 +53,7 @@ def check_agrees(bundle: Path, scan: Path, answers: dict[str, dict[str, np.ndarr
         size = [max(pair) for pair in zip(prepared.shape, item.patch_size, strict=True)]
         assert np.array_equal(tile_corners((size[0], size[1], size[2]), item.patch_size), theirs["corners"])
         weights = tile_weights(item.patch_size)
-        logits = tile_logits(theirs["patch"], stage.networks, item.mirror_axes)
+        logits = tile_logits(theirs["patch"][None], stage.networks, item.mirror_axes)[0]
         if "image" in theirs:
             assert np.abs(prepared.image - theirs["image"][:1]).max() < CLOSE
             assert labels is None or np.array_equal(one_hot(labels, len(theirs["image"])), theirs["image"][1:])

@@ -2,27 +2,41 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from hemoseg.brain import BrainRegion, find_brain
 from hemoseg.errors import SettingsError
 from hemoseg.geometry import Volume
 from hemoseg.inference.engines.choice import Engine, EngineChoice, choose_engine, load_network
-from hemoseg.inference.half import predict_half_logits
-from hemoseg.inference.sliding import Network, predict_logits
+from hemoseg.inference.field import part_field, region_on, whole_field
+from hemoseg.inference.sliding import Network, stream_logits
 from hemoseg.models import Bundle, find_bundle, open_bundle
 from hemoseg.nets import keep_freed_memory
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
-from hemoseg.preprocess import Prepared, Returned, give_back, network_channels, outside_values, prepare, prepare_cascade
+from hemoseg.preprocess import (
+    Prepared,
+    Returned,
+    WayBack,
+    blank_logits,
+    network_channels,
+    outside_values,
+    prepare,
+    prepare_cascade,
+)
 from hemoseg.segmentation import ModelIdentity, Segmentation
 from hemoseg.types import LabelMap, NewStack
 from hemoseg.windows import one_hot
 
 THICK_MM = 7.5
 """Slice interval beyond which a warning is due: no training data of usual head CT are thicker."""
+
+
+NO_HEAD = "no head was found: everything is background, and no network looked at the scan"
+"""The warning of a scan of air."""
 
 
 def _unwatched(_done: int, _total: int) -> None:
@@ -47,6 +61,18 @@ class Prediction:
     """The most probable class of each voxel of the scan."""
     probabilities: Probabilities | None
     """Of each foreground class; None unless asked for."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """How the work on one scan goes."""
+
+    region: BrainRegion | None
+    """Where networks look; None for the whole field."""
+    watch: Callable[[int, int], None]
+    """Told (tiles done, tiles in all) of each stage."""
+    seconds: dict[str, float] = field(default_factory=lambda: {"prepare": 0.0, "network": 0.0, "restore": 0.0})
+    """Time spent, by stage."""
 
 
 class Model:
@@ -104,35 +130,35 @@ class Model:
         Returns:
             The label map on the scan's grid, with seconds spent in `prepare`, `network`, `restore`.
         """
-        seconds = {"prepare": 0.0, "network": 0.0, "restore": 0.0}
+        course = self._course(volume, watch)
         sure = needs_probabilities(self.postprocessing)
-        found = self._predict(volume, previous, seconds, watch, with_probabilities=sure)
+        found = self._predict(volume, previous, course, with_probabilities=sure)
         table = self.plan.table
         began = time.monotonic()
         labels = apply_rules(self.postprocessing, found.labels, found.probabilities, volume=volume, table=table)
-        seconds["restore"] += time.monotonic() - began
+        course.seconds["restore"] += time.monotonic() - began
+        is_empty = course.region is not None and course.region.is_empty
         return Segmentation(
             labels=labels,
             table=self.plan.table,
             volume=volume,
             model=self.identity,
-            warnings=(*self.warnings, *_doubts(volume, self.plan)),
-            seconds=seconds,
+            warnings=(*self.warnings, *_doubts(volume, self.plan), *((NO_HEAD,) if is_empty else ())),
+            seconds=course.seconds,
         )
 
     def predict(self, volume: Volume, *, previous: LabelMap | None = None) -> Prediction:
         """Labels and probabilities of one scan before any rule; arguments as those of `segment`."""
-        seconds = {"prepare": 0.0, "network": 0.0, "restore": 0.0}
-        return self._predict(volume, previous, seconds, _unwatched, with_probabilities=True)
+        return self._predict(volume, previous, self._course(volume, _unwatched), with_probabilities=True)
+
+    def _course(self, volume: Volume, watch: Callable[[int, int], None]) -> Course:
+        began = time.monotonic()
+        course = Course(region=None if self.exact else find_brain(volume), watch=watch)
+        course.seconds["prepare"] += time.monotonic() - began
+        return course
 
     def _predict(
-        self,
-        volume: Volume,
-        previous: LabelMap | None,
-        seconds: dict[str, float],
-        watch: Callable[[int, int], None],
-        *,
-        with_probabilities: bool,
+        self, volume: Volume, previous: LabelMap | None, course: Course, *, with_probabilities: bool
     ) -> Prediction:
         """The stages in their order, and the mean over those that make the result."""
         is_mean = len(self.averaged) > 1
@@ -143,45 +169,58 @@ class Model:
             before = previous
             if configuration.previous_stage is not None:
                 before = labels.get(configuration.previous_stage, previous)
-            returned = self._run(stage, volume, before, seconds, watch)
-            began = time.monotonic()
-            labels[configuration.name] = returned.labels()
-            if configuration.name in self.averaged and (is_mean or with_probabilities):
-                members[configuration.name] = Probabilities.of(returned.probabilities())
-            seconds["restore"] += time.monotonic() - began
+            is_member = configuration.name in self.averaged and (is_mean or with_probabilities)
+            returned = self._run(stage, volume, before, course, with_shares=is_member)
+            labels[configuration.name] = returned.labels
+            if returned.shares is not None:
+                began = time.monotonic()
+                members[configuration.name] = Probabilities.of(returned.shares)
+                course.seconds["restore"] += time.monotonic() - began
         mean = mean_probabilities([members[name] for name in self.averaged]) if members else None
         if is_mean and mean is not None:
             return Prediction(labels=mean.labels(paint=self.plan.table.paint), probabilities=mean)
         return Prediction(labels=labels[self.averaged[0]], probabilities=mean)
 
     def _run(
-        self,
-        stage: Stage,
-        volume: Volume,
-        previous: LabelMap | None,
-        seconds: dict[str, float],
-        watch: Callable[[int, int], None],
+        self, stage: Stage, volume: Volume, previous: LabelMap | None, course: Course, *, with_shares: bool
     ) -> Returned:
-        configuration = stage.configuration
+        """One configuration: slices go back to the scan's grid as soon as no tile will change them."""
+        configuration, plan = stage.configuration, self.plan
         began = time.monotonic()
         prepared, channels = self._prepared(configuration, volume, previous)
-        ready = time.monotonic()
-        outside = outside_values(self.plan.preparation)
-        predict = predict_half_logits if self.exact else predict_logits
-        logits = predict(
+        if course.region is None:
+            tiles = whole_field(prepared.shape, configuration.patch_size)
+        else:
+            tiles = part_field(region_on(prepared, course.region), configuration.patch_size)
+        outside = outside_values(plan.preparation)
+        slices = stream_logits(
             channels,
             stage.networks,
-            tile=configuration.patch_size,
-            classes=self.plan.outputs,
+            field=tiles,
+            blank=blank_logits(plan.outputs, (), is_regions=bool(plan.regions)),
             mirror_axes=configuration.mirror_axes if self.mirror else (),
             outside=[*outside, *[0.0] * (len(channels) - len(outside))],
-            watch=watch,
+            half=self.exact,
+            watch=course.watch,
         )
+        back = WayBack(
+            prepared,
+            outputs=plan.outputs,
+            regions=plan.regions,
+            box=tiles.box,
+            half=self.exact,
+            with_shares=with_shares,
+        )
+        ready, restoring = time.monotonic(), 0.0
+        for logits in slices:
+            given = time.monotonic()
+            back.take(logits)
+            restoring += time.monotonic() - given
         predicted = time.monotonic()
-        returned = give_back(logits, prepared, self.plan.regions)
-        seconds["prepare"] += ready - began
-        seconds["network"] += predicted - ready
-        seconds["restore"] += time.monotonic() - predicted
+        returned = back.finish()
+        course.seconds["prepare"] += ready - began
+        course.seconds["network"] += predicted - ready - restoring
+        course.seconds["restore"] += restoring + time.monotonic() - predicted
         return returned
 
     def _prepared(

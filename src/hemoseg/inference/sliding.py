@@ -1,18 +1,22 @@
-"""One network over a whole volume: pad, tile, mirror, blend."""
+"""Networks over a whole volume: tile, mirror, blend."""
 
-from collections.abc import Callable, Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, groupby
+from math import prod
 
 import numpy as np
 
-from hemoseg.arrays import Float32
-from hemoseg.inference.tiles import tile_corners, tile_weights
-from hemoseg.types import Channels, IntZYX, NewStack
+from hemoseg.arrays import Float, Float32
+from hemoseg.inference.blend import Blend
+from hemoseg.inference.field import Field
+from hemoseg.types import Channels, IntZYX
 
 Network = Callable[[Float32[np.ndarray, "b c z y x"]], Float32[np.ndarray, "b k z y x"]]
 """Takes patches to logits."""
-Logits = Float32[np.ndarray, "k z y x"]
+Logits = Float[np.ndarray, "k z y x"]
 """One value per class and voxel, axes (class, z, y, x)."""
+BATCH_VOXELS = 2**16
+"""Voxels of the tiles that a network sees at once: calling it costs more than computing below; above, memory."""
 
 
 def mirror_sets(axes: Sequence[int]) -> list[tuple[int, ...]]:
@@ -25,66 +29,73 @@ def mirror_sets(axes: Sequence[int]) -> list[tuple[int, ...]]:
     return [chosen for count in range(len(axes) + 1) for chosen in combinations(axes, count)]
 
 
-def predict_logits(
+def stream_logits(
     channels: Channels,
     networks: Sequence[Network],
     *,
-    tile: IntZYX,
-    classes: int,
+    field: Field,
+    blank: Float32[np.ndarray, " k"],
     mirror_axes: Sequence[int],
     outside: Sequence[float],
+    half: bool,
     watch: Callable[[int, int], None],
-) -> Logits:
-    """Logits of every voxel: the mean over networks, mirrorings and, by weight, overlapping tiles.
-
-    Tiles of a batch are mirrored copies of one place. Sums are float32: float16 sums flip labels.
+) -> Iterator[Logits]:
+    """Logits of the field's box, slice by slice: the mean over networks, mirrorings and, by weight, tiles.
 
     Args:
         channels: what the networks see, axes (c, z, y, x).
         networks: one per fold.
-        tile: voxels of a tile along (z, y, x).
-        classes: number of classes, background included.
+        field: the tiles to run.
+        blank: logits of what no tile covers, one per class.
         mirror_axes: array axes (0 z, 1 y, 2 x) to mirror along.
         outside: value of each channel beyond the volume, where it is smaller than a tile; as in training.
+        half: whether sums are rounded as nnU-Net rounds them, see `blend.py`; tiles are run one by one then.
         watch: told (tiles done, tiles in all).
 
-    Returns:
-        Logits, axes (class, z, y, x).
+    Yields:
+        The next slices, axes (class, z, y, x), to be used before the next are asked for.
     """
-    padded, inside = pad_to_tile(channels, tile, outside)
-    sums = np.zeros((classes, *padded.shape[1:]), dtype=np.float32)
-    total = np.zeros(padded.shape[1:], dtype=np.float32)
-    weights = tile_weights(tile)
-    corners = tile_corners((padded.shape[1], padded.shape[2], padded.shape[3]), tile)
-    for number, corner in enumerate(corners, start=1):
-        place = tuple(slice(start, start + length) for start, length in zip(corner, tile, strict=True))
-        logits = tile_logits(padded[(slice(None), *place)], networks, mirror_axes)
-        sums[(slice(None), *place)] += logits * weights
-        total[place] += weights
-        watch(number, len(corners))
-    sums /= total
-    return np.ascontiguousarray(sums[(slice(None), *inside)])
+    groups = [[network] for network in networks] if half else [list(networks)]
+    blend = Blend(field, blank, groups=len(groups), half=half)
+    batch = 1 if half else max(1, BATCH_VOXELS // prod(field.tile))
+    done, whole = 0, len(groups) * len(field.corners)
+    for z, layer in groupby(field.corners, key=lambda corner: corner[0]):
+        yield from blend.give_until(z)
+        corners = list(layer)
+        for first in range(0, len(corners), batch):
+            some = corners[first : first + batch]
+            patches = np.stack([cut_tile(channels, corner, field.tile, outside) for corner in some])
+            for number, group in enumerate(groups):
+                for corner, logits in zip(some, tile_logits(patches, group, mirror_axes), strict=True):
+                    blend.add(number, corner, logits)
+                done += len(some)
+                watch(done, whole)
+    yield from blend.give_until(field.box[0].stop)
 
 
-def tile_logits(patch: Channels, networks: Sequence[Network], mirror_axes: Sequence[int]) -> Logits:
-    """Mean logits of one tile over networks and mirrorings."""
+def tile_logits(
+    patches: Float32[np.ndarray, "b c z y x"], networks: Sequence[Network], mirror_axes: Sequence[int]
+) -> Float32[np.ndarray, "b k z y x"]:
+    """Mean logits of tiles over networks and mirrorings; mirrored copies are run one after the other."""
     sets = mirror_sets(mirror_axes)
-    batch = np.stack([np.flip(patch, tuple(axis + 1 for axis in chosen)) for chosen in sets])
     mean = np.zeros((), dtype=np.float32)
     for network in networks:
-        logits = network(batch)
-        for one, chosen in zip(logits, sets, strict=True):
-            mean = mean + np.flip(one, tuple(axis + 1 for axis in chosen))
+        for chosen in sets:
+            axes = tuple(axis + 2 for axis in chosen)
+            mean = mean + np.flip(network(np.ascontiguousarray(np.flip(patches, axes))), axes)
     return np.asarray(mean / np.float32(len(sets) * len(networks)), dtype=np.float32)
 
 
-def pad_to_tile(
-    channels: Channels, tile: IntZYX, outside: Sequence[float]
-) -> tuple[NewStack, tuple[slice, slice, slice]]:
-    """The volume padded to at least one tile, and where it lies in there."""
-    missing = [max(length - size, 0) for size, length in zip(channels.shape[1:], tile, strict=True)]
-    before = [count // 2 for count in missing]
-    widths = [(first, count - first) for first, count in zip(before, missing, strict=True)]
-    z, y, x = (slice(first, first + size) for first, size in zip(before, channels.shape[1:], strict=True))
-    padded = [np.pad(one, widths, constant_values=value) for one, value in zip(channels, outside, strict=True)]
-    return np.stack(padded), (z, y, x)
+def cut_tile(
+    channels: Channels, corner: IntZYX, tile: IntZYX, outside: Sequence[float]
+) -> Float32[np.ndarray, "c tz ty tx"]:
+    """A tile of a volume; what lies beyond the volume has the value of the channel there."""
+    place, inner = [], []
+    for start, length, size in zip(corner, tile, channels.shape[1:], strict=True):
+        low, high = max(start, 0), min(start + length, size)
+        place.append(slice(low, high))
+        inner.append(slice(low - start, high - start))
+    cut = np.empty((len(channels), *tile), dtype=np.float32)
+    cut[:] = np.asarray(outside, dtype=np.float32)[:, None, None, None]
+    cut[(slice(None), *inner)] = channels[(slice(None), *place)]
+    return cut

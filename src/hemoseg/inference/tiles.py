@@ -15,7 +15,7 @@ STEP = 0.5
 """Distance of neighboring tiles as a share of the tile: nnU-Net's."""
 
 
-def axis_starts(size: int, tile: int) -> tuple[int, ...]:
+def axis_starts(size: int, tile: int, step: float = STEP) -> tuple[int, ...]:
     """Starts of the tiles along one axis, the first at 0 and the last at size - tile, evenly between.
 
     Tiles of one voxel (2d configurations) lie side by side.
@@ -26,17 +26,48 @@ def axis_starts(size: int, tile: int) -> tuple[int, ...]:
     """
     if tile == 1:
         return tuple(range(size))
-    count = ceil((size - tile) / (tile * STEP)) + 1
+    count = _count(size, tile, step)
     if count == 1:
         return (0,)
-    step = (size - tile) / (count - 1)  # rounded before it is multiplied, as nnU-Net has it
-    return tuple(round(step * i) for i in range(count))
+    apart = (size - tile) / (count - 1)  # rounded before it is multiplied, as nnU-Net has it
+    return tuple(round(apart * i) for i in range(count))
 
 
-def tile_corners(shape: IntZYX, tile: IntZYX) -> list[IntZYX]:
+def part_starts(part: slice, size: int, tile: int, step: float = STEP) -> tuple[int, ...]:
+    """Starts of the fewest tiles that cover a part of an axis, no farther apart than nnU-Net's.
+
+    They reach beyond the part on both sides alike, as far as tiles and volume allow: what lies near the border of a
+    tile is seen worst. A volume smaller than the tile lies in its middle, and the start is below 0.
+
+    Args:
+        part: what is to be covered.
+        size: voxels of the axis.
+        tile: voxels of a tile.
+        step: largest distance of neighboring tiles as a share of the tile.
+
+    Example:
+        >>> part_starts(slice(2, 22), 30, 16), part_starts(slice(5, 15), 30, 16), part_starts(slice(1, 2), 3, 8)
+        ((0, 8), (2,), (-2,))
+    """
+    if tile == 1:
+        return tuple(range(part.start, part.stop))
+    if size <= tile:
+        return (-((tile - size) // 2),)
+    length = part.stop - part.start
+    count = _count(length, tile, step)
+    reach = min(size, max(length, tile + int((count - 1) * tile * step)))
+    first = min(max(0, (part.start + part.stop - reach) // 2), size - reach)
+    return tuple(first + round(i * (reach - tile) / max(1, count - 1)) for i in range(count))
+
+
+def tile_corners(shape: IntZYX, tile: IntZYX, step: float = STEP) -> list[IntZYX]:
     """Corners (z, y, x) of all tiles that cover a volume at least as large as the tile."""
-    z, y, x = (axis_starts(size, length) for size, length in zip(shape, tile, strict=True))
+    z, y, x = (axis_starts(size, length, step) for size, length in zip(shape, tile, strict=True))
     return list(product(z, y, x))
+
+
+def _count(size: int, tile: int, step: float) -> int:
+    return max(1, ceil((size - tile) / (tile * step)) + 1)
 
 
 @lru_cache(maxsize=8)

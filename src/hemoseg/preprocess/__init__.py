@@ -1,17 +1,14 @@
 """From a scan to what a network sees, and back."""
 
+from hemoseg.preprocess.back import Returned, WayBack, blank_logits, give_back, restore, restore_labels
 from hemoseg.preprocess.prepare import (
     Prepared,
-    Returned,
-    give_back,
     network_channels,
     outside_values,
     prepare,
     prepare_cascade,
     prepare_case,
     prepare_labels,
-    restore,
-    restore_labels,
 )
 from hemoseg.preprocess.resample import resample, resample_labels
 from hemoseg.preprocess.stepped import Stepped, pre_steps
@@ -22,6 +19,8 @@ __all__ = [
     "Prepared",
     "Returned",
     "Stepped",
+    "WayBack",
+    "blank_logits",
     "give_back",
     "network_channels",
     "outside_values",

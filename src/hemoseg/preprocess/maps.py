@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hemoseg.arrays import Float32, Float64, Int64
+from hemoseg.arrays import Float, Float32, Float64, Int64
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -132,10 +132,14 @@ class Band:
 @lru_cache(maxsize=64)
 def bands(axis: AxisMap, order: Order) -> tuple[Band, ...]:
     """The matrix of a spline as blocks of rows: dense products of these are faster than sparse ones."""
-    matrix = spline_matrix(axis, order)
+    return blocks(spline_matrix(axis, order))
+
+
+def blocks(matrix: Float[np.ndarray, "n m"]) -> tuple[Band, ...]:
+    """A matrix whose entries lie near its diagonal as blocks of rows."""
     found = []
-    for start in range(0, axis.new_size, BLOCK_ROWS):
-        rows = slice(start, min(start + BLOCK_ROWS, axis.new_size))
+    for start in range(0, len(matrix), BLOCK_ROWS):
+        rows = slice(start, min(start + BLOCK_ROWS, len(matrix)))
         columns = span(np.any(matrix[rows], axis=0))
         weights = np.ascontiguousarray(matrix[rows, columns], dtype=np.float32)
         found.append(Band(rows=rows, columns=columns, weights=weights))

@@ -1,25 +1,22 @@
-"""The order of a preparation's steps, and the way back."""
+"""The order of a preparation's steps; `back.py` has the way back."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hemoseg.arrays import Float, Float32, Shaped
+from hemoseg.arrays import Float32
 from hemoseg.geometry import Volume
-from hemoseg.plan import AverageResampling, Preparation, Region
+from hemoseg.plan import AverageResampling, Preparation
 from hemoseg.preprocess.normalize import normalize
-from hemoseg.preprocess.resample import resample, resample_along, same_extent
+from hemoseg.preprocess.resample import resample, same_extent
 from hemoseg.preprocess.spline import separate_axis, spline_image
 from hemoseg.preprocess.stepped import Stepped, pre_steps, scan_spacing
-from hemoseg.preprocess.steps import Average, CaseProperties, SplineStep, Step, replay_labels, undo_steps
-from hemoseg.types import FloatZYX, IntZYX, Labels, NewLabelMap, NewLabels, NewStack
+from hemoseg.preprocess.steps import Average, CaseProperties, SplineStep, Step, replay_labels
+from hemoseg.types import FloatZYX, IntZYX, Labels, NewLabels, NewStack
 from hemoseg.windows import apply_windows
 
 Stack = Float32[np.ndarray, "c z y x"]
 """Channels of one volume, axes (c, z, y, x)."""
-Logits = Float[np.ndarray, "c z y x"]
-"""One value per class or region, axes (c, z, y, x)."""
 TargetSpacing = tuple[float | None, float, float]
 """Spacing (z, y, x) in mm that a configuration wants; None along z keeps the scan's own."""
 
@@ -112,99 +109,6 @@ def outside_values(preparation: Preparation) -> list[float]:
 def prepare_labels(labels: Labels, prepared: Prepared) -> NewLabels:
     """A label map of the scan, taken the same way as `prepared` went."""
     return replay_labels(labels, prepared.steps)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
-    """Logits that went back to the scan's grid in one resampling, where the preparation kept voxels."""
-
-    logits: Logits
-    """Axes (class, z, y, x) of the prepared grid's order, in the box that was kept."""
-    prepared: Prepared
-    """The way the scan went."""
-    regions: tuple[Region, ...] = ()
-    """The plan's."""
-
-    def labels(self) -> NewLabelMap:
-        """The class with the largest logit, axes (z, y, x) as stored; background where voxels had been cut away."""
-        full = np.zeros(self._shape, dtype=np.uint8)
-        found = painted(self.logits, self.regions) if self.regions else self.logits.argmax(axis=0)
-        full[self.prepared.properties.frame.kept()] = found
-        return self._as_stored(full)
-
-    def probabilities(self) -> NewStack:
-        """The softmax of the foreground classes, or each region's sigmoid; 0 where voxels had been cut away.
-
-        Axes are (class, z, y, x) as stored.
-        """
-        found = self.logits.astype(np.float32)
-        if self.regions:
-            shares = (1 + np.tanh(found / 2)) / 2
-        else:
-            found = np.exp(found - found.max(axis=0))
-            shares = found[1:] / found.sum(axis=0)
-        full = np.zeros((len(shares), *self._shape), dtype=np.float32)
-        full[(slice(None), *self.prepared.properties.frame.kept())] = shares
-        return np.stack([self._as_stored(one) for one in full])
-
-    @property
-    def _shape(self) -> tuple[int, ...]:
-        frame = self.prepared.properties.frame
-        return tuple(frame.source_shape[axis] for axis in frame.axes)
-
-    def _as_stored(self, full: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "nz ny nx"]:
-        axes = self.prepared.properties.frame.axes
-        inverse = (axes.index(0), axes.index(1), axes.index(2))
-        return np.ascontiguousarray(self.prepared.properties.turn.orientation.undo(full.transpose(inverse)))
-
-
-def give_back(logits: Logits, prepared: Prepared, regions: Sequence[Region] = ()) -> Returned:
-    """Logits on the scan's own grid.
-
-    Args:
-        logits: one channel per class, or per region, on the prepared grid, axes (c, z, y, x); those in float16 are
-            float16 again after the resampling, as nnU-Net has it.
-        prepared: the way the scan went.
-        regions: the plan's; they are painted where their sigmoid exceeds one half, later ones over earlier ones.
-    """
-    properties = prepared.properties
-    frame, turn, last = properties.frame, properties.turn, properties.steps[-1]
-    ways = frame.back()
-    wide = logits.astype(np.float32, copy=False)
-    if isinstance(last, SplineStep):
-        z, y, x = (properties.source_spacing_mm[turn.axes[axis]] for axis in frame.axes)
-        rule = last.rule.logits
-        back = spline_image(wide, ways, rule, separate_axis(last.spacing_after_mm, (z, y, x), rule.separate_z))
-    else:
-        back = resample_along(wide, ways)
-    return Returned(logits=back.astype(logits.dtype, copy=False), prepared=prepared, regions=tuple(regions))
-
-
-def restore(logits: Logits, prepared: Prepared, regions: Sequence[Region] = ()) -> NewLabelMap:
-    """The label map on the scan's own grid: logits go back in one resampling, then the largest wins.
-
-    Args:
-        logits: one channel per class, or per region, see `give_back`.
-        prepared: the way the scan went.
-        regions: the plan's.
-
-    Returns:
-        Class numbers, axes (z, y, x) as stored; background where the preparation had cut voxels away.
-    """
-    return give_back(logits, prepared, regions).labels()
-
-
-def painted(logits: Logits, regions: Sequence[Region]) -> NewLabelMap:
-    """The label map of regions, later ones over earlier ones; a sigmoid exceeds one half where its logit exceeds 0."""
-    labels = np.zeros(logits.shape[1:], dtype=np.uint8)
-    for values, region in zip(logits, regions, strict=True):
-        labels[values > 0] = region.paint
-    return labels
-
-
-def restore_labels(labels: Labels, prepared: Prepared) -> NewLabels:
-    """A label map of the prepared grid on the scan's own grid."""
-    return undo_steps(labels, prepared.steps)
 
 
 def target_shape(shape: IntZYX, spacing_mm: FloatZYX, target_mm: FloatZYX) -> IntZYX:

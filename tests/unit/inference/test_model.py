@@ -1,14 +1,18 @@
 """A model at work: averages of configurations, a shared first stage, rules after the networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bundles import write_tiny_bundle
 from hemoseg.inference import load_model
+from hemoseg.inference.predictor import NO_HEAD
 from hemoseg.models import Selection, open_bundle, write_bundle
+from hemoseg.plan import Channel, SplineResampling
 from hemoseg.postprocess import KeepLargest, MinimumConfidence, apply_rules, mean_probabilities
 from hemoseg.preprocess import give_back, prepare
-from plans import head_volume, tiny_configuration, tiny_plan
+from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
 
 FINE, COARSE = "3d_fullres", "3d_lowres"
 
@@ -36,6 +40,39 @@ def two(tmp_path):
     """A bundle of two configurations on different grids."""
     fine, coarse = tiny_configuration(), tiny_configuration(name=COARSE, spacing_mm=(5.0, 4.0, 4.0))
     return write_tiny_bundle(tmp_path / "two", plan=tiny_plan(coarse, fine))
+
+
+def test_a_scan_of_air_is_background_with_a_warning(two):
+    volume = head_volume()
+    air = replace(volume, hu=np.full_like(volume.hu, -1000))
+    for model in (rewritten(two, configurations=[FINE]), rewritten(two, configurations=[FINE, COARSE])):
+        found = model.segment(air)
+        assert not found.labels.any()
+        assert NO_HEAD in found.warnings
+        assert not model.predict(air).probabilities.values.any()
+        assert NO_HEAD not in model.segment(volume).warnings
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 36), (2, 40, 36), (3, 90, 20), (5, 7, 6), (60, 24, 24)])
+@pytest.mark.parametrize("preparation", ["headct", "nnunet"])
+def test_odd_sizes_are_segmented(tmp_path, shape, preparation):
+    """Single slices, a few, scans smaller than a patch in every axis, and more slices than across."""
+    if preparation == "nnunet":
+        changes = {
+            "orientation": "as-stored",
+            "channels": (Channel(name="CT"),),
+            "windowed": "first",
+            "head_crop": False,
+            "nonzero_crop": True,
+            "resampling": SplineResampling(),
+        }
+        plan = tiny_plan(preparation=tiny_preparation(**changes))
+    else:
+        plan = tiny_plan()
+    model = load_model(write_tiny_bundle(tmp_path / "tiny", plan=plan))
+    found = model.segment(head_volume(shape))
+    assert found.labels.shape == shape
+    assert found.labels.any()
 
 
 def test_configurations_are_averaged_as_probabilities(two):
@@ -88,13 +125,13 @@ def test_probabilities_are_the_softmax_of_the_logits_on_the_scans_grid(rng):
     volume, plan = head_volume(), tiny_plan()
     prepared = prepare(volume, plan.preparation, volume.grid.spacing_mm)
     logits = rng.normal(0, 2, (3, *prepared.shape)).astype(np.float32)
-    returned = give_back(logits, prepared)
+    returned = give_back(logits, prepared, with_shares=True)
     shares = np.exp(logits.astype(np.float64)) / np.exp(logits.astype(np.float64)).sum(axis=0)
-    found = returned.probabilities()
+    found = returned.shares
     assert found.shape == (2, *volume.hu.shape)
     assert found.sum() == pytest.approx(shares[1:].sum(), rel=1e-4)
     inside = found.sum(axis=0) > 0
     assert inside.sum() == np.prod(prepared.shape)
     stack = np.concatenate([1 - found.sum(axis=0, keepdims=True), found])
-    assert np.array_equal(returned.labels()[inside], stack.argmax(axis=0)[inside])
-    assert not returned.labels()[~inside].any()
+    assert np.array_equal(returned.labels[inside], stack.argmax(axis=0)[inside])
+    assert not returned.labels[~inside].any()

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemoseg.inference.half import predict_half_logits
-from hemoseg.inference.sliding import mirror_sets, predict_logits
-from hemoseg.inference.tiles import axis_starts, half_weights, tile_corners, tile_weights
+from hemoseg.inference.field import part_field, place_of, whole_field
+from hemoseg.inference.sliding import mirror_sets, stream_logits
+from hemoseg.inference.tiles import axis_starts, half_weights, part_starts, tile_corners, tile_weights
 
 
 def quiet(done, total):
@@ -19,16 +19,20 @@ def identity(batch):
     return batch
 
 
-def predict(channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), networks=None):
-    return predict_logits(
+def predict(channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), networks=None, field=None, half=False):
+    """All slices at once, of the whole volume or of the box that the field's tiles cover."""
+    count = channels.shape[0]
+    slices = stream_logits(
         channels,
         networks or [network],
-        tile=tile,
-        classes=channels.shape[0],
+        field=field or whole_field(channels.shape[1:], tile),
+        blank=np.arange(count, dtype=np.float32) - 100,
         mirror_axes=mirror_axes,
-        outside=[float(i) for i in range(channels.shape[0])],
+        outside=[float(i) for i in range(count)],
+        half=half,
         watch=quiet,
     )
+    return np.concatenate([one.copy() for one in slices], axis=1)
 
 
 def test_beyond_the_volume_lies_what_training_put_there():
@@ -69,30 +73,28 @@ def test_positions_are_rounded_as_nnunet_rounds_them():
 def test_half_precision_rounds_sums_and_weights():
     """Three tiles of width 4 at 0, 2 and 4 with logits 1 + 2^-11: in float16 each is 1, so their mean is."""
     channels = np.full((1, 1, 1, 8), 1 + 2.0**-11, dtype=np.float32)
-    found = predict_half_logits(
-        channels, [identity], tile=(1, 1, 4), classes=1, mirror_axes=(), outside=[0.0], watch=quiet
-    )
+    found = predict(channels, tile=(1, 1, 4), half=True)
     assert found.dtype == np.float16
     assert found == pytest.approx(1.0, abs=2e-3)
     assert half_weights((1, 1, 4)).max() == 10
     assert half_weights((16, 96, 96)).min() > 0
 
 
-def test_half_precision_averages_folds_and_tells_of_all_tiles():
+@pytest.mark.parametrize("half", [False, True])
+def test_folds_are_averaged_and_all_tiles_told_of(half):
     told = []
-    channels = np.ones((1, 4, 8, 8), dtype=np.float32)
-    networks = [lambda b: b, lambda b: b + 2]
-    found = predict_half_logits(
-        channels,
-        networks,
-        tile=(4, 8, 8),
-        classes=1,
+    slices = stream_logits(
+        np.ones((1, 6, 8, 8), dtype=np.float32),
+        [lambda b: b, lambda b: b + 2],
+        field=whole_field((6, 8, 8), (4, 8, 8)),
+        blank=np.zeros(1, dtype=np.float32),
         mirror_axes=(2,),
         outside=[0.0],
+        half=half,
         watch=lambda done, total: told.append((done, total)),
     )
-    assert (found == 2).all()
-    assert told == [(1, 2), (2, 2)]
+    assert all(np.allclose(one, 2, atol=1e-2 if half else 1e-6) for one in slices)
+    assert told == ([(1, 4), (2, 4), (3, 4), (4, 4)] if half else [(1, 2), (2, 2)])
 
 
 def test_weights_fall_from_the_middle_and_never_vanish():
@@ -129,3 +131,112 @@ def test_flat_tiles_lie_side_by_side(rng):
     channels = rng.standard_normal((1, 3, 8, 8)).astype(np.float32)
     assert tile_corners((3, 8, 8), (1, 8, 8)) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
     assert predict(channels, tile=(1, 8, 8)) == pytest.approx(channels, abs=1e-6)
+
+
+@st.composite
+def parts(draw):
+    """A volume, a tile, and marked voxels."""
+    shape = draw(st.tuples(st.integers(1, 12), st.integers(1, 24), st.integers(1, 24)))
+    tile = draw(st.tuples(st.sampled_from([1, 2, 5]), st.sampled_from([4, 7]), st.sampled_from([4, 8])))
+    seed, share = draw(st.integers(0, 99)), draw(st.sampled_from([0.002, 0.05, 0.9]))
+    return np.random.default_rng(seed).random(shape) < share, tile
+
+
+@given(parts())
+@settings(deadline=None, max_examples=150)
+def test_every_marked_voxel_is_covered_and_no_tile_is_blank(case):
+    part, tile = case
+    field = part_field(part, tile)
+    covered = np.zeros(part.shape, dtype=int)
+    for corner in field.corners:
+        covered[place_of(corner, tile)] += 1
+        assert part[place_of(corner, tile)].any()
+    assert covered[part].all()
+    outside_box = covered.copy()
+    outside_box[field.box] = 0
+    assert not outside_box.any()
+    assert len(field.corners) <= len(whole_field(part.shape, tile).corners)
+
+
+def moody(batch):
+    """A network that mixes neighbors and looks at the whole tile, so that results tell which tiles were run."""
+    return (
+        np.float32(0.7) * batch
+        + np.float32(0.3) * np.roll(batch, 1, axis=-1)
+        + batch.mean(axis=(2, 3, 4), keepdims=True)
+    )
+
+
+@given(parts())
+@settings(deadline=None, max_examples=40)
+def test_what_is_marked_is_as_if_no_tile_had_been_left_out(case):
+    """Skipped tiles of the same grid change no marked voxel to the bit; what nothing covers is background."""
+    part, tile = case
+    channels = np.random.default_rng(1).standard_normal((2, *part.shape)).astype(np.float32)
+    every = whole_field(part.shape, tile)
+    some = [corner for corner in every.corners if part[place_of(corner, tile)].any()]
+    assert part_field(np.ones_like(part), tile).corners == every.corners
+    field = type(every)(tile=tile, corners=tuple(some), box=every.box)
+    full, found = predict(channels, moody, field=every), predict(channels, moody, field=field)
+    assert np.array_equal(found[:, part], full[:, part])
+    covered = np.zeros(part.shape, dtype=bool)
+    for corner in some:
+        covered[place_of(corner, tile)] = True
+    assert (found[:, ~covered] == np.array([[-100], [-99]])).all()
+    assert (found[:, covered] > -50).all()
+
+
+@given(st.integers(1, 40), st.integers(2, 20), st.sampled_from([0.5, 0.75, 1.0]), st.data())
+@settings(deadline=None, max_examples=200)
+def test_tiles_over_a_part_reach_as_far_on_either_side(size, tile, step, data):
+    first = data.draw(st.integers(0, size - 1))
+    part = slice(first, data.draw(st.integers(first + 1, size)))
+    starts = part_starts(part, size, tile, step)
+    assert starts[0] <= part.start
+    assert starts[-1] + tile >= part.stop
+    assert (np.diff(starts) <= tile * step + 1).all()
+    if size > tile:
+        assert starts[0] >= 0
+        assert starts[-1] + tile <= size
+        before, after = part.start - starts[0], starts[-1] + tile - part.stop
+        assert abs(before - after) <= 1 or starts[0] == 0 or starts[-1] + tile == size
+
+
+def test_slices_are_given_as_soon_as_no_tile_reaches_them():
+    """Tiles of 4 slices over 8 begin at 0, 2 and 4: before the second tile is run, two slices are complete."""
+    seen = []
+    slices = stream_logits(
+        np.ones((1, 8, 8, 8), dtype=np.float32),
+        [identity],
+        field=whole_field((8, 8, 8), (4, 8, 8)),
+        blank=np.zeros(1, dtype=np.float32),
+        mirror_axes=(),
+        outside=[0.0],
+        half=False,
+        watch=lambda done, _: seen.append(done),
+    )
+    assert [(next(slices).shape[1], len(seen)) for _ in range(4)] == [(1, 1), (1, 1), (1, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("shape", [(1, 30, 30), (2, 5, 9), (3, 40, 8), (9, 3, 40)])
+def test_odd_shapes_come_back_whole(shape, rng):
+    channels = rng.standard_normal((1, *shape)).astype(np.float32)
+    assert predict(channels, tile=(4, 8, 8)) == pytest.approx(channels, abs=1e-5)
+    half = predict(channels, tile=(4, 8, 8), half=True)  # nnU-Net's weights vanish in corners
+    assert half.shape == channels.shape
+    assert (np.abs(half - channels) > 1e-2).mean() < 0.05
+
+
+def test_small_tiles_are_run_together(rng):
+    """What a network that looks at single patches gives does not depend on how many it gets at once."""
+    sizes = []
+
+    def watched(batch):
+        sizes.append(len(batch))
+        return moody(batch)
+
+    channels = rng.standard_normal((1, 4, 16, 16)).astype(np.float32)
+    together = predict(channels, watched)
+    alone = predict(channels, lambda batch: np.concatenate([moody(one[None]) for one in batch]))
+    assert max(sizes) > 1
+    assert np.array_equal(together, alone)

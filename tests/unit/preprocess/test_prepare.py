@@ -5,7 +5,7 @@ import pytest
 
 from hemoseg.plan import Channel, Region, SplineResampling
 from hemoseg.preprocess import prepare, prepare_cascade, prepare_labels, resample, restore
-from hemoseg.preprocess.prepare import give_back, painted
+from hemoseg.preprocess.back import give_back, painted
 from hemoseg.windows import one_hot
 from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
 
@@ -66,7 +66,7 @@ def test_padding_is_air_to_our_steps_and_as_stored_to_nnunets(orientation, lowes
 def test_later_regions_are_painted_over_earlier_ones():
     logits = np.array([[-1, 1, 1, -1, 0]], dtype=np.float32), np.array([[-1, -1, 1, 1, 0]], dtype=np.float32)
     regions = (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
-    assert painted(np.stack(logits)[:, None], regions).tolist() == [[[0, 1, 2, 2, 0]]]
+    assert painted(np.stack(logits), regions).tolist() == [[0, 1, 2, 2, 0]]
 
 
 def test_half_precision_is_rounded_again_on_the_way_back():
@@ -110,7 +110,7 @@ def test_probabilities_of_regions_are_each_sigmoid():
     logits = np.zeros((2, *prepared.shape), dtype=np.float32)
     logits[0], logits[1] = np.log(3), -200
     regions = (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
-    found = give_back(logits, prepared, regions).probabilities()
+    found = give_back(logits, prepared, regions, with_shares=True).shares
     assert found.shape == (2, *volume.hu.shape)
     assert set(np.unique(found[0]).round(6)) == {0, 0.75}
     assert not found[1].any()
