@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hemoseg.models import Selection, weights_name, write_bundle
+from hemoseg.models import Calibration, Selection, weights_name, write_bundle
 from hemoseg.nets import build_network
 from hemoseg.nets.stored import half_weights
 from hemoseg.nets.weights import write_weights
@@ -10,7 +10,9 @@ from hemoseg.plan import Plan
 from plans import tiny_plan
 
 
-def write_tiny_bundle(folder: Path, *, plan: Plan | None = None, folds: tuple[int, ...] = (0,)) -> Path:
+def write_tiny_bundle(
+    folder: Path, *, plan: Plan | None = None, folds: tuple[int, ...] = (0,), calibration: Calibration | None = None
+) -> Path:
     """A bundle whose networks have drawn, untrained weights."""
     plan = plan or tiny_plan()
     weights = {}
@@ -36,5 +38,6 @@ def write_tiny_bundle(folder: Path, *, plan: Plan | None = None, folds: tuple[in
         card="# tiny\n",
         license_text="none\n",
         weights=weights.items(),
+        calibration=calibration,
     )
     return folder

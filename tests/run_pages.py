@@ -1,6 +1,6 @@
 """The report of a run that never was: small enough to look for every value."""
 
-from hemoseg.models import Candidate, Difference, Evidence, Selection, Trial
+from hemoseg.models import Calibration, Candidate, Difference, Evidence, Selection, Trial, VolumeCalibration
 from hemoseg.postprocess import MinimumVolume
 from hemoseg.report import (
     CaseRow,
@@ -48,6 +48,20 @@ REPORT = RunReport(
             shown_as="best",
         ),
         CaseRow(case="case_2", patient="p2", fold=0, classes={"hemorrhage": {"dice": 0.25, "volume_error_ml": 0.0}}),
+    ),
+    calibration=Calibration(
+        level=0.9,
+        scans=16,
+        patients=14,
+        networks="of-folds",
+        calibrated_on="16 held-out scans of 14 patients of cohort, folds 0, 1",
+        classes={
+            "hemorrhage": VolumeCalibration(
+                kind="symmetric", low=-0.25, high=0.25, covered=0.9375, median_width_ml=5.4321
+            ),
+            "edema": VolumeCalibration(kind="symmetric", low=-1.5, high=1.5, covered=None, median_width_ml=20.0),
+        },
+        total=VolumeCalibration(kind="symmetric", low=-0.25, high=0.25, covered=0.9375, median_width_ml=5.4321),
     ),
     failures=Failures(
         by_lesion_volume={

@@ -69,6 +69,7 @@ def main() -> None:
         ),
         license_text=TERMS,
         weights=half_precision_weights(folder, run.selection).items(),
+        calibration=run.calibration,
     )
     bundle = open_bundle(target)
     size = sum(path.stat().st_size for path in target.iterdir())

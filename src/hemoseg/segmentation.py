@@ -9,6 +9,9 @@ from hemoseg.geometry import Volume
 from hemoseg.labels import LabelTable
 from hemoseg.types import FloatXYZ, LabelMap, Mask
 
+NOT_CALIBRATED = "the model has no calibration of its volumes"
+"""Why there are no intervals around volumes of older models, and of those from nnU-Net."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesion:
@@ -41,6 +44,34 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeInterval:
+    """Where the volume that a reference has is expected."""
+
+    low_ml: float
+    """Lower end in ml."""
+    high_ml: float
+    """Upper end in ml."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervals:
+    """Intervals around the volumes of a scan, and what they rest on."""
+
+    level: float
+    """Nominal coverage: the share of scans whose reference lies inside."""
+    scans: int
+    """Held-out scans that they were calibrated on."""
+    patients: int
+    """Whose these are."""
+    calibrated_on: str
+    """Which they are, in words."""
+    volume_ml: dict[str, VolumeInterval | None]
+    """By class; None where there is none."""
+    hemorrhage_ml: VolumeInterval | None
+    """Of all bleeding classes together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
     """Label map of one scan, on the scan's own grid."""
 
@@ -54,6 +85,10 @@ class Segmentation:
     """The model that made it."""
     warnings: tuple[str, ...] = ()
     """Doubts about the input and the result."""
+    intervals: Intervals | None = None
+    """Intervals around the volumes; None where there are none."""
+    no_intervals: str = NOT_CALIBRATED
+    """Why there are none, in words, where there are none."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time spent, by stage: `prepare`, `network`, `restore`."""
 

@@ -1,12 +1,14 @@
 """The whole story on small heads: once, stage by stage, killed and resumed, and refused."""
 
 import hashlib
+import importlib.util
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,6 +113,32 @@ def test_its_bundle_under_a_name_segments_and_is_verified(unbroken, dataset, tmp
     said = hemoseg("models", "--verify", "--models", tmp_path / "models", code=2).stdout
     assert f"{target}: card.md has SHA-256" in said
     assert f"{target}: labels.json is absent" in said
+
+
+def test_its_bundle_carries_the_calibration_and_every_report_speaks_of_it(unbroken, dataset, tmp_path):
+    """Two held-out scans are too few, and that is said everywhere."""
+    found = json.loads((unbroken / "model" / "calibration.json").read_text())
+    assert (found["version"], found["scans"], found["patients"], found["networks"]) == (1, 2, 2, "same")
+    assert found["classes"]["edema"]["high"] is None
+    assert json.loads((unbroken / "report.json").read_text())["calibration"] == found
+    scan = dataset / "imagesTr" / "head0_0000.nii.gz"
+    done = hemoseg("segment", scan, "--out", tmp_path, "--model", unbroken / "model", "--json")
+    note = "2 held-out patients are too few for intervals of 90 %: 9 are needed"
+    assert json.loads(done.stdout)["interval"]["note"] == note
+    for page in ("report.html", "model/card.md"):
+        assert f"None: {note}" in (unbroken / page).read_text()
+
+
+def test_the_tool_that_embeds_a_model_takes_the_calibration_along(unbroken, tmp_path, monkeypatch):
+    path = Path(__file__).parents[2] / "tools" / "embed_model.py"
+    spec = importlib.util.spec_from_file_location("embed_model", path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setattr(tool, "embedded_folder", lambda: tmp_path)
+    monkeypatch.setattr(sys, "argv", ["embed_model.py", str(unbroken)])
+    tool.main()
+    written = (tmp_path / tool.NAME / "calibration.json").read_bytes()
+    assert written == (unbroken / "model" / "calibration.json").read_bytes()
 
 
 def test_a_bundle_replaces_nothing_but_a_bundle(unbroken, tmp_path):

@@ -92,7 +92,7 @@ def segment(
                 watch.say(f"{name}: failed: {failures[path].found}")
                 continue
             results[path] = result
-            _tell(result, f"{name}: {result['hemorrhage_ml']:.1f} ml hemorrhage -> {out / name}", watch, as_json)
+            _tell(result, f"{name}: {_volume_text(result)} -> {out / name}", watch, as_json)
     if as_json:
         _print_json([results.get(path) for path in scans])
     _end_with([(path, failures[path]) for path in scans if path in failures])
@@ -139,6 +139,17 @@ def _segment_one(
     seconds = {"start": start, "read": read, **result.seconds}
     value: dict[str, Any] = write_result(result, out, seconds=seconds, provenance=provenance(volume))
     return value
+
+
+def _volume_text(result: dict[str, Any]) -> str:
+    """Milliliters of hemorrhage, with their interval where there is one.
+
+    Example:
+        >>> _volume_text({"hemorrhage_ml": 12.34, "interval": {"level": 0.9, "hemorrhage_ml": [10.0, 15.27]}})
+        '12.3 ml hemorrhage (90 %: 10.0 to 15.3)'
+    """
+    text, ends = f"{result['hemorrhage_ml']:.1f} ml hemorrhage", result["interval"]["hemorrhage_ml"]
+    return text if ends is None else f"{text} ({result['interval']['level'] * 100:g} %: {ends[0]:.1f} to {ends[1]:.1f})"
 
 
 def _tell(result: dict[str, Any], line: str, watch: Bars, as_json: bool) -> None:

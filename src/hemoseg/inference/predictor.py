@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from hemoseg.geometry import Volume
 from hemoseg.inference.engines.choice import Engine, EngineChoice, choose_engine, load_network
 from hemoseg.inference.field import part_field, region_on, whole_field
 from hemoseg.inference.sliding import Network, stream_logits
-from hemoseg.models import Bundle, find_bundle, open_bundle
+from hemoseg.models import Bundle, Calibration, find_bundle, open_bundle
 from hemoseg.nets import keep_freed_memory
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
@@ -92,6 +92,7 @@ class Model:
         postprocessing: tuple[Rule, ...] = (),
         warnings: tuple[str, ...] = (),
         exact: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         """Put networks together.
 
@@ -103,6 +104,8 @@ class Model:
             averaged: names of the configurations that make the result; None takes the last stage.
             postprocessing: rules for the label map.
             warnings: what every result warns of.
+            exact: whether everything is as nnU-Net does it.
+            calibration: intervals around its volumes; None where nothing is known of its errors.
         """
         self.plan = plan
         self.stages = stages
@@ -112,6 +115,7 @@ class Model:
         self.exact = exact
         self.averaged = averaged or (stages[-1].configuration.name,)
         self.postprocessing = postprocessing
+        self.calibration = calibration
 
     def segment(
         self,
@@ -138,7 +142,7 @@ class Model:
         labels = apply_rules(self.postprocessing, found.labels, found.probabilities, volume=volume, table=table)
         course.seconds["restore"] += time.monotonic() - began
         is_empty = course.region is not None and course.region.is_empty
-        return Segmentation(
+        segmentation = Segmentation(
             labels=labels,
             table=self.plan.table,
             volume=volume,
@@ -146,6 +150,17 @@ class Model:
             warnings=(*self.warnings, *_doubts(volume, self.plan), *((NO_HEAD,) if is_empty else ())),
             seconds=course.seconds,
         )
+        return self._with_intervals(segmentation)
+
+    def _with_intervals(self, found: Segmentation) -> Segmentation:
+        """The result with intervals around its volumes, or with the reason why there are none."""
+        if self.calibration is None:
+            return found
+        if self.exact:
+            return replace(found, no_intervals="volumes were calibrated without --exact")
+        if self.calibration.too_few is not None:
+            return replace(found, no_intervals=self.calibration.too_few)
+        return replace(found, intervals=self.calibration.intervals(found.volume_ml, found.hemorrhage_ml))
 
     def predict(self, volume: Volume, *, previous: LabelMap | None = None) -> Prediction:
         """Labels and probabilities of one scan before any rule; arguments as those of `segment`."""
@@ -291,6 +306,7 @@ def load_model(
         postprocessing=() if exact else bundle.selection.postprocessing,
         warnings=bundle.manifest.warnings,
         exact=exact,
+        calibration=bundle.calibration,
     )
 
 

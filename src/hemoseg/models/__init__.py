@@ -13,20 +13,25 @@ from hemoseg.models.bundle import (
     weights_name,
     write_bundle,
 )
+from hemoseg.models.calibration import SHOWN_ML, Calibration, Kind, VolumeCalibration
 from hemoseg.models.selection import Candidate, Difference, Evidence, Selection, Trial
 from hemoseg.models.terms import NOTICE, TERMS
 
 __all__ = [
     "NAME_PATTERN",
     "NOTICE",
+    "SHOWN_ML",
     "TERMS",
     "Bundle",
+    "Calibration",
     "Candidate",
     "Difference",
     "Evidence",
+    "Kind",
     "Manifest",
     "Selection",
     "Trial",
+    "VolumeCalibration",
     "check_bundle_target",
     "embedded_folder",
     "find_bundle",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hemoseg.artifacts import dump_json, read_model, readable, sha256_of, whole_folder, write_model
 from hemoseg.errors import ArtifactError, InputError
+from hemoseg.models.calibration import Calibration
 from hemoseg.models.selection import Selection
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import classes_of
@@ -18,6 +19,8 @@ DEFAULT = "phe-sich-3d"
 REMEDY = "get the bundle again, or write it again with `hemoseg run`"
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]*"
 """Names of models, as a regular expression."""
+CALIBRATION = "calibration.json"
+"""The file of the intervals, which a bundle may lack."""
 FOREIGN_SHOWN = 8
 """Files in the way that an error names."""
 
@@ -55,6 +58,8 @@ class Bundle:
     """What it was trained to."""
     selection: Selection
     """Which networks make the result."""
+    calibration: Calibration | None = None
+    """Intervals around its volumes; None in bundles without `calibration.json`."""
 
     @property
     def stages(self) -> tuple[Configuration, ...]:
@@ -126,6 +131,9 @@ def open_bundle(folder: Path) -> Bundle:
         sha256=digest,
         plan=read_model(folder / "plan.json", Plan, remedy=REMEDY),
         selection=read_model(folder / "selection.json", Selection, remedy=REMEDY),
+        calibration=read_model(folder / CALIBRATION, Calibration, remedy=REMEDY)
+        if CALIBRATION in manifest.files
+        else None,
     )
     _check_selection(bundle)
     return bundle
@@ -236,6 +244,7 @@ def write_bundle(
     license_text: str,
     weights: Iterable[tuple[str, bytes]],
     warnings: tuple[str, ...] = (),
+    calibration: Calibration | None = None,
 ) -> None:
     """Write a bundle, whole or not at all; an older one in its place goes.
 
@@ -250,10 +259,13 @@ def write_bundle(
         license_text: the terms of the weights.
         weights: pairs of `weights_name(…)` and content of the safetensors file, taken one by one.
         warnings: sentences for every result.
+        calibration: intervals around its volumes; None where nothing is known of its errors.
     """
     with whole_folder(folder) as temporary:
         write_model(temporary / "plan.json", plan)
         write_model(temporary / "selection.json", selection)
+        if calibration is not None:
+            write_model(temporary / CALIBRATION, calibration)
         (temporary / "labels.json").write_text(dump_json(plan.table.entry))
         (temporary / "card.md").write_text(card, encoding="utf-8")
         (temporary / "LICENSE").write_text(license_text, encoding="utf-8")

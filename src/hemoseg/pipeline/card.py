@@ -9,9 +9,10 @@ from typing import Any
 from hemoseg import __version__
 from hemoseg.datasets import pseudo_hu_text, source_text
 from hemoseg.evaluation import brief
-from hemoseg.models import NOTICE, TERMS, Selection
+from hemoseg.models import NOTICE, SHOWN_ML, TERMS, Calibration, Selection, VolumeCalibration
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import Fingerprint
+from hemoseg.report.html import format_ml
 from hemoseg.settings import FOLDS, Settings
 
 
@@ -29,6 +30,8 @@ class RunFiles:
     """What the user decided."""
     result: dict[str, Any]
     """Content of `evaluation.json`."""
+    calibration: Calibration
+    """Intervals around its volumes."""
     train_cases: int
     """Scans that the selected networks were trained on."""
     held_out_cases: int
@@ -106,6 +109,10 @@ def model_card(
             *_figures(run, today),
             *_evidence(run.selection),
             "",
+            "## Intervals of volumes",
+            "",
+            *calibration_lines(run.calibration),
+            "",
             "## What it has never seen",
             "",
             *[f"- {line}" for line in unseen],
@@ -164,6 +171,31 @@ def _evidence(selection: Selection) -> list[str]:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
+
+
+def calibration_lines(calibration: Calibration) -> list[str]:
+    """The intervals as a Markdown table with their coverage, and what they mean."""
+    if calibration.too_few is not None:
+        return [f"None: {calibration.too_few}."]
+    heads = [f"at {ml:g} ml" for ml in SHOWN_ML]
+    lines = [f"| volume | {' | '.join(heads)} | median width | covered |", f"|---|{'---|' * len(heads)}--:|--:|"]
+    for name, one in calibration.rows.items():
+        cells = [_bounds(one, ml) for ml in SHOWN_ML]
+        width = "–" if one.median_width_ml is None else f"{format_ml(one.median_width_ml)} ml"
+        covered = "–" if one.covered is None else f"{one.covered * 100:.1f} %"
+        lines.append(f"| {name} | {' | '.join(cells)} | {width} | {covered} |")
+    return [
+        *lines,
+        "",
+        f"Nominal coverage {calibration.level * 100:g} %; {calibration.calibrated_on}. {calibration.method[0].upper()}"
+        f"{calibration.method[1:]}. Covered: share of these scans inside bounds that were made without their patient. "
+        f"{calibration.caveat}.",
+    ]
+
+
+def _bounds(one: VolumeCalibration, ml: float) -> str:
+    found = one.interval(ml)
+    return "–" if found is None else f"{format_ml(found.low_ml)} to {format_ml(found.high_ml)}"
 
 
 def table_lines(result: dict[str, Any]) -> list[str]:

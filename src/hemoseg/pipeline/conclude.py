@@ -12,6 +12,7 @@ from hemoseg.datasets import Dataset, index_dataset
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.evaluation import PairFiles, evaluate_files
 from hemoseg.models import NAME_PATTERN, NOTICE, Selection, check_bundle_target, weights_name, write_bundle
+from hemoseg.pipeline.calibrate import calibrate_run
 from hemoseg.pipeline.card import RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.select import held_out_cases, read_selection, selected_file
@@ -110,6 +111,7 @@ def bundle_stage(folder: RunFolder, *, name: str | None = None, out: Path | None
         license_text=terms(run.fingerprint),
         weights=half_precision_weights(folder, run.selection).items(),
         warnings=model_warnings(run.fingerprint),
+        calibration=run.calibration,
     )
     return target
 
@@ -132,15 +134,16 @@ def half_precision_weights(folder: RunFolder, selection: Selection) -> dict[str,
 
 def read_run(folder: RunFolder) -> RunFiles:
     """What the run wrote, for its card."""
-    selection = read_selection(folder)
+    selection, plan, result = read_selection(folder), folder.plan(), read_evaluation(folder)
     splits = folder.splits()
     folds = folder.settings().folds
     return RunFiles(
-        plan=folder.plan(),
+        plan=plan,
         fingerprint=named(folder.fingerprint(), folder.settings()),
         selection=selection,
         settings=folder.settings(),
-        result=read_evaluation(folder),
+        result=result,
+        calibration=calibrate_run(result, plan.table, folds=folds, dataset_name=plan.dataset_name),
         train_cases=len({name for fold in folds for name in splits.train[fold]}),
         held_out_cases=len({name for fold in folds for name in splits.held_out[fold]}),
     )

@@ -8,6 +8,7 @@ from hemoseg.datasets import index_dataset
 from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import brief
 from hemoseg.models import Selection
+from hemoseg.pipeline.calibrate import calibrate_run
 from hemoseg.pipeline.card import model_warnings
 from hemoseg.pipeline.conclude import read_evaluation, selected_pairs
 from hemoseg.pipeline.curves import read_text
@@ -42,6 +43,7 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
         warnings=_warnings(fingerprint, settings),
         mean=brief(result)["mean"],
         cases=cases,
+        calibration=calibrate_run(result, plan.table, folds=settings.folds, dataset_name=plan.dataset_name),
         failures=find_failures(brief(result), cases, selected_pairs(folder, dataset), dataset.table, fingerprint),
         data=data_facts(folder),
         splits=fold_parts(folder),

@@ -10,7 +10,7 @@ import numpy as np
 
 from hemoseg import __version__
 from hemoseg.geometry import Volume
-from hemoseg.segmentation import Lesion, Segmentation
+from hemoseg.segmentation import Lesion, Segmentation, VolumeInterval
 
 STAGES = ("start", "read", "prepare", "network", "restore", "write")
 """Stages of segmenting one scan, in their order."""
@@ -36,6 +36,7 @@ def result_json(segmentation: Segmentation, *, seconds: dict[str, float], proven
     return {
         "volume_ml": {name: round(value, 3) for name, value in volumes.items()},
         "hemorrhage_ml": round(segmentation.hemorrhage_ml, 3),
+        "interval": _interval_json(segmentation),
         "lesions": [_lesion_json(lesion) for lesion in segmentation.lesions],
         "model": asdict(segmentation.model),
         "warnings": list(gather_warnings(segmentation)),
@@ -84,6 +85,26 @@ def versions() -> dict[str, str]:
         "openvino": _installed("openvino"),
         "torch": _installed("torch"),
     }
+
+
+def _interval_json(segmentation: Segmentation) -> dict[str, Any]:
+    """Intervals around the volumes with what they rest on; nulls and a note where there are none."""
+    found = segmentation.intervals
+    return {
+        "level": None if found is None else found.level,
+        "volume_ml": {
+            name: None if found is None else _ends(found.volume_ml[name]) for name in segmentation.table.members
+        },
+        "hemorrhage_ml": None if found is None else _ends(found.hemorrhage_ml),
+        "scans": None if found is None else found.scans,
+        "patients": None if found is None else found.patients,
+        "calibrated_on": None if found is None else found.calibrated_on,
+        "note": segmentation.no_intervals if found is None else None,
+    }
+
+
+def _ends(interval: VolumeInterval | None) -> list[float] | None:
+    return None if interval is None else [round(interval.low_ml, 3), round(interval.high_ml, 3)]
 
 
 def _lesion_json(lesion: Lesion) -> dict[str, Any]:

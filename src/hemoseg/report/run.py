@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from hemoseg.artifacts import write_model, write_text
 from hemoseg.datasets.sources import ANY
+from hemoseg.models import SHOWN_ML, Calibration, VolumeCalibration
 from hemoseg.report.findings import RESEARCH_USE_ONLY
 from hemoseg.report.html import render, script
 from hemoseg.report.run_model import CaseRow, RunReport
+from hemoseg.segmentation import VolumeInterval
 
 BlockKind = Literal["heading", "bullets", "numbers", "text"]
 MARKS: dict[BlockKind, re.Pattern[str]] = {
@@ -75,10 +77,17 @@ def run_page(report: RunReport, pictures: RunPictures) -> str:
         script=text,
         script_source=source,
         metrics=_metric_names(report.mean),
+        intervals=_interval_rows(report.calibration),
+        interval_heads=SHOWN_ML,
         columns=case_columns(report.cases),
         shown={overlay.case: number for number, overlay in enumerate(pictures.overlays)},
         blocks=read_blocks(report.methods),
     )
+
+
+def _interval_rows(calibration: Calibration) -> dict[str, tuple[VolumeCalibration, list[VolumeInterval | None]]]:
+    """{volume: its calibration, and its intervals at the volumes that are shown}."""
+    return {name: (one, [one.interval(ml) for ml in SHOWN_ML]) for name, one in calibration.rows.items()}
 
 
 def case_columns(cases: Sequence[CaseRow]) -> dict[str, list[str]]:

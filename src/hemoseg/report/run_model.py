@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from hemoseg.datasets import Source
-from hemoseg.models import Selection
+from hemoseg.models import Calibration, Selection
 from hemoseg.report.findings import RESEARCH_USE_ONLY
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -165,6 +165,8 @@ class RunReport(BaseModel):
     """{class: {metric: mean over held-out cases}}."""
     cases: tuple[CaseRow, ...]
     """The held-out cases."""
+    calibration: Calibration
+    """Intervals around volumes, and how often they held."""
     failures: Failures
     """Where it fails."""
     data: DataFacts

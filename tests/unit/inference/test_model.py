@@ -13,7 +13,9 @@ from hemoseg.plan import Channel, SplineResampling
 from hemoseg.postprocess import KeepLargest, MinimumConfidence, apply_rules, mean_probabilities
 from hemoseg.preprocess import give_back, prepare
 from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
+from run_pages import REPORT
 
+NOTHING = {"kind": None, "low": None, "high": None}
 FINE, COARSE = "3d_fullres", "3d_lowres"
 
 
@@ -104,6 +106,24 @@ def test_rules_are_applied_to_the_result(two):
     found = model.predict(volume)
     expected = apply_rules(rules, found.labels, found.probabilities, volume=volume, table=table)
     assert np.array_equal(model.segment(volume).labels, expected)
+
+
+def test_volumes_have_the_intervals_of_the_calibration(tmp_path):
+    calibration = REPORT.calibration
+    volume = head_volume()
+    found = load_model(write_tiny_bundle(tmp_path / "with", calibration=calibration)).segment(volume)
+    assert found.intervals == calibration.intervals(found.volume_ml, found.hemorrhage_ml)
+    assert found.intervals.volume_ml["edema"] == calibration.classes["edema"].interval(found.volume_ml["edema"])
+    few = calibration.model_copy(
+        update={
+            "patients": 5,
+            "classes": dict.fromkeys(calibration.classes, calibration.classes["edema"].model_copy(update=NOTHING)),
+        }
+    )
+    found = load_model(write_tiny_bundle(tmp_path / "few", calibration=few)).segment(volume)
+    assert (found.intervals, found.no_intervals[:24]) == (None, "5 held-out patients are ")
+    found = load_model(write_tiny_bundle(tmp_path / "without")).segment(volume)
+    assert (found.intervals, found.no_intervals) == (None, "the model has no calibration of its volumes")
 
 
 def test_a_cascade_and_its_first_stage_share_one_run(tmp_path):

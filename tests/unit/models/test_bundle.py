@@ -9,6 +9,7 @@ from hemoseg.artifacts import sha256_of
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.models import check_bundle_target, embedded_folder, find_bundle, list_bundles, open_bundle, verify_bundle
 from plans import tiny_configuration, tiny_plan
+from run_pages import REPORT
 
 
 def test_round_trip(tmp_path):
@@ -17,6 +18,16 @@ def test_round_trip(tmp_path):
     assert bundle.plan.labels[1] == "hemorrhage"
     assert [path.name for path in bundle.weights(bundle.plan.configurations[0])] == ["3d_fullres_fold_0.safetensors"]
     assert json.loads((tmp_path / "tiny" / "labels.json").read_text()) == {"background": 0, "hemorrhage": 1, "edema": 2}
+
+
+def test_a_bundle_may_carry_the_calibration_of_its_volumes(tmp_path):
+    assert open_bundle(write_tiny_bundle(tmp_path / "without")).calibration is None
+    bundle = open_bundle(write_tiny_bundle(tmp_path / "with", calibration=REPORT.calibration))
+    assert bundle.calibration == REPORT.calibration
+    content = (tmp_path / "with" / "calibration.json").read_text()
+    (tmp_path / "with" / "calibration.json").write_text(content.replace("0.25", "0.5"))
+    with pytest.raises(ArtifactError, match=r"calibration\.json has SHA-256"):
+        open_bundle(tmp_path / "with")
 
 
 @pytest.mark.parametrize("name", ["plan.json", "card.md", "3d_fullres_fold_0.safetensors"])

@@ -12,6 +12,7 @@ import pytest
 from hemoseg.artifacts import dump_json
 from hemoseg.labels import LabelTable
 from hemoseg.report.findings import NOTHING_FOUND, RESEARCH_USE_ONLY, gather_warnings, provenance, result_json, versions
+from hemoseg.segmentation import Intervals, VolumeInterval
 from report_scans import MODEL, TABLE, make_head, make_segmentation
 
 HEAD = make_head()  # 5 x 4 x 4 mm: one voxel is 0.08 ml
@@ -27,7 +28,11 @@ def two_bleeds_and_edema():
 
 def test_the_keys_are_the_contract():
     result = result_json(make_segmentation(two_bleeds_and_edema(), HEAD), seconds={}, provenance={"a": 1})
-    assert list(result) == ["volume_ml", "hemorrhage_ml", "lesions", "model", "warnings", "seconds", "provenance"]
+    keys = ["volume_ml", "hemorrhage_ml", "interval", "lesions", "model", "warnings", "seconds", "provenance"]
+    assert list(result) == keys
+    assert list(result["interval"]) == [
+        *("level", "volume_ml", "hemorrhage_ml", "scans", "patients", "calibrated_on", "note"),
+    ]
     assert list(result["seconds"]) == ["start", "read", "prepare", "network", "restore", "write"]
     assert {key for lesion in result["lesions"] for key in lesion} == {"class", "volume_ml", "centroid_mm", "slices"}
     assert result["model"] == {
@@ -51,6 +56,25 @@ def test_volumes_and_lesions_by_hand():
     ]
     # indices (5.5, 24.5, 11) from a center at (4, 23.5, 19.5)
     assert result["lesions"][0]["centroid_mm"] == [-34.0, 4.0, 7.5]
+
+
+def test_intervals_stand_beside_volumes_or_a_note_says_why_not():
+    found = make_segmentation(two_bleeds_and_edema(), HEAD)
+    without = result_json(found, seconds={}, provenance={})["interval"]
+    assert without["volume_ml"] == {"hemorrhage": None, "edema": None}
+    assert without["hemorrhage_ml"] is without["level"] is None
+    assert without["note"] == "the model has no calibration of its volumes"
+    intervals = Intervals(
+        level=0.9,
+        scans=16,
+        patients=14,
+        calibrated_on="16 scans",
+        volume_ml={"hemorrhage": VolumeInterval(low_ml=0.80049, high_ml=1.3), "edema": None},
+        hemorrhage_ml=VolumeInterval(low_ml=0.8, high_ml=1.3),
+    )
+    result = result_json(replace(found, intervals=intervals), seconds={}, provenance={})["interval"]
+    assert result["volume_ml"] == {"hemorrhage": [0.8, 1.3], "edema": None}
+    assert (result["level"], result["scans"], result["patients"], result["note"]) == (0.9, 16, 14, None)
 
 
 def test_rounded_volumes_stay_within_a_microliter_of_the_mask(rng):

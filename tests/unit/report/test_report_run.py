@@ -33,6 +33,7 @@ def test_the_page_holds_every_part(tmp_path):
     page = path.read_text()
     assert page == run_page(REPORT, PICTURES)
     for text in (
+        *("at 10 ml", "7.57 to 13.1", "93.8 %", "16 held-out scans of 14 patients of cohort, folds 0, 1"),
         "Research use only. Not a medical device. Not for diagnosis.",
         "hemorrhage labels are silver",
         "median &lt;of&gt; the cases",
@@ -177,6 +178,7 @@ def test_sources_are_listed_with_terms_and_citation():
     )
     page = with_parts(data=REPORT.data.model_copy(update={"sources": sources}))
     for text in (
+        *("at 10 ml", "7.57 to 13.1", "93.8 %", "16 held-out scans of 14 patients of cohort, folds 0, 1"),
         "Sources of the data",
         "A &lt;set&gt;",
         "<td>CC BY</td><td>Author 2020</td>",

@@ -11,6 +11,7 @@ from hemoseg.geometry import Orientation
 from hemoseg.io import read_labels
 from hemoseg.report import result_json, write_result
 from hemoseg.report.scan import scan_page
+from hemoseg.segmentation import Intervals, VolumeInterval
 from report_scans import ball, make_head, make_segmentation
 
 HEAD = make_head()
@@ -109,6 +110,25 @@ def test_the_page_says_what_a_reader_must_know():
     assert "software hemoseg 9.9" in text
     assert "none –" in text
     assert "read 0.50 s, prepare 0.25 s, network 1.50 s, restore 0.12 s" in text
+
+
+def test_the_page_shows_intervals_and_what_they_rest_on():
+    intervals = Intervals(
+        level=0.9,
+        scans=16,
+        patients=14,
+        calibrated_on="16 held-out scans of 14 patients of Heads, fold 0",
+        volume_ml={"hemorrhage": VolumeInterval(low_ml=10.26, high_ml=15.04), "edema": None},
+        hemorrhage_ml=VolumeInterval(low_ml=10.26, high_ml=15.04),
+    )
+    segmentation = replace(make_segmentation(BLEED, HEAD), intervals=intervals)
+    text = " ".join(
+        read_page(scan_page(segmentation, result_json(segmentation, seconds={}, provenance={}))).text.split()
+    )
+    assert "10.3 to 15.0 ml" in text
+    assert "intervals of 90 %, calibrated on 16 held-out scans of 14 patients of Heads, fold 0" in text
+    without = " ".join(read_page(page_of(BLEED)).text.split())
+    assert "No intervals around the volumes: the model has no calibration of its volumes." in without
 
 
 def test_an_empty_mask_is_no_all_clear():
