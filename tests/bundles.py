@@ -1,8 +1,9 @@
 """A model bundle with untrained networks, for tests of what surrounds them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from hemoseg.models import Calibration, Selection, weights_name, write_bundle
+from hemoseg.models import Calibration, Measured, Selection, weights_name, write_bundle
 from hemoseg.nets import build_network
 from hemoseg.nets.stored import half_weights
 from hemoseg.nets.weights import write_weights
@@ -11,7 +12,12 @@ from plans import tiny_plan
 
 
 def write_tiny_bundle(
-    folder: Path, *, plan: Plan | None = None, folds: tuple[int, ...] = (0,), calibration: Calibration | None = None
+    folder: Path,
+    *,
+    plan: Plan | None = None,
+    folds: tuple[int, ...] = (0,),
+    calibration: Calibration | None = None,
+    measure: Callable[[Plan, dict[str, Path]], Measured | None] | None = None,
 ) -> Path:
     """A bundle whose networks have drawn, untrained weights."""
     plan = plan or tiny_plan()
@@ -39,5 +45,6 @@ def write_tiny_bundle(
         license_text="none\n",
         weights=weights.items(),
         calibration=calibration,
+        measure=measure,
     )
     return folder

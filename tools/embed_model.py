@@ -9,6 +9,7 @@ no run can know: where the data come from, what their labels are worth and under
 import argparse
 from pathlib import Path
 
+from hemoseg.inference.agreement import measure_agreement
 from hemoseg.models import embedded_folder, open_bundle, write_bundle
 from hemoseg.pipeline.card import model_card
 from hemoseg.pipeline.conclude import evaluation_date, half_precision_weights, read_run
@@ -70,6 +71,7 @@ def main() -> None:
         license_text=TERMS,
         weights=half_precision_weights(folder, run.selection).items(),
         calibration=run.calibration,
+        measure=measure_agreement,
     )
     bundle = open_bundle(target)
     size = sum(path.stat().st_size for path in target.iterdir())

@@ -5,31 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from hemoseg.brain import BrainRegion, find_brain
 from hemoseg.errors import SettingsError
 from hemoseg.geometry import Volume
-from hemoseg.inference.engines.choice import Engine, EngineChoice, choose_engine, load_network
+from hemoseg.inference.engines.choice import Engine, EngineChoice, candidates, load_network
 from hemoseg.inference.field import part_field, region_on, whole_field
+from hemoseg.inference.inputs import network_input, values_outside
 from hemoseg.inference.sliding import Network, stream_logits
+from hemoseg.inference.trust import Trusted, trusted_networks
 from hemoseg.models import Bundle, Calibration, find_bundle, open_bundle
 from hemoseg.nets import keep_freed_memory
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
-from hemoseg.preprocess import (
-    Prepared,
-    Returned,
-    WayBack,
-    blank_logits,
-    network_channels,
-    outside_values,
-    prepare,
-    prepare_cascade,
-)
+from hemoseg.preprocess import Returned, WayBack, blank_logits
 from hemoseg.segmentation import ModelIdentity, Segmentation
-from hemoseg.types import LabelMap, NewStack
-from hemoseg.windows import one_hot
+from hemoseg.types import LabelMap
 
 THICK_MM = 7.5
 """Slice interval beyond which a warning is due: no training data of usual head CT are thicker."""
@@ -202,19 +192,18 @@ class Model:
         """One configuration: slices go back to the scan's grid as soon as no tile will change them."""
         configuration, plan = stage.configuration, self.plan
         began = time.monotonic()
-        prepared, channels = self._prepared(configuration, volume, previous)
+        prepared, channels = network_input(plan, configuration, volume, previous)
         if course.region is None:
             tiles = whole_field(prepared.shape, configuration.patch_size)
         else:
             tiles = part_field(region_on(prepared, course.region), configuration.patch_size)
-        outside = outside_values(plan.preparation)
         slices = stream_logits(
             channels,
             stage.networks,
             field=tiles,
             blank=blank_logits(plan.outputs, (), is_regions=bool(plan.regions)),
             mirror_axes=configuration.mirror_axes if self.mirror else (),
-            outside=[*outside, *[0.0] * (len(channels) - len(outside))],
+            outside=values_outside(plan, configuration),
             half=self.exact,
             watch=course.watch,
         )
@@ -237,19 +226,6 @@ class Model:
         course.seconds["network"] += predicted - ready - restoring
         course.seconds["restore"] += restoring + time.monotonic() - predicted
         return returned
-
-    def _prepared(
-        self, configuration: Configuration, volume: Volume, previous: LabelMap | None
-    ) -> tuple[Prepared, NewStack]:
-        """The scan on the configuration's grid, and the channels that its networks see."""
-        preparation = self.plan.preparation
-        if configuration.previous_stage is None:
-            prepared = prepare(volume, preparation, configuration.spacing_mm)
-            return prepared, network_channels(prepared.image, preparation)
-        assert previous is not None
-        prepared, labels = prepare_cascade(volume, previous, preparation, configuration.spacing_mm)
-        classes = one_hot(labels, self.plan.table.largest + 1)
-        return prepared, np.concatenate([network_channels(prepared.image, preparation), classes])
 
 
 def load_model(
@@ -276,26 +252,23 @@ def load_model(
         SettingsError: `exact` with a model whose preparation is not nnU-Net's; OpenVINO with `exact` or CUDA; or
             torch is needed and not installed.
         ArtifactError: a file of the bundle is damaged.
-        ResourceError: the device is not there.
+        ResourceError: the device is not there, or no engine gives the right logits of the bundle's test patch.
     """
     keep_freed_memory()
     bundle = open_bundle(find_bundle(model, models=models))
     if exact:
         _check_is_nnunets(bundle)
-    engines = {
-        configuration.name: choose_engine(configuration, engine, device=device, exact=exact)
-        for configuration in bundle.stages
-    }
+    runs = [_trusted(bundle, configuration, engine, device=device, exact=exact) for configuration in bundle.stages]
     identity = ModelIdentity(
         name=bundle.manifest.name,
         version=bundle.manifest.model_version,
         sha256=bundle.sha256,
         notice=bundle.manifest.notice,
-        engine=", ".join(dict.fromkeys(chosen.name for chosen in engines.values())),
+        engine=", ".join(dict.fromkeys(run.engine.name for run in runs)),
     )
     stages = tuple(
-        load_stage(bundle.plan, configuration, bundle.weights(configuration), engine=engines[configuration.name])
-        for configuration in bundle.stages
+        Stage(configuration=configuration, networks=run.networks)
+        for configuration, run in zip(bundle.stages, runs, strict=True)
     )
     return Model(
         bundle.plan,
@@ -304,10 +277,25 @@ def load_model(
         mirror=bundle.selection.mirror,
         averaged=bundle.selection.configurations,
         postprocessing=() if exact else bundle.selection.postprocessing,
-        warnings=bundle.manifest.warnings,
+        warnings=(*bundle.manifest.warnings, *dict.fromkeys(text for run in runs for text in run.warnings)),
         exact=exact,
         calibration=bundle.calibration,
     )
+
+
+def _trusted(
+    bundle: Bundle, configuration: Configuration, choice: EngineChoice, *, device: str, exact: bool
+) -> Trusted:
+    """The networks of a configuration on the engine to be preferred that works on this machine."""
+    agreement = bundle.agreement
+    engines = candidates(
+        configuration,
+        choice,
+        device=device,
+        exact=exact,
+        measured=lambda name: None if agreement is None else agreement.deviation(configuration.name, name),
+    )
+    return trusted_networks(bundle, configuration, engines)
 
 
 def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, engine: Engine) -> Stage:

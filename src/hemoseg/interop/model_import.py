@@ -58,6 +58,8 @@ def import_model(
         InputError: a file is absent, damaged, not nnU-Net's, could run code, or says what is not known here.
         ResourceError: the bundle cannot be written.
     """
+    from hemoseg.inference.agreement import measure_anew
+
     check_bundle_target(out)
     last = _read_stage(folder, folds, checkpoint)
     stages = [last]
@@ -85,6 +87,7 @@ def import_model(
         card=_card(name, plan, stages, checkpoint),
         license_text=TERMS,
         weights=_weights(plan, stages),
+        measure=measure_anew(out),
     )
     return selection
 

@@ -1,6 +1,6 @@
 """What `segment --model` takes: a folder whose every file is hashed in `manifest.json`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hemoseg.artifacts import dump_json, read_model, readable, sha256_of, whole_folder, write_model
 from hemoseg.errors import ArtifactError, InputError
+from hemoseg.models.agreement import (
+    NUMBERS_FILE,
+    PATCHES_FILE,
+    Agreement,
+    TestPatch,
+    read_patch,
+    write_patches,
+)
 from hemoseg.models.calibration import Calibration
 from hemoseg.models.selection import Selection
 from hemoseg.plan import Configuration, Plan
@@ -21,6 +29,8 @@ NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]*"
 """Names of models, as a regular expression."""
 CALIBRATION = "calibration.json"
 """The file of the intervals, which a bundle may lack."""
+Measured = tuple[Agreement, dict[str, TestPatch]]
+"""How far engines agree, and the patch of each configuration that shows it."""
 FOREIGN_SHOWN = 8
 """Files in the way that an error names."""
 
@@ -60,6 +70,8 @@ class Bundle:
     """Which networks make the result."""
     calibration: Calibration | None = None
     """Intervals around its volumes; None in bundles without `calibration.json`."""
+    agreement: Agreement | None = None
+    """How far engines agree; None in bundles without `agreement.json`."""
 
     @property
     def stages(self) -> tuple[Configuration, ...]:
@@ -75,6 +87,14 @@ class Bundle:
         """The weight files of a configuration, one per fold."""
         folds = self.selection.folds[configuration.name]
         return [self.folder / weights_name(configuration.name, fold) for fold in folds]
+
+    def test_patch(self, configuration: str) -> TestPatch:
+        """The patch to try an engine with; there is one where there is an agreement.
+
+        Raises:
+            ArtifactError: it is damaged.
+        """
+        return read_patch(self.folder / PATCHES_FILE, configuration)
 
 
 def weights_name(configuration: str, fold: int) -> str:
@@ -134,9 +154,16 @@ def open_bundle(folder: Path) -> Bundle:
         calibration=read_model(folder / CALIBRATION, Calibration, remedy=REMEDY)
         if CALIBRATION in manifest.files
         else None,
+        agreement=_read_agreement(folder, manifest),
     )
     _check_selection(bundle)
     return bundle
+
+
+def _read_agreement(folder: Path, manifest: Manifest) -> Agreement | None:
+    if not {NUMBERS_FILE, PATCHES_FILE} <= set(manifest.files):
+        return None
+    return read_model(folder / NUMBERS_FILE, Agreement, remedy=REMEDY)
 
 
 def verify_bundle(folder: Path) -> list[str]:
@@ -245,6 +272,7 @@ def write_bundle(
     weights: Iterable[tuple[str, bytes]],
     warnings: tuple[str, ...] = (),
     calibration: Calibration | None = None,
+    measure: Callable[[Plan, dict[str, Path]], Measured | None] | None = None,
 ) -> None:
     """Write a bundle, whole or not at all; an older one in its place goes.
 
@@ -260,6 +288,8 @@ def write_bundle(
         weights: pairs of `weights_name(…)` and content of the safetensors file, taken one by one.
         warnings: sentences for every result.
         calibration: intervals around its volumes; None where nothing is known of its errors.
+        measure: takes the plan and {configuration: weights of its first fold} to how far engines agree, or to None
+            where that cannot be known.
     """
     with whole_folder(folder) as temporary:
         write_model(temporary / "plan.json", plan)
@@ -271,9 +301,20 @@ def write_bundle(
         (temporary / "LICENSE").write_text(license_text, encoding="utf-8")
         for file, content in weights:
             (temporary / file).write_bytes(content)
+        first = {item: temporary / weights_name(item, folds[0]) for item, folds in selection.folds.items()}
+        measured = None if measure is None else measure(plan, first)
+        if measured is not None:
+            write_measured(temporary, measured)
         files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         manifest = Manifest(name=name, model_version=model_version, notice=notice, warnings=warnings, files=files)
         write_model(temporary / "manifest.json", manifest)
+
+
+def write_measured(folder: Path, measured: Measured) -> None:
+    """Write how far engines agree into a bundle that is being made; its manifest comes later."""
+    agreement, patches = measured
+    write_model(folder / NUMBERS_FILE, agreement)
+    write_patches(folder / PATCHES_FILE, patches)
 
 
 def _damaged(folder: Path, found: str) -> ArtifactError:

@@ -95,6 +95,8 @@ def bundle_stage(folder: RunFolder, *, name: str | None = None, out: Path | None
             expected="letters, digits, dots, hyphens and underscores, a letter or digit first",
             remedy="choose another name",
         )
+    from hemoseg.inference.agreement import measure_anew
+
     target = folder.model if out is None else out
     check_bundle_target(target)
     run = read_run(folder)
@@ -112,6 +114,7 @@ def bundle_stage(folder: RunFolder, *, name: str | None = None, out: Path | None
         weights=half_precision_weights(folder, run.selection).items(),
         warnings=model_warnings(run.fingerprint),
         calibration=run.calibration,
+        measure=measure_anew(target, folder.model),
     )
     return target
 

@@ -1,5 +1,6 @@
 """Which engine runs a network, and the network on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,10 @@ from hemoseg.plan import Configuration, Plan, Precision
 
 EngineChoice = Literal["auto", "openvino", "torch"]
 """What can be asked for; auto is OpenVINO on a CPU and torch on CUDA."""
+
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "bf16": 0.03}
+"""Largest root mean square of the differences from torch's float32 logits, over the standard deviation of these.
+Rounding gives 1e-5 and 0.005, a wrong layer about 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +29,35 @@ class Engine:
     """`cpu` or `cuda`."""
 
     @property
+    def tolerance(self) -> float:
+        """Largest deviation with which it may be used; a GPU multiplies float32 in fewer bits by default."""
+        return TOLERANCE["fp32" if (self.precision, self.device) == ("fp32", "cpu") else "bf16"]
+
+    @property
     def name(self) -> str:
         """Its name in results and files, like `openvino-bf16` or `torch-fp32-cuda`."""
         return f"{self.kind}-{self.precision}" + ("" if self.device == "cpu" else f"-{self.device}")
 
 
-def choose_engine(configuration: Configuration, choice: EngineChoice, *, device: str, exact: bool) -> Engine:
-    """The engine for a configuration: bf16 where the plan has it and, for OpenVINO, the CPU too.
+def candidates(
+    configuration: Configuration,
+    choice: EngineChoice,
+    *,
+    device: str,
+    exact: bool,
+    measured: Callable[[str], float | None],
+) -> list[Engine]:
+    """The engines that may run a configuration, the one to be preferred first.
+
+    OpenVINO computes in bf16 where the CPU does so natively, which takes half the time of float32, and either the
+    plan has it or it was measured to agree when the bundle was made.
 
     Args:
-        configuration: what it is to run.
+        configuration: what is to be run.
         choice: what was asked for.
         device: `cpu` or `cuda`.
         exact: whether logits must be nnU-Net's, which torch in float32 gives.
+        measured: takes an engine's name to its deviation when the bundle was made, or None.
 
     Raises:
         SettingsError: OpenVINO was asked for together with CUDA or exactness.
@@ -49,10 +70,23 @@ def choose_engine(configuration: Configuration, choice: EngineChoice, *, device:
             remedy="leave out --engine",
         )
     if exact:
-        return Engine(kind="torch", precision="fp32", device=device)
+        return [Engine(kind="torch", precision="fp32", device=device)]
     if choice == "torch" or device != "cpu":
-        return Engine(kind="torch", precision=configuration.precision, device=device)
-    return Engine(kind="openvino", precision=_native(configuration.precision))
+        return [Engine(kind="torch", precision=configuration.precision, device=device)]
+    full, half = (Engine(kind="openvino", precision=precision) for precision in ("fp32", "bf16"))
+    known = measured(half.name)
+    is_meant = configuration.precision == "bf16" or (known is not None and known <= half.tolerance)
+    found = [half, full] if is_meant and has_native_bf16() else [full]
+    return found if choice == "openvino" else [*found, Engine(kind="torch", precision="fp32")]
+
+
+def has_native_bf16() -> bool:
+    """Whether OpenVINO is there and the CPU multiplies bf16 natively."""
+    try:
+        from hemoseg.inference.engines.openvino_engine import has_bf16
+    except ImportError:  # its libraries do not load; the fallback tells
+        return False
+    return has_bf16()
 
 
 def load_network(plan: Plan, configuration: Configuration, weights: Path, *, engine: Engine) -> Network:
@@ -73,12 +107,3 @@ def load_network(plan: Plan, configuration: Configuration, weights: Path, *, eng
         raise lacks_extra(error, where=f"engine {engine.name}") from error
     check_device(engine.device)
     return TorchNetwork(plan, configuration, weights, precision=engine.precision, device=engine.device)
-
-
-def _native(precision: Precision) -> Precision:
-    """The precision, or fp32 where the CPU would have to emulate bf16."""
-    if precision == "fp32":
-        return "fp32"
-    from hemoseg.inference.engines.openvino_engine import has_bf16
-
-    return "bf16" if has_bf16() else "fp32"
