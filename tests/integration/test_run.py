@@ -138,7 +138,7 @@ def test_the_tool_that_embeds_a_model_takes_the_calibration_along(unbroken, tmp_
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     monkeypatch.setattr(tool, "embedded_folder", lambda: tmp_path)
-    monkeypatch.setattr(sys, "argv", ["embed_model.py", str(unbroken)])
+    monkeypatch.setattr(sys, "argv", ["embed_model.py", str(unbroken), "--fold", "0"])
     tool.main()
     written = (tmp_path / tool.NAME / "calibration.json").read_bytes()
     assert written == (unbroken / "model" / "calibration.json").read_bytes()
