@@ -72,6 +72,47 @@ class Intervals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassDoubt:
+    """How sure networks are of a class in the whole scan, before any rule."""
+
+    largest_probability: float
+    """The largest anywhere; below 0.001 it is 0."""
+    expected_ml: float
+    """Sum of its probabilities over the scan, in ml: the volume that they expect."""
+    doubtful_ml: float
+    """Sum of the entropies of its presence in bits, in ml: what is there with a probability of one half counts whole,
+    what is sure not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peak:
+    """Where blood is likeliest."""
+
+    probability: float
+    """Of blood of any kind."""
+    center_mm: FloatXYZ
+    """The voxel's center, LPS, in mm."""
+    slice: int
+    """Its slice, 0-based as stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """How sure networks are."""
+
+    classes: dict[str, ClassDoubt]
+    """By class."""
+    peak: Peak | None
+    """Where blood is likeliest; None where its probability is below 0.001 everywhere."""
+    lower: float
+    """Probability that a second look goes down to."""
+    lower_ml: float
+    """Blood that is likelier than that, in ml."""
+    members: int
+    """What was averaged: networks, times mirrored copies of what they see."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
     """Label map of one scan, on the scan's own grid."""
 
@@ -85,6 +126,8 @@ class Segmentation:
     """The model that made it."""
     warnings: tuple[str, ...] = ()
     """Doubts about the input and the result."""
+    doubt: Doubt | None = None
+    """How sure the networks are; None where nobody asked them."""
     intervals: Intervals | None = None
     """Intervals around the volumes; None where there are none."""
     no_intervals: str = NOT_CALIBRATED

@@ -50,6 +50,12 @@ def segment(
     exact: Annotated[
         bool, typer.Option("--exact", help="All as nnU-Net does it: float32, whole field, every tile and mirroring.")
     ] = False,
+    second_look: Annotated[
+        bool,
+        typer.Option(
+            "--second-look", help="Where no hemorrhage is segmented, put what has a probability above 0.2 in the mask."
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -73,9 +79,10 @@ def segment(
         check_target(out / name)
     sweep_gone(out)
     err.print(RESEARCH_ONLY, style="bold")
-    from hemoseg.inference import load_model
+    from hemoseg.inference import Extras, load_model
 
-    loaded = load_model(model, device=device.value, exact=exact, engine=engine.value)
+    extras = Extras(second_look=second_look)
+    loaded = load_model(model, device=device.value, exact=exact, engine=engine.value, extras=extras)
     err.print(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}", markup=False)
     results: dict[Path, dict[str, Any]] = {}
     with bars() as watch:

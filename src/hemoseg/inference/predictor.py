@@ -11,14 +11,23 @@ from hemoseg.geometry import Volume
 from hemoseg.inference.engines.choice import Engine, EngineChoice, candidates, load_network
 from hemoseg.inference.field import part_field, region_on, whole_field
 from hemoseg.inference.inputs import network_input, values_outside
-from hemoseg.inference.sliding import Network, stream_logits
+from hemoseg.inference.sliding import Network, mirror_sets, stream_logits
 from hemoseg.inference.trust import Trusted, trusted_networks
 from hemoseg.models import Bundle, Calibration, find_bundle, open_bundle
 from hemoseg.nets import keep_freed_memory
 from hemoseg.plan import Configuration, Plan
-from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
+from hemoseg.postprocess import (
+    Probabilities,
+    Rule,
+    Tally,
+    apply_rules,
+    mean_probabilities,
+    needs_probabilities,
+    nothing_found,
+    second_look,
+)
 from hemoseg.preprocess import Returned, WayBack, blank_logits
-from hemoseg.segmentation import ModelIdentity, Segmentation
+from hemoseg.segmentation import Doubt, ModelIdentity, Segmentation
 from hemoseg.types import LabelMap
 
 THICK_MM = 7.5
@@ -51,6 +60,20 @@ class Prediction:
     """The most probable class of each voxel of the scan."""
     probabilities: Probabilities | None
     """Of each foreground class; None unless asked for."""
+    doubt: Doubt
+    """How sure they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What is asked for beyond the mask."""
+
+    second_look: bool = False
+    """Whether a mask without blood shows what has a lower probability of it."""
+
+
+NO_EXTRAS = Extras()
+"""The mask alone."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +106,7 @@ class Model:
         warnings: tuple[str, ...] = (),
         exact: bool = False,
         calibration: Calibration | None = None,
+        extras: Extras = NO_EXTRAS,
     ) -> None:
         """Put networks together.
 
@@ -96,6 +120,7 @@ class Model:
             warnings: what every result warns of.
             exact: whether everything is as nnU-Net does it.
             calibration: intervals around its volumes; None where nothing is known of its errors.
+            extras: what is asked for beyond the mask.
         """
         self.plan = plan
         self.stages = stages
@@ -106,6 +131,7 @@ class Model:
         self.averaged = averaged or (stages[-1].configuration.name,)
         self.postprocessing = postprocessing
         self.calibration = calibration
+        self.extras = extras
 
     def segment(
         self,
@@ -125,12 +151,11 @@ class Model:
             The label map on the scan's grid, with seconds spent in `prepare`, `network`, `restore`.
         """
         course = self._course(volume, watch)
-        sure = needs_probabilities(self.postprocessing)
+        sure = needs_probabilities(self.postprocessing) or self.extras.second_look
         found = self._predict(volume, previous, course, with_probabilities=sure)
         table = self.plan.table
         began = time.monotonic()
         labels = apply_rules(self.postprocessing, found.labels, found.probabilities, volume=volume, table=table)
-        course.seconds["restore"] += time.monotonic() - began
         is_empty = course.region is not None and course.region.is_empty
         segmentation = Segmentation(
             labels=labels,
@@ -138,9 +163,30 @@ class Model:
             volume=volume,
             model=self.identity,
             warnings=(*self.warnings, *_doubts(volume, self.plan), *((NO_HEAD,) if is_empty else ())),
+            doubt=found.doubt,
             seconds=course.seconds,
         )
-        return self._with_intervals(segmentation)
+        segmentation = self._never_silent(self._with_intervals(segmentation), found)
+        course.seconds["restore"] += time.monotonic() - began
+        return segmentation
+
+    def _never_silent(self, result: Segmentation, found: Prediction) -> Segmentation:
+        """The result, where its mask has no blood with words on how sure that is, or with a second look."""
+        table, doubt = self.plan.table, found.doubt
+        if not table.bleeding or result.hemorrhage_ml > 0:
+            return result
+        removed_ml = replace(result, labels=found.labels).hemorrhage_ml
+        words = nothing_found(doubt, removed_ml=removed_ml)
+        if not self.extras.second_look or doubt.lower_ml == 0:
+            return replace(result, warnings=(*result.warnings, words))
+        assert found.probabilities is not None
+        return replace(
+            result,
+            labels=second_look(result.labels, found.probabilities, table),
+            warnings=(*result.warnings, f"second look: no hemorrhage was segmented; {words}, and the mask shows it"),
+            intervals=None,
+            no_intervals="volumes were calibrated without a second look",
+        )
 
     def _with_intervals(self, found: Segmentation) -> Segmentation:
         """The result with intervals around its volumes, or with the reason why there are none."""
@@ -169,13 +215,14 @@ class Model:
         is_mean = len(self.averaged) > 1
         labels: dict[str, LabelMap] = {}
         members: dict[str, Probabilities] = {}
+        doubts: dict[str, Doubt] = {}
         for stage in self.stages:
             configuration = stage.configuration
             before = previous
             if configuration.previous_stage is not None:
                 before = labels.get(configuration.previous_stage, previous)
             is_member = configuration.name in self.averaged and (is_mean or with_probabilities)
-            returned = self._run(stage, volume, before, course, with_shares=is_member)
+            returned, doubts[configuration.name] = self._run(stage, volume, before, course, with_shares=is_member)
             labels[configuration.name] = returned.labels
             if returned.shares is not None:
                 began = time.monotonic()
@@ -183,12 +230,20 @@ class Model:
                 course.seconds["restore"] += time.monotonic() - began
         mean = mean_probabilities([members[name] for name in self.averaged]) if members else None
         if is_mean and mean is not None:
-            return Prediction(labels=mean.labels(paint=self.plan.table.paint), probabilities=mean)
-        return Prediction(labels=labels[self.averaged[0]], probabilities=mean)
+            began = time.monotonic()
+            tally = Tally(table=self.plan.table, shape=volume.grid.shape, with_maps=False)
+            tally.take_probabilities(mean)
+            doubt = tally.finish(
+                volume.grid, to_index=None, members=sum(doubts[name].members for name in self.averaged)
+            )
+            course.seconds["restore"] += time.monotonic() - began
+            return Prediction(labels=mean.labels(paint=self.plan.table.paint), probabilities=mean, doubt=doubt)
+        only = self.averaged[0]
+        return Prediction(labels=labels[only], probabilities=mean, doubt=doubts[only])
 
     def _run(
         self, stage: Stage, volume: Volume, previous: LabelMap | None, course: Course, *, with_shares: bool
-    ) -> Returned:
+    ) -> tuple[Returned, Doubt]:
         """One configuration: slices go back to the scan's grid as soon as no tile will change them."""
         configuration, plan = stage.configuration, self.plan
         began = time.monotonic()
@@ -197,12 +252,13 @@ class Model:
             tiles = whole_field(prepared.shape, configuration.patch_size)
         else:
             tiles = part_field(region_on(prepared, course.region), configuration.patch_size)
+        mirror_axes = configuration.mirror_axes if self.mirror else ()
         slices = stream_logits(
             channels,
             stage.networks,
             field=tiles,
             blank=blank_logits(plan.outputs, (), is_regions=bool(plan.regions)),
-            mirror_axes=configuration.mirror_axes if self.mirror else (),
+            mirror_axes=mirror_axes,
             outside=values_outside(plan, configuration),
             half=self.exact,
             watch=course.watch,
@@ -215,6 +271,8 @@ class Model:
             half=self.exact,
             with_shares=with_shares,
         )
+        tally = Tally(table=plan.table, shape=back.shape, with_maps=False)
+        back.look = tally.take_logits
         ready, restoring = time.monotonic(), 0.0
         for logits in slices:
             given = time.monotonic()
@@ -222,10 +280,12 @@ class Model:
             restoring += time.monotonic() - given
         predicted = time.monotonic()
         returned = back.finish()
+        members = len(stage.networks) * len(mirror_sets(mirror_axes))
+        doubt = tally.finish(volume.grid, to_index=back.index, members=members)
         course.seconds["prepare"] += ready - began
         course.seconds["network"] += predicted - ready - restoring
         course.seconds["restore"] += restoring + time.monotonic() - predicted
-        return returned
+        return returned, doubt
 
 
 def load_model(
@@ -235,6 +295,7 @@ def load_model(
     models: Path | None = None,
     exact: bool = False,
     engine: EngineChoice = "auto",
+    extras: Extras = NO_EXTRAS,
 ) -> Model:
     """Load a model bundle, by default the one that comes with hemoseg.
 
@@ -246,6 +307,7 @@ def load_model(
             mirroring, sums in float16, no rules after the networks.
         engine: what runs the networks: `openvino`, `torch`, or `auto` for OpenVINO on a CPU and torch on CUDA.
             Exact results come from torch.
+        extras: what is asked for beyond the mask.
 
     Raises:
         InputError: there is no such model.
@@ -280,6 +342,7 @@ def load_model(
         warnings=(*bundle.manifest.warnings, *dict.fromkeys(text for run in runs for text in run.warnings)),
         exact=exact,
         calibration=bundle.calibration,
+        extras=extras,
     )
 
 

@@ -1,6 +1,7 @@
 """Rules that change a label map after the networks: what they are, and what they do."""
 
 from hemoseg.postprocess.apply import apply_rules
+from hemoseg.postprocess.doubt import Tally, nothing_found, second_look
 from hemoseg.postprocess.probabilities import Probabilities, mean_probabilities, read_probabilities, write_probabilities
 from hemoseg.postprocess.rules import (
     InsideSkull,
@@ -20,11 +21,14 @@ __all__ = [
     "MinimumVolume",
     "Probabilities",
     "Rule",
+    "Tally",
     "Threshold",
     "apply_rules",
     "classes_of",
     "mean_probabilities",
     "needs_probabilities",
+    "nothing_found",
     "read_probabilities",
+    "second_look",
     "write_probabilities",
 ]

@@ -1,7 +1,7 @@
 """The way back: logits of the prepared grid to the scan's, plane by plane, so memory does not grow with the slices."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,14 @@ from hemoseg.preprocess.maps import AxisMap, Band, Order, average_matrix, blocks
 from hemoseg.preprocess.prepare import Prepared
 from hemoseg.preprocess.spline import separate_axis, spline_image
 from hemoseg.preprocess.steps import SplineStep, undo_steps
-from hemoseg.types import Labels, NewLabelMap, NewLabels, NewStack
+from hemoseg.types import IntZYX, Labels, NewLabelMap, NewLabels, NewStack
 
 Logits = Float[np.ndarray, "k z y x"]
 """One value per class or region, axes (class, z, y, x) of the prepared grid."""
 Planes = Float[np.ndarray, "k y x"]
 """One plane of them."""
+Look = Callable[[int, tuple[slice, slice], Float32[np.ndarray, "k y x"]], None]
+"""Takes the number of a plane, rows and columns, and the logits there, axes of the planes' grid."""
 LITTLE = 1e-3
 """Weight that may lie beyond the box: a cubic spline has some of every voxel."""
 SURE = 100.0
@@ -71,6 +73,7 @@ class WayBack:
         self.labels = np.zeros(shape, dtype=np.uint8)
         classes = len(regions) or outputs - 1
         self.shares = np.zeros((classes, *shape), dtype=np.float32) if with_shares else None
+        self.look: Look | None = None  # shown each part of a plane of the scan that there are logits of
         self.received, self.given = 0, 0
         self.recent: deque[Planes] = deque()
         self.whole = None
@@ -99,6 +102,21 @@ class WayBack:
                 self._decide(self.kept[0].start + number, self.kept[1:], back[:, number])
         shares = None if self.shares is None else np.stack([self._as_stored(one) for one in self.shares])
         return Returned(labels=self._as_stored(self.labels), shares=shares)
+
+    @property
+    def shape(self) -> IntZYX:
+        """Planes, rows and columns of the scan in the order of the prepared grid's axes."""
+        z, y, x = self.labels.shape
+        return z, y, x
+
+    def index(self, place: IntZYX) -> IntZYX:
+        """The index (z, y, x) in the scan as stored of a place (plane, row, column)."""
+        frame, turn = self.prepared.properties.frame, self.prepared.properties.turn
+        turned = dict(zip(frame.axes, place, strict=True))
+        found = [0, 0, 0]
+        for axis, (source, is_flipped) in enumerate(zip(turn.axes, turn.flips, strict=True)):
+            found[source] = frame.source_shape[axis] - 1 - turned[axis] if is_flipped else turned[axis]
+        return found[0], found[1], found[2]
 
     def _take_plane(self, planes: Planes) -> None:
         wide = planes.astype(np.float32)
@@ -130,6 +148,8 @@ class WayBack:
         """The labels of a plane of the scan, and its probabilities if they are wanted."""
         found = logits.astype(np.float16) if self.half else logits
         self.labels[(number, *place)] = painted(found, self.regions) if self.regions else first_largest(found)
+        if self.look is not None:
+            self.look(number, place, found.astype(np.float32, copy=False))
         if self.shares is not None:
             self.shares[(slice(None), number, *place)] = self._probabilities(found.astype(np.float32, copy=False))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hemoseg import __version__
 from hemoseg.geometry import Volume
-from hemoseg.segmentation import Lesion, Segmentation, VolumeInterval
+from hemoseg.segmentation import Doubt, Lesion, Segmentation, VolumeInterval
 
 STAGES = ("start", "read", "prepare", "network", "restore", "write")
 """Stages of segmenting one scan, in their order."""
@@ -37,6 +37,7 @@ def result_json(segmentation: Segmentation, *, seconds: dict[str, float], proven
         "volume_ml": {name: round(value, 3) for name, value in volumes.items()},
         "hemorrhage_ml": round(segmentation.hemorrhage_ml, 3),
         "interval": _interval_json(segmentation),
+        "doubt": _doubt_json(segmentation.doubt),
         "lesions": [_lesion_json(lesion) for lesion in segmentation.lesions],
         "model": asdict(segmentation.model),
         "warnings": list(gather_warnings(segmentation)),
@@ -100,6 +101,32 @@ def _interval_json(segmentation: Segmentation) -> dict[str, Any]:
         "patients": None if found is None else found.patients,
         "calibrated_on": None if found is None else found.calibrated_on,
         "note": segmentation.no_intervals if found is None else None,
+    }
+
+
+def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
+    """How sure the networks are, before any rule."""
+    if doubt is None:
+        return None
+    peak = doubt.peak
+    return {
+        "classes": {
+            name: {
+                "largest_probability": round(one.largest_probability, 4),
+                "expected_ml": round(one.expected_ml, 3),
+                "doubtful_ml": round(one.doubtful_ml, 3),
+            }
+            for name, one in doubt.classes.items()
+        },
+        "peak": None
+        if peak is None
+        else {
+            "probability": round(peak.probability, 4),
+            "center_mm": [round(value, 2) for value in peak.center_mm],
+            "slice": peak.slice,
+        },
+        "lower": {"probability": doubt.lower, "ml": round(doubt.lower_ml, 3)},
+        "members": doubt.members,
     }
 
 

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from bundles import write_tiny_bundle
-from hemoseg.inference import load_model
-from hemoseg.inference.predictor import NO_HEAD
+from hemoseg.inference import Extras, Model, load_model
+from hemoseg.inference.predictor import NO_HEAD, Stage
 from hemoseg.models import Selection, open_bundle, write_bundle
 from hemoseg.plan import Channel, SplineResampling
 from hemoseg.postprocess import KeepLargest, MinimumConfidence, apply_rules, mean_probabilities
 from hemoseg.preprocess import give_back, prepare
+from hemoseg.segmentation import ModelIdentity
 from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
 from run_pages import REPORT
 
+IDENTITY = ModelIdentity(name="fake", version="1", sha256="", notice="")
 NOTHING = {"kind": None, "low": None, "high": None}
 FINE, COARSE = "3d_fullres", "3d_lowres"
 
@@ -155,3 +157,65 @@ def test_probabilities_are_the_softmax_of_the_logits_on_the_scans_grid(rng):
     stack = np.concatenate([1 - found.sum(axis=0, keepdims=True), found])
     assert np.array_equal(returned.labels[inside], stack.argmax(axis=0)[inside])
     assert not returned.labels[~inside].any()
+
+
+def fake_model(probability, *, rules=(), **options):
+    """A model whose one network sees blood with this probability where there is the bleed of `head_volume`."""
+    plan = tiny_plan()
+
+    def network(patches):
+        is_bleed = np.abs(patches[:, 0] - 0.625) < 0.1  # 65 HU in a window from 0 to 80, taken to -1 to 1
+        logits = np.zeros((len(patches), 3, *patches.shape[2:]), dtype=np.float32)
+        logits[:, 1] = np.where(is_bleed, np.log(probability / (1 - probability)), -30)
+        logits[:, 2] = -30
+        return logits
+
+    stage = Stage(configuration=plan.configurations[0].model_copy(update={"mirror_axes": ()}), networks=(network,))
+    return Model(plan, (stage,), IDENTITY, mirror=False, postprocessing=rules, **options)
+
+
+def test_an_empty_mask_comes_with_words_and_a_second_look_shows_why():
+    volume = head_volume()
+    bleed = volume.hu == 65
+    found = fake_model(0.3).segment(volume)
+    assert not found.labels.any()
+    assert found.warnings[-1].startswith("the largest probability of blood is 0.30, in slice ")
+    assert bleed[found.doubt.peak.slice].any()
+    assert found.doubt.lower_ml == pytest.approx(bleed.sum() * volume.grid.voxel_ml, rel=0.3)
+    assert f"it exceeds 0.2 in {found.doubt.lower_ml:.2f} ml: look there" in found.warnings[-1]
+    looked = fake_model(0.3, extras=Extras(second_look=True), calibration=REPORT.calibration).segment(volume)
+    assert looked.hemorrhage_ml == pytest.approx(found.doubt.lower_ml)
+    assert (looked.labels[bleed] == 1).mean() > 0.7
+    assert looked.warnings[-1].startswith("second look: no hemorrhage was segmented; the largest probability")
+    assert (looked.intervals, looked.no_intervals) == (None, "volumes were calibrated without a second look")
+    sure = fake_model(0.9, extras=Extras(second_look=True)).segment(volume)
+    assert sure.hemorrhage_ml > 0
+    assert not any("largest probability" in warning for warning in sure.warnings)
+
+
+def test_below_the_second_threshold_the_mask_stays_empty():
+    found = fake_model(0.15, extras=Extras(second_look=True)).segment(head_volume())
+    assert not found.labels.any()
+    assert found.warnings[-1].endswith("it exceeds 0.2 nowhere")
+
+
+def test_what_rules_removed_is_said():
+    rules = (MinimumConfidence(class_name="hemorrhage", probability=0.8),)
+    found = fake_model(0.7, rules=rules).segment(head_volume())
+    assert not found.labels.any()
+    assert "rules after the networks removed " in found.warnings[-1]
+
+
+def test_doubt_is_that_of_the_average(two):
+    """Of one configuration as it streams by, of several from their mean: against sums of the probabilities."""
+    volume = head_volume()
+    for names in ([FINE], [FINE, COARSE]):
+        model = rewritten(two, configurations=names)
+        prediction, doubt = model.predict(volume), model.segment(volume).doubt
+        for number, name in enumerate(("hemorrhage", "edema"), start=1):
+            total = prediction.probabilities.of_class(number).sum(dtype=np.float64) * volume.grid.voxel_ml
+            assert doubt.classes[name].expected_ml == pytest.approx(total, rel=1e-3)
+        assert doubt.members == 2 * len(names)
+        values = prediction.probabilities.of_class(1)
+        assert doubt.classes["hemorrhage"].largest_probability == pytest.approx(values.max(), rel=1e-3)
+        assert doubt.peak.probability == pytest.approx(values.max(), rel=1e-3)

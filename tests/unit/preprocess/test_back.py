@@ -66,6 +66,23 @@ def test_how_many_planes_come_at_once_does_not_matter(way):
     assert one.shares.max() <= 1
 
 
+def test_what_is_looked_at_lies_where_the_labels_do(way):
+    """Each plane is shown with its place, and places lead to indices of the scan as it is stored."""
+    prepared, logits, _ = way
+    back = WayBack(prepared, outputs=3)
+    seen = np.zeros(back.labels.shape, dtype=np.uint8)
+
+    def look(number, place, found):
+        seen[(number, *place)] = found.argmax(axis=0)
+
+    back.look = look
+    back.take(logits)
+    labels = back.finish().labels
+    assert np.array_equal(seen, back.labels)
+    for place in np.argwhere(seen)[:: max(1, np.count_nonzero(seen) // 50)]:
+        assert labels[back.index(tuple(map(int, place)))] == seen[tuple(place)]
+
+
 def test_no_box_is_background(way):
     prepared, _, _ = way
     back = WayBack(prepared, outputs=3, box=(slice(0, 0),) * 3, with_shares=True)

@@ -12,7 +12,7 @@ import pytest
 from hemoseg.artifacts import dump_json
 from hemoseg.labels import LabelTable
 from hemoseg.report.findings import NOTHING_FOUND, RESEARCH_USE_ONLY, gather_warnings, provenance, result_json, versions
-from hemoseg.segmentation import Intervals, VolumeInterval
+from hemoseg.segmentation import ClassDoubt, Doubt, Intervals, Peak, VolumeInterval
 from report_scans import MODEL, TABLE, make_head, make_segmentation
 
 HEAD = make_head()  # 5 x 4 x 4 mm: one voxel is 0.08 ml
@@ -28,7 +28,8 @@ def two_bleeds_and_edema():
 
 def test_the_keys_are_the_contract():
     result = result_json(make_segmentation(two_bleeds_and_edema(), HEAD), seconds={}, provenance={"a": 1})
-    keys = ["volume_ml", "hemorrhage_ml", "interval", "lesions", "model", "warnings", "seconds", "provenance"]
+    keys = ["volume_ml", "hemorrhage_ml", "interval", "doubt", "lesions"]
+    keys += ["model", "warnings", "seconds", "provenance"]
     assert list(result) == keys
     assert list(result["interval"]) == [
         *("level", "volume_ml", "hemorrhage_ml", "scans", "patients", "calibrated_on", "note"),
@@ -75,6 +76,24 @@ def test_intervals_stand_beside_volumes_or_a_note_says_why_not():
     result = result_json(replace(found, intervals=intervals), seconds={}, provenance={})["interval"]
     assert result["volume_ml"] == {"hemorrhage": [0.8, 1.3], "edema": None}
     assert (result["level"], result["scans"], result["patients"], result["note"]) == (0.9, 16, 14, None)
+
+
+def test_doubt_is_rounded_and_null_where_nobody_asked():
+    found = make_segmentation(two_bleeds_and_edema(), HEAD)
+    assert result_json(found, seconds={}, provenance={})["doubt"] is None
+    doubt = Doubt(
+        classes={"hemorrhage": ClassDoubt(largest_probability=0.87654, expected_ml=1.00049, doubtful_ml=0.2)},
+        peak=Peak(probability=0.87654, center_mm=(1.234, -5.0, 6.0), slice=4),
+        lower=0.2,
+        lower_ml=1.5,
+        members=8,
+    )
+    assert result_json(replace(found, doubt=doubt), seconds={}, provenance={})["doubt"] == {
+        "classes": {"hemorrhage": {"largest_probability": 0.8765, "expected_ml": 1.0, "doubtful_ml": 0.2}},
+        "peak": {"probability": 0.8765, "center_mm": [1.23, -5.0, 6.0], "slice": 4},
+        "lower": {"probability": 0.2, "ml": 1.5},
+        "members": 8,
+    }
 
 
 def test_rounded_volumes_stay_within_a_microliter_of_the_mask(rng):

@@ -11,7 +11,7 @@ from hemoseg.geometry import Orientation
 from hemoseg.io import read_labels
 from hemoseg.report import result_json, write_result
 from hemoseg.report.scan import scan_page
-from hemoseg.segmentation import Intervals, VolumeInterval
+from hemoseg.segmentation import ClassDoubt, Doubt, Intervals, Peak, VolumeInterval
 from report_scans import ball, make_head, make_segmentation
 
 HEAD = make_head()
@@ -129,6 +129,27 @@ def test_the_page_shows_intervals_and_what_they_rest_on():
     assert "intervals of 90 %, calibrated on 16 held-out scans of 14 patients of Heads, fold 0" in text
     without = " ".join(read_page(page_of(BLEED)).text.split())
     assert "No intervals around the volumes: the model has no calibration of its volumes." in without
+
+
+def test_the_page_shows_doubt():
+    doubt = Doubt(
+        classes={
+            "hemorrhage": ClassDoubt(largest_probability=0.43, expected_ml=0.75, doubtful_ml=1.25),
+            "edema": ClassDoubt(largest_probability=0.0, expected_ml=0.0, doubtful_ml=0.0),
+        },
+        peak=Peak(probability=0.43, center_mm=(1.25, -5.0, 6.0), slice=4),
+        lower=0.2,
+        lower_ml=1.5,
+        members=8,
+    )
+    segmentation = replace(make_segmentation(EMPTY, HEAD), doubt=doubt)
+    page = scan_page(segmentation, result_json(segmentation, seconds={}, provenance={}))
+    text = " ".join(read_page(page).text.split())
+    assert "the 8 members of the average say before any rule" in text
+    assert "hemorrhage 0 0.75 1.25 0.430" in text
+    assert "edema 0 0 0 below 0.001" in text
+    assert "slice 4 at 1.2, -5.0, 6.0 mm (x, y, z, LPS): 0.430. Its probability exceeds 0.2 in 1.50 ml" in text
+    assert "Doubt" not in read_page(page_of(EMPTY)).text
 
 
 def test_an_empty_mask_is_no_all_clear():
