@@ -1,6 +1,10 @@
 """Where torch is not installed: a scan is segmented and results are judged, what trains says what it needs."""
 
 import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -71,3 +75,25 @@ def test_another_package_that_is_absent_is_no_matter_of_training():
 
     with pytest.raises(ModuleNotFoundError, match="elsewhere"):
         lacks_extra(ModuleNotFoundError("elsewhere", name="elsewhere.part"), where="here")
+
+
+WATCHED = """
+import sys
+
+def watch(event, arguments):
+    if event.startswith("socket.") or event == "subprocess.Popen":
+        sys.exit(f"{event} {arguments}")
+
+sys.addaudithook(watch)
+from hemoseg import load_model
+print(load_model(engine="openvino").identity.engine)
+"""
+
+
+def test_openvino_reports_to_nobody(tmp_path):
+    """Its telemetry package is there, and would open a connection and write into the home folder."""
+    assert find_spec("openvino_telemetry") is not None
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.startswith("openvino-")
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import openvino
-from openvino import Node
-from openvino import opset13 as ops
 
 from hemoseg.arrays import Float32
 from hemoseg.errors import ArtifactError
+from hemoseg.inference.engines.openvino_library import Node, openvino
+from hemoseg.inference.engines.openvino_library import opset13 as ops
 from hemoseg.nets.stored import HEADS, read_arrays
 from hemoseg.plan import Configuration, Plan, Precision
 from hemoseg.types import IntZYX
