@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hemoseg.cli.failures import failure_of, print_failures
-from hemoseg.cli.progress import RESEARCH_ONLY, Bars, bars
+from hemoseg.cli.progress import RESEARCH_ONLY, Bars, bars, parse_duration
 from hemoseg.errors import HemosegError, InputError, InterruptedRunError
 
 if TYPE_CHECKING:
@@ -56,6 +56,19 @@ def segment(
             "--second-look", help="Where no hemorrhage is segmented, put what has a probability above 0.2 in the mask."
         ),
     ] = False,
+    max_memory: Annotated[
+        float | None,
+        typer.Option("--max-memory", min=0.0, metavar="GB", help="Most memory the process may hold, in 10^9 bytes."),
+    ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--time-budget",
+            metavar="DURATION",
+            help="Time for each scan, like 30s, from memory to label map: mirrorings, overlap of tiles and folds that "
+            "do not fit are left out, with a warning.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -79,10 +92,15 @@ def segment(
         check_target(out / name)
     sweep_gone(out)
     err.print(RESEARCH_ONLY, style="bold")
-    from hemoseg.inference import Extras, load_model
+    from hemoseg.inference import Extras, Limits, load_model
 
+    limits = Limits(
+        max_memory_gb=max_memory,
+        time_budget_s=None if time_budget is None else parse_duration(time_budget),
+        scratch=out,
+    )
     extras = Extras(second_look=second_look)
-    loaded = load_model(model, device=device.value, exact=exact, engine=engine.value, extras=extras)
+    loaded = load_model(model, device=device.value, exact=exact, engine=engine.value, limits=limits, extras=extras)
     err.print(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}", markup=False)
     results: dict[Path, dict[str, Any]] = {}
     with bars() as watch:

@@ -10,11 +10,13 @@ Source:
 """
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
 from hemoseg.arrays import Float, Float32
 from hemoseg.inference.field import Field
+from hemoseg.inference.limits import Room
 from hemoseg.inference.tiles import half_weights, tile_weights
 from hemoseg.types import IntZYX
 
@@ -25,14 +27,15 @@ Planes = Float[np.ndarray, "k 1 y x"]
 class Blend:
     """Takes tiles in the order of their first slices, and gives the slices of the field's box in order."""
 
-    def __init__(self, field: Field, blank: Float32[np.ndarray, " k"], *, groups: int, half: bool) -> None:
-        """Make room.
+    def __init__(self, field: Field, blank: Float32[np.ndarray, " k"], *, groups: int, half: bool, room: Room) -> None:
+        """Get ready.
 
         Args:
             field: the tiles that will come.
             blank: logits of what no tile covers.
             groups: sums that are averaged only when a slice is complete.
             half: whether everything is rounded to float16 as nnU-Net does it.
+            room: where sums are held.
         """
         kind = np.float16 if half else np.float32
         self.tile, self.box, self.half = field.tile, field.box, half
@@ -40,8 +43,9 @@ class Blend:
         self.factors = self.weights.astype(np.float32)
         self.blank = blank.astype(kind)
         depth, rows, columns = sums_shape(field)
-        self.sums = np.zeros((groups, len(blank), depth, rows, columns), dtype=kind)
-        self.total = np.zeros((depth, rows, columns), dtype=kind)
+        self.room = room
+        self.sums = room.zeros((groups, len(blank), depth, rows, columns), kind)
+        self.total = room.zeros((depth, rows, columns), kind)
         self.first = field.box[0].start
 
     def add(self, group: int, corner: IntZYX, logits: Float32[np.ndarray, "k z y x"]) -> None:
@@ -57,6 +61,7 @@ class Blend:
         np.add(sums, (logits * self.factors)[(slice(None), *inner)], out=sums, casting="same_kind")
         if group == 0:
             self.total[tuple(place)] += self.weights[tuple(inner)]
+        self.room.rest()
 
     def give_until(self, z: int) -> Iterator[Planes]:
         """The slices before z, which no tile will reach any more; each must be used before the next is asked for."""
@@ -88,8 +93,18 @@ class Blend:
         for number in range(depth - count):
             self.sums[:, :, number] = self.sums[:, :, number + count]
             self.total[number] = self.total[number + count]
-        self.sums[:, :, depth - count :] = 0
-        self.total[depth - count :] = 0
+            self.room.rest()
+        for number in range(depth - count, depth):
+            self.sums[:, :, number] = 0
+            self.total[number] = 0
+            self.room.rest()
+
+
+def sums_bytes(field: Field, *, outputs: int, groups: int, half: bool) -> tuple[int, int]:
+    """Bytes of all sums, and of those that one tile touches."""
+    size = 2 if half else 4
+    numbers = (groups * outputs + 1) * size
+    return numbers * prod(sums_shape(field)), numbers * prod(field.tile)
 
 
 def sums_shape(field: Field) -> IntZYX:

@@ -26,6 +26,11 @@ class Field:
     """The smallest box of the volume that holds all that the tiles cover; empty if there is no tile."""
 
 
+def make_field(shape: IntZYX, part: Mask | None, tile: IntZYX, step: float = STEP) -> Field:
+    """The tiles over a part of a volume, or nnU-Net's over all of it where there is none."""
+    return whole_field(shape, tile, step) if part is None else part_field(part, tile, step)
+
+
 def whole_field(shape: IntZYX, tile: IntZYX, step: float = STEP) -> Field:
     """nnU-Net's tiles over a whole volume."""
     before = [max(length - size, 0) // 2 for size, length in zip(shape, tile, strict=True)]

@@ -8,10 +8,13 @@ from pathlib import Path
 from hemoseg.brain import BrainRegion, find_brain
 from hemoseg.errors import SettingsError
 from hemoseg.geometry import Volume
+from hemoseg.inference.blend import sums_bytes
+from hemoseg.inference.effort import Effort, effort_within
 from hemoseg.inference.engines.choice import Engine, EngineChoice, candidates, load_network
-from hemoseg.inference.field import part_field, region_on, whole_field
+from hemoseg.inference.field import Field, make_field, region_on
 from hemoseg.inference.inputs import network_input, values_outside
-from hemoseg.inference.sliding import Network, mirror_sets, stream_logits
+from hemoseg.inference.limits import NO_LIMITS, Limits, Room, check_room, choose_room, network_bytes, watched
+from hemoseg.inference.sliding import Network, cut_tile, stream_logits
 from hemoseg.inference.trust import Trusted, trusted_networks
 from hemoseg.models import Bundle, Calibration, find_bundle, open_bundle
 from hemoseg.nets import keep_freed_memory
@@ -28,7 +31,7 @@ from hemoseg.postprocess import (
 )
 from hemoseg.preprocess import Returned, WayBack, blank_logits
 from hemoseg.segmentation import Doubt, ModelIdentity, Segmentation
-from hemoseg.types import LabelMap
+from hemoseg.types import LabelMap, Mask, NewStack
 
 THICK_MM = 7.5
 """Slice interval beyond which a warning is due: no training data of usual head CT are thicker."""
@@ -84,8 +87,14 @@ class Course:
     """Where networks look; None for the whole field."""
     watch: Callable[[int, int], None]
     """Told (tiles done, tiles in all) of each stage."""
+    began: float
+    """When it began, on the model's clock."""
+    stages_left: int
+    """Stages that were not run yet."""
     seconds: dict[str, float] = field(default_factory=lambda: {"prepare": 0.0, "network": 0.0, "restore": 0.0})
     """Time spent, by stage."""
+    warnings: list[str] = field(default_factory=list)
+    """What the reader of the result must know."""
 
 
 class Model:
@@ -107,6 +116,8 @@ class Model:
         exact: bool = False,
         calibration: Calibration | None = None,
         extras: Extras = NO_EXTRAS,
+        limits: Limits = NO_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Put networks together.
 
@@ -121,6 +132,8 @@ class Model:
             exact: whether everything is as nnU-Net does it.
             calibration: intervals around its volumes; None where nothing is known of its errors.
             extras: what is asked for beyond the mask.
+            limits: what each scan may take.
+            clock: seconds that only grow; what a time budget is measured with.
         """
         self.plan = plan
         self.stages = stages
@@ -132,6 +145,8 @@ class Model:
         self.postprocessing = postprocessing
         self.calibration = calibration
         self.extras = extras
+        self.limits = limits
+        self.clock = clock
 
     def segment(
         self,
@@ -156,13 +171,12 @@ class Model:
         table = self.plan.table
         began = time.monotonic()
         labels = apply_rules(self.postprocessing, found.labels, found.probabilities, volume=volume, table=table)
-        is_empty = course.region is not None and course.region.is_empty
         segmentation = Segmentation(
             labels=labels,
             table=self.plan.table,
             volume=volume,
             model=self.identity,
-            warnings=(*self.warnings, *_doubts(volume, self.plan), *((NO_HEAD,) if is_empty else ())),
+            warnings=(*self.warnings, *_doubts(volume, self.plan), *course.warnings),
             doubt=found.doubt,
             seconds=course.seconds,
         )
@@ -203,8 +217,13 @@ class Model:
         return self._predict(volume, previous, self._course(volume, _unwatched), with_probabilities=True)
 
     def _course(self, volume: Volume, watch: Callable[[int, int], None]) -> Course:
-        began = time.monotonic()
-        course = Course(region=None if self.exact else find_brain(volume), watch=watch)
+        """The beginning of the work on a scan."""
+        started, began = self.clock(), time.monotonic()
+        check_room(self.limits, len(self.plan.preparation.channels) * volume.hu.nbytes)
+        region = None if self.exact else find_brain(volume)
+        course = Course(region=region, watch=watch, began=started, stages_left=len(self.stages))
+        if region is not None and region.is_empty:
+            course.warnings.append(NO_HEAD)
         course.seconds["prepare"] += time.monotonic() - began
         return course
 
@@ -248,20 +267,20 @@ class Model:
         configuration, plan = stage.configuration, self.plan
         began = time.monotonic()
         prepared, channels = network_input(plan, configuration, volume, previous)
-        if course.region is None:
-            tiles = whole_field(prepared.shape, configuration.patch_size)
-        else:
-            tiles = part_field(region_on(prepared, course.region), configuration.patch_size)
-        mirror_axes = configuration.mirror_axes if self.mirror else ()
+        outside, ready = values_outside(plan, configuration), time.monotonic()
+        part = None if course.region is None else region_on(prepared, course.region)
+        effort = self._effort(stage, channels, outside, part, course)
+        tiles = make_field(prepared.shape, part, configuration.patch_size, effort.step)
         slices = stream_logits(
             channels,
-            stage.networks,
+            stage.networks[: effort.folds],
             field=tiles,
             blank=blank_logits(plan.outputs, (), is_regions=bool(plan.regions)),
-            mirror_axes=mirror_axes,
-            outside=values_outside(plan, configuration),
+            mirror_axes=effort.mirror_axes,
+            outside=outside,
             half=self.exact,
-            watch=course.watch,
+            watch=watched(self.limits, course.watch),
+            room=self._room(configuration, tiles, volume, folds=effort.folds, with_shares=with_shares),
         )
         back = WayBack(
             prepared,
@@ -273,19 +292,56 @@ class Model:
         )
         tally = Tally(table=plan.table, shape=back.shape, with_maps=False)
         back.look = tally.take_logits
-        ready, restoring = time.monotonic(), 0.0
+        restoring = 0.0
         for logits in slices:
             given = time.monotonic()
             back.take(logits)
             restoring += time.monotonic() - given
         predicted = time.monotonic()
         returned = back.finish()
-        members = len(stage.networks) * len(mirror_sets(mirror_axes))
-        doubt = tally.finish(volume.grid, to_index=back.index, members=members)
+        doubt = tally.finish(volume.grid, to_index=back.index, members=effort.passes)
+        course.stages_left -= 1
         course.seconds["prepare"] += ready - began
         course.seconds["network"] += predicted - ready - restoring
         course.seconds["restore"] += restoring + time.monotonic() - predicted
         return returned, doubt
+
+    def _effort(
+        self, stage: Stage, channels: NewStack, outside: list[float], part: Mask | None, course: Course
+    ) -> Effort:
+        """All that the model does, or what fits into the time budget by the time that one tile takes now."""
+        configuration, budget_s = stage.configuration, self.limits.time_budget_s
+        full = Effort(folds=len(stage.networks), mirror_axes=configuration.mirror_axes if self.mirror else ())
+        z, y, x = channels.shape[1:]
+
+        def tiles(step: float) -> Field:
+            return make_field((z, y, x), part, configuration.patch_size, step)
+
+        corners = tiles(full.step).corners
+        if budget_s is None or not corners:
+            return full
+        patch = cut_tile(channels, corners[len(corners) // 2], configuration.patch_size, outside)[None]
+        effort, warnings = effort_within(
+            full,
+            budget_s=budget_s,
+            left_s=(course.began + budget_s - self.clock()) / course.stages_left,
+            one_pass=lambda: stage.networks[0](patch),
+            clock=self.clock,
+            count_tiles=lambda step: len(tiles(step).corners),
+            name=configuration.name,
+        )
+        course.warnings.extend(warnings)
+        return effort
+
+    def _room(
+        self, configuration: Configuration, tiles: Field, volume: Volume, *, folds: int, with_shares: bool
+    ) -> Room:
+        """Where the sums of tiles are held: in memory if as much is allowed."""
+        outputs, voxels = self.plan.outputs, volume.hu.size
+        sums, at_once = sums_bytes(tiles, outputs=outputs, groups=folds if self.exact else 1, half=self.exact)
+        network = network_bytes(configuration, channels=self.plan.input_channels(configuration), outputs=outputs)
+        result = 2 * voxels + (2 * 4 * outputs * voxels if with_shares else 0)
+        return choose_room(self.limits, sums=sums, at_once=at_once, others=network + result)
 
 
 def load_model(
@@ -296,6 +352,7 @@ def load_model(
     exact: bool = False,
     engine: EngineChoice = "auto",
     extras: Extras = NO_EXTRAS,
+    limits: Limits = NO_LIMITS,
 ) -> Model:
     """Load a model bundle, by default the one that comes with hemoseg.
 
@@ -308,17 +365,20 @@ def load_model(
         engine: what runs the networks: `openvino`, `torch`, or `auto` for OpenVINO on a CPU and torch on CUDA.
             Exact results come from torch.
         extras: what is asked for beyond the mask.
+        limits: what each scan may take.
 
     Raises:
         InputError: there is no such model.
-        SettingsError: `exact` with a model whose preparation is not nnU-Net's; OpenVINO with `exact` or CUDA; or
-            torch is needed and not installed.
+        SettingsError: `exact` with a model whose preparation is not nnU-Net's, or with a time budget;
+            OpenVINO with `exact` or CUDA; or torch is needed and not installed.
         ArtifactError: a file of the bundle is damaged.
         ResourceError: the device is not there, or no engine gives the right logits of the bundle's test patch.
     """
-    keep_freed_memory()
+    if limits.max_memory_gb is None:
+        keep_freed_memory()
     bundle = open_bundle(find_bundle(model, models=models))
     if exact:
+        _check_has_time(limits)
         _check_is_nnunets(bundle)
     runs = [_trusted(bundle, configuration, engine, device=device, exact=exact) for configuration in bundle.stages]
     identity = ModelIdentity(
@@ -343,6 +403,7 @@ def load_model(
         exact=exact,
         calibration=bundle.calibration,
         extras=extras,
+        limits=limits,
     )
 
 
@@ -374,6 +435,16 @@ def _check_is_nnunets(bundle: Bundle) -> None:
             where="--exact",
             expected="a model that was planned by nnU-Net's rules, or imported from nnU-Net",
             remedy="leave out --exact",
+        )
+
+
+def _check_has_time(limits: Limits) -> None:
+    if limits.time_budget_s is not None:
+        raise SettingsError(
+            "--exact together with --time-budget",
+            where="--time-budget",
+            expected="one of them: exact results come from all tiles, mirrorings and folds",
+            remedy="leave out either",
         )
 
 

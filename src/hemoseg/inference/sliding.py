@@ -9,12 +9,14 @@ import numpy as np
 from hemoseg.arrays import Float, Float32
 from hemoseg.inference.blend import Blend
 from hemoseg.inference.field import Field
+from hemoseg.inference.limits import Room
 from hemoseg.types import Channels, IntZYX
 
 Network = Callable[[Float32[np.ndarray, "b c z y x"]], Float32[np.ndarray, "b k z y x"]]
 """Takes patches to logits."""
 Logits = Float[np.ndarray, "k z y x"]
 """One value per class and voxel, axes (class, z, y, x)."""
+IN_MEMORY = Room(mapped=False)
 BATCH_VOXELS = 2**16
 """Voxels of the tiles that a network sees at once: calling it costs more than computing below; above, memory."""
 
@@ -39,6 +41,7 @@ def stream_logits(
     outside: Sequence[float],
     half: bool,
     watch: Callable[[int, int], None],
+    room: Room = IN_MEMORY,
 ) -> Iterator[Logits]:
     """Logits of the field's box, slice by slice: the mean over networks, mirrorings and, by weight, tiles.
 
@@ -51,12 +54,13 @@ def stream_logits(
         outside: value of each channel beyond the volume, where it is smaller than a tile; as in training.
         half: whether sums are rounded as nnU-Net rounds them, see `blend.py`; tiles are run one by one then.
         watch: told (tiles done, tiles in all).
+        room: where sums are held.
 
     Yields:
         The next slices, axes (class, z, y, x), to be used before the next are asked for.
     """
     groups = [[network] for network in networks] if half else [list(networks)]
-    blend = Blend(field, blank, groups=len(groups), half=half)
+    blend = Blend(field, blank, groups=len(groups), half=half, room=room)
     batch = 1 if half else max(1, BATCH_VOXELS // prod(field.tile))
     done, whole = 0, len(groups) * len(field.corners)
     for z, layer in groupby(field.corners, key=lambda corner: corner[0]):

@@ -1,0 +1,181 @@
+"""What a segmentation may take: memory, and time."""
+
+import mmap
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hemoseg.arrays import Float
+from hemoseg.errors import ResourceError
+from hemoseg.plan import Configuration
+
+GB = 1e9
+"""Bytes."""
+FLOAT32 = 4
+"""Bytes of a number."""
+TOP_TENSORS = 3
+"""Tensors of the finest stage that live at the same time at least, beside its skip: two joined, and what is made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the user allows for each scan."""
+
+    max_memory_gb: float | None = None
+    """Largest resident memory of the process, in 10^9 bytes."""
+    time_budget_s: float | None = None
+    """Seconds from the scan in memory to its label map."""
+    scratch: Path | None = None
+    """Folder for files that stand in for memory; None takes the system's for temporary files."""
+
+
+NO_LIMITS = Limits()
+
+
+class Room:
+    """Makes arrays: in memory, or in files without a name that the system writes out and drops from memory."""
+
+    def __init__(self, *, mapped: bool, scratch: Path | None = None) -> None:
+        self.mapped = mapped
+        self.scratch = scratch
+        self.maps: list[mmap.mmap] = []
+
+    def zeros(self, shape: tuple[int, ...], kind: type[np.floating[Any]]) -> Float[np.ndarray, "..."]:
+        """An array of zeros.
+
+        Raises:
+            ResourceError: the disk is full or cannot be written.
+        """
+        size = prod(shape) * np.dtype(kind).itemsize
+        if not self.mapped or not size:
+            return np.zeros(shape, dtype=kind)
+        try:
+            if self.scratch is not None:
+                self.scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.scratch) as file:
+                _reserve(file.fileno(), size)
+                self.maps.append(mmap.mmap(file.fileno(), size))
+        except OSError as error:
+            raise ResourceError(
+                f"{size / GB:.1f} GB of sums do not fit: {error.strerror}",
+                where=self.scratch or tempfile.gettempdir(),
+                expected="room on the disk in place of memory",
+                remedy="allow more memory, or write results where there is room",
+            ) from error
+        return np.frombuffer(self.maps[-1], dtype=kind).reshape(shape)
+
+    def rest(self) -> None:
+        """Let go of the memory of files; what is in them stays."""
+        for one in self.maps:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                one.madvise(mmap.MADV_DONTNEED)
+
+
+def choose_room(limits: Limits, *, sums: int, at_once: int, others: int) -> Room:
+    """Memory for the sums of tiles if there is enough, files if not.
+
+    Args:
+        limits: what is allowed.
+        sums: bytes of all sums.
+        at_once: bytes of the sums of one tile.
+        others: bytes that will be needed beside the sums and what the process holds already.
+
+    Raises:
+        ResourceError: even files do not help.
+    """
+    if limits.max_memory_gb is None:
+        return Room(mapped=False)
+    check_peak(limits)
+    held = _resident_bytes() + others
+    if held + sums <= limits.max_memory_gb * GB:
+        return Room(mapped=False)
+    if held + at_once <= limits.max_memory_gb * GB:
+        return Room(mapped=True, scratch=limits.scratch)
+    raise _too_little(limits, f"at least {(held + at_once) / GB:.2f} GB are needed for the network and the scan")
+
+
+def check_room(limits: Limits, more: int) -> None:
+    """Make sure that so many bytes more are allowed.
+
+    Raises:
+        ResourceError: they are not.
+    """
+    if limits.max_memory_gb is None:
+        return
+    check_peak(limits)
+    needed = _resident_bytes() + more
+    if needed > limits.max_memory_gb * GB:
+        raise _too_little(limits, f"at least {needed / GB:.2f} GB are needed to prepare the scan")
+
+
+def watched(limits: Limits, watch: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """The same watch, and memory is looked at each time that it is told something."""
+
+    def tell(done: int, total: int) -> None:
+        check_peak(limits)
+        watch(done, total)
+
+    return tell
+
+
+def check_peak(limits: Limits) -> None:
+    """Make sure that the process has not taken more than allowed.
+
+    Raises:
+        ResourceError: it has.
+    """
+    if limits.max_memory_gb is None:
+        return
+    peak = _peak_bytes()
+    if peak > limits.max_memory_gb * GB:
+        raise _too_little(limits, f"{peak / GB:.2f} GB were taken")
+
+
+def network_bytes(configuration: Configuration, *, channels: int, outputs: int) -> int:
+    """What the network needs for one tile at least, weights apart: its skips, and the widest of its finest stage."""
+    size = 2 if configuration.precision == "bf16" else FLOAT32
+    left, skips = prod(configuration.patch_size), 0
+    voxels = left
+    for width, stride in zip(configuration.features[:-1], configuration.strides[:-1], strict=True):
+        left //= prod(stride)
+        skips += width * left * size
+    return skips + TOP_TENSORS * configuration.features[0] * voxels * size + (channels + outputs) * voxels * FLOAT32
+
+
+def _too_little(limits: Limits, found: str) -> ResourceError:
+    return ResourceError(
+        f"{found}, and {limits.max_memory_gb:g} GB are allowed",
+        where="--max-memory",
+        expected="memory for the network, one of its tiles and the scan",
+        remedy="allow more, or take a model with smaller patches",
+    )
+
+
+def _resident_bytes() -> int:
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _peak_bytes() -> int:
+    """The most that was resident so far, where the system tells; what getrusage tells is the parent's at times."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return _resident_bytes()
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the room on the disk now: a full disk would end the process when the map is written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
