@@ -9,6 +9,7 @@ no run can know: where the data come from, what their labels are worth and under
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from hemoseg.inference.agreement import measure_agreement
@@ -61,6 +62,8 @@ def main() -> None:
     options = parser.parse_args()
     folder = RunFolder(options.run)
     run = read_run(folder)
+    if len(run.settings.folds) > 1:
+        run = replace(run, calibration=run.calibration.model_copy(update={"networks": "one-of-folds"}))
     shipped = run.selection.model_copy(update={"folds": dict.fromkeys(run.selection.folds, (options.fold,))})
     target = embedded_folder() / NAME
     write_bundle(

@@ -14,6 +14,9 @@ METHOD = (
 """How the bounds come about, in words."""
 CAVEATS = {
     "same": "They hold on average over scans from the same source, not for each size of bleed",
+    "one-of-folds": "The model is the network of one fold; each of these scans was predicted by the network of the "
+    "fold that held it out, made alike: coverage elsewhere is expected, not proven, and on average over scans, not "
+    "for each size of bleed",
     "of-folds": "The model averages networks of several folds, and each of these scans was predicted by one fold's: "
     "coverage elsewhere is expected, not proven, and on average over scans, not for each size of bleed",
 }
@@ -68,9 +71,9 @@ class Calibration(BaseModel):
     """Held-out scans that the bounds rest on."""
     patients: int
     """Whose they are."""
-    networks: Literal["same", "of-folds"]
-    """Whether the networks that predicted the held-out scans are those of the model, or each is one of several whose
-    mean the model is."""
+    networks: Literal["same", "one-of-folds", "of-folds"]
+    """Whether the networks that predicted the held-out scans are those of the model, or the model is one of several
+    that were made alike and predicted some scans each, or their mean."""
     calibrated_on: str
     """What was held out, in words."""
     method: str = METHOD
