@@ -130,11 +130,11 @@ def test_a_bad_scan_does_not_stop_the_others(bundle, scan, tmp_path):
     text.write_text("no scan either")
     write_scan(last, head_volume())
     out = tmp_path / "out"
-    done = hemoseg("segment", text, scan, garbage, last, "--out", out, "--model", bundle, "--json", code=2)
+    done = hemoseg("segment", text, scan, garbage, last, "--out", out, "--model", bundle, "--json", code=3)
     reports = json.loads(done.stdout)
     assert [report is None for report in reports] == [True, False, True, False]
     assert reports[1] == json.loads((out / "head" / "report.json").read_text())
-    assert sorted(path.name for path in out.iterdir()) == ["head", "last"]
+    assert sorted(path.name for path in out.iterdir()) == ["head", "last", "manifest.jsonl", "summary.csv"]
     assert "2 failed" in done.stderr
     table = done.stderr.partition("2 failed")[2]
     assert "notes.txt" in table
@@ -142,7 +142,7 @@ def test_a_bad_scan_does_not_stop_the_others(bundle, scan, tmp_path):
     assert "last.nii" not in table
 
 
-def test_a_failed_resource_of_one_scan_decides_the_exit_code(bundle, scan, tmp_path):
+def test_memory_that_runs_out_for_one_scan_stops_no_other(bundle, scan, tmp_path):
     """Memory that runs out for the second of three scans, the first of which is no scan at all."""
     bad, out = tmp_path / "bad.nii", tmp_path / "out"
     bad.write_bytes(b"not a scan")
@@ -166,7 +166,7 @@ def test_a_failed_resource_of_one_scan_decides_the_exit_code(bundle, scan, tmp_p
     )
     assert done.returncode == 3, done.stderr
     assert "out of memory" in done.stderr
-    assert [path.name for path in out.iterdir()] == ["second"]
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.jsonl", "second", "summary.csv"]
     assert done.stdout.count("ml hemorrhage") == 1
 
 

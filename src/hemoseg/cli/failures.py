@@ -35,13 +35,13 @@ def print_failure(error: HemosegError) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
 
 
-def print_failures(failures: Sequence[tuple[Path, HemosegError]]) -> None:
+def print_failures(failures: Sequence[tuple[str, HemosegError]]) -> None:
     """A table of what failed on stderr."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("scan", "found", "expected", "try", title=f"{len(failures)} failed", style="red")
-    for path, error in failures:
-        table.add_row(*map(escape, (path.name, error.found, error.expected, error.remedy)))
+    for scan, error in failures:
+        table.add_row(*map(escape, (scan, error.found, error.expected, error.remedy)))
     Console(stderr=True, highlight=False).print(table)

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -10,12 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hemoseg.cli.failures import failure_of, print_failures
+from hemoseg.cli.batches import (
+    Layout,
+    LayoutOption,
+    Retries,
+    Shard,
+    Sources,
+    TimeLimit,
+    Workers,
+    failures_in_order,
+    make_scan_executor,
+    parse_shard,
+)
+from hemoseg.cli.failures import print_failures
 from hemoseg.cli.progress import RESEARCH_ONLY, Bars, bars, parse_duration
-from hemoseg.errors import HemosegError, InputError, InterruptedRunError
 
 if TYPE_CHECKING:
-    from hemoseg.inference import Model
+    from hemoseg.pipeline.batch.run import Batch
+    from hemoseg.pipeline.batch.sources import Scan
+    from hemoseg.pipeline.batch.work import Options
+    from hemoseg.scale import Executor
 
 
 class Device(StrEnum):
@@ -34,7 +47,7 @@ class EngineName(StrEnum):
 
 
 def segment(
-    scans: Annotated[list[Path], typer.Argument(metavar="SCAN...", help="NIfTI files (.nii or .nii.gz).")],
+    scans: Sources,
     out: Annotated[Path, typer.Option(help="Folder for the results, one folder per scan in it.")],
     model: Annotated[
         str | None, typer.Option(help="Name of an embedded model, or a bundle's folder like RUN/model.")
@@ -75,64 +88,137 @@ def segment(
             "--json", help="Print report.json on stdout (an array for several scans, null for one that failed)."
         ),
     ] = False,
+    layout: LayoutOption = Layout.folders,
+    workers: Workers = 1,
+    time_limit: TimeLimit = "1h",
+    retries: Retries = 1,
+    shard: Shard = None,
 ) -> None:
     """Segment scans: mask.nii.gz, report.json and report.html per scan. Research use only.
 
-    Each scan's folder is named after its file without .nii or .nii.gz. Of several scans one that fails does not stop
-    the others: a table of failures comes last.
+    Each result is named after its scan's file without .nii or .nii.gz. Of several scans one that fails does not stop
+    the others: summary.csv has them all, a table of failures comes last, and the same command goes on where a killed
+    one ended.
     """
-    from rich.console import Console
+    from hemoseg.pipeline.batch.run import Batch
+    from hemoseg.pipeline.batch.sources import find_scans, take_shard
+    from hemoseg.pipeline.batch.work import Options
+    from hemoseg.scale import default_workers
 
+    part, limit_s = parse_shard(shard), parse_duration(time_limit)
+    found = find_scans(scans)
+    options = Options(
+        device=device.value,
+        engine=engine.value,
+        assume_hu=assume_hu,
+        exact=exact,
+        second_look=second_look,
+        time_budget_s=None if time_budget is None else parse_duration(time_budget),
+        layout=layout.value,
+    )
+    if not found.is_batch and options.layout == "folders" and part is None and workers == 1:
+        result = _segment_alone(found.scans[0], out, model, options, max_memory_gb=max_memory, as_json=as_json)
+        if as_json:
+            _print_json(result)
+        return
+    _segment_many(
+        Batch(
+            found=found if part is None else take_shard(found, *part),
+            out=out,
+            model=model if model is None or not Path(model).exists() else str(Path(model).resolve()),
+            options=options,
+            shard=part,
+            limit_s=limit_s,
+            retries=retries,
+            max_memory_gb=max_memory,
+            threads=max(1, default_workers() // workers),
+            start_s=_seconds_since_start(),
+        ),
+        make_scan_executor(workers, limit_s, out),
+        as_json=as_json,
+    )
+
+
+def _segment_alone(
+    scan: "Scan", out: Path, model: str | None, options: "Options", *, max_memory_gb: float | None, as_json: bool
+) -> dict[str, Any]:
+    """Segment one scan; an older result goes."""
     from hemoseg.artifacts import sweep_gone
     from hemoseg.report import check_target
 
-    err = Console(stderr=True, highlight=False)
-    names, failures = _names(scans)
-    for name in names.values():
-        check_target(out / name)
+    check_target(out / scan.name)
     sweep_gone(out)
-    err.print(RESEARCH_ONLY, style="bold")
-    from hemoseg.inference import Extras, Limits, load_model
+    _say(RESEARCH_ONLY, style="bold")
+    from hemoseg.pipeline.batch.work import load_for, read_one, write_one
 
-    limits = Limits(
-        max_memory_gb=max_memory,
-        time_budget_s=None if time_budget is None else parse_duration(time_budget),
-        scratch=out,
-    )
-    extras = Extras(second_look=second_look)
-    loaded = load_model(model, device=device.value, exact=exact, engine=engine.value, limits=limits, extras=extras)
-    err.print(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}", markup=False)
-    results: dict[Path, dict[str, Any]] = {}
+    loaded = load_for(model, options, max_memory_gb=max_memory_gb, scratch=out)
+    _say(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}")
     with bars() as watch:
         start = _seconds_since_start()
-        for path, name in names.items():
-            try:
-                result = _segment_one(
-                    path, loaded, out, start=0.0 if results else start, assume_hu=assume_hu, watch=watch
-                )
-            except (HemosegError, MemoryError, OSError) as error:
-                if len(scans) == 1 or isinstance(error, InterruptedRunError):
-                    raise
-                failures[path] = failure_of(error, where=path)
-                watch.say(f"{name}: failed: {failures[path].found}")
-                continue
-            results[path] = result
-            _tell(result, f"{name}: {_volume_text(result)} -> {out / name}", watch, as_json)
+        volume, read = read_one(scan, options)
+        watch.begin(volume.name, 1)
+        segmentation = loaded.segment(volume, watch=_tiles(watch))
+        watch.finish()
+        report = write_one(segmentation, out, options.layout, {"start": start, "read": read})
+        _tell(report, _line(scan, report, out), watch, as_json)
+    return report
+
+
+def _segment_many(batch: "Batch", executor: "Executor | None", *, as_json: bool) -> None:
+    """Segment all that is not segmented yet, and end the process with code 3 if a scan failed."""
+    from hemoseg.models import find_bundle, open_bundle
+    from hemoseg.pipeline.batch.run import run_batch
+
+    bundle = open_bundle(find_bundle(batch.model))
+
+    def ready() -> None:
+        _say(RESEARCH_ONLY, style="bold")
+        _say(f"model {bundle.manifest.name} {bundle.manifest.model_version}: {bundle.manifest.notice}")
+
+    with bars() as watch:
+        result = run_batch(
+            batch,
+            bundle,
+            executor=executor,
+            watch=watch,
+            ready=ready,
+            done=lambda scan, report: _tell(report, _line(scan, report, batch.out), watch, as_json),
+        )
+        if result.earlier:
+            watch.say(f"{result.earlier} of {len(batch.found.scans)} scans were segmented before")
     if as_json:
-        _print_json([results.get(path) for path in scans])
-    _end_with([(path, failures[path]) for path in scans if path in failures])
-
-
-def _end_with(failures: list[tuple[Path, HemosegError]]) -> None:
-    """Tell of the scans that failed, and end the process with the largest of their exit codes; nothing if none did."""
-    if failures:
+        _print_json(
+            [result.reports.get(file.name) if file in batch.found.scans else None for file in batch.found.files]
+        )
+    if failures := failures_in_order(batch.found, result.failures):
         print_failures(failures)
-        raise typer.Exit(max(error.exit_code for _, error in failures))
+        raise typer.Exit(3)
 
 
-def _print_json(results: list[dict[str, Any] | None]) -> None:
-    """One scan's result, or an array of several with null for those that failed."""
-    typer.echo(json.dumps(results if len(results) > 1 else results[0], indent=2, ensure_ascii=False))
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(text: str, *, style: str | None = None) -> None:
+    """A line on stderr."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False).print(text, style=style, markup=False)
+
+
+def _line(scan: "Scan", report: dict[str, Any], out: Path) -> str:
+    return f"{scan.name}: {_volume_text(report)} -> {out / scan.name}"
+
+
+def _volume_text(result: dict[str, Any]) -> str:
+    """Milliliters of hemorrhage, with their interval where there is one.
+
+    Example:
+        >>> _volume_text({"hemorrhage_ml": 12.34, "interval": {"level": 0.9, "hemorrhage_ml": [10.0, 15.27]}})
+        '12.3 ml hemorrhage (90 %: 10.0 to 15.3)'
+    """
+    text, ends = f"{result['hemorrhage_ml']:.1f} ml hemorrhage", result["interval"]["hemorrhage_ml"]
+    return text if ends is None else f"{text} ({result['interval']['level'] * 100:g} %: {ends[0]:.1f} to {ends[1]:.1f})"
 
 
 def demo(
@@ -149,34 +235,6 @@ def demo(
     console.print(f"Look at {page.resolve()}", soft_wrap=True, markup=False)
 
 
-def _segment_one(
-    path: Path, model: "Model", out: Path, *, start: float, assume_hu: bool, watch: Bars
-) -> dict[str, Any]:
-    from hemoseg.io import read_scan
-    from hemoseg.report import provenance, write_result
-
-    began = time.monotonic()
-    volume = read_scan(path, assume_hu=assume_hu)
-    read = time.monotonic() - began
-    watch.begin(volume.name, 1)
-    result = model.segment(volume, watch=_tiles(watch))
-    watch.finish()
-    seconds = {"start": start, "read": read, **result.seconds}
-    value: dict[str, Any] = write_result(result, out, seconds=seconds, provenance=provenance(volume))
-    return value
-
-
-def _volume_text(result: dict[str, Any]) -> str:
-    """Milliliters of hemorrhage, with their interval where there is one.
-
-    Example:
-        >>> _volume_text({"hemorrhage_ml": 12.34, "interval": {"level": 0.9, "hemorrhage_ml": [10.0, 15.27]}})
-        '12.3 ml hemorrhage (90 %: 10.0 to 15.3)'
-    """
-    text, ends = f"{result['hemorrhage_ml']:.1f} ml hemorrhage", result["interval"]["hemorrhage_ml"]
-    return text if ends is None else f"{text} ({result['interval']['level'] * 100:g} %: {ends[0]:.1f} to {ends[1]:.1f})"
-
-
 def _tell(result: dict[str, Any], line: str, watch: Bars, as_json: bool) -> None:
     """One line on stdout, which JSON needs for itself, and the warnings."""
     watch.say(line) if as_json else typer.echo(line)
@@ -190,34 +248,6 @@ def _tiles(watch: Bars) -> Callable[[int, int], None]:
             watch.progress.update(watch.task, completed=done, total=total, text="tiles")
 
     return tell
-
-
-def _names(scans: list[Path]) -> tuple[dict[Path, str], dict[Path, HemosegError]]:
-    """{scan: name of its result}, and what is wrong with files that no result can be named after.
-
-    Raises:
-        InputError: a name stands for two scans, or the only scan has none.
-    """
-    from hemoseg.io import scan_name
-
-    names: dict[Path, str] = {}
-    failures: dict[Path, HemosegError] = {}
-    for path in scans:
-        try:
-            names[path] = scan_name(path)
-        except InputError as error:
-            if len(scans) == 1:
-                raise
-            failures[path] = error
-    doubles = [name for name, count in Counter(map(names.get, scans)).items() if count > 1 and name is not None]
-    if doubles:
-        raise InputError(
-            f"{len(doubles)} name(s) stand for more than one scan: {', '.join(doubles[:8])}",
-            where="SCAN...",
-            expected="files with different names, for each result's folder is named after its file",
-            remedy="segment them in separate calls with different --out folders",
-        )
-    return names, failures
 
 
 def _seconds_since_start() -> float:

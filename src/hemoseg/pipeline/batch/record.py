@@ -1,0 +1,247 @@
+"""What became of each scan, written down the moment it is known, so that a command killed at any moment goes on.
+
+`manifest.jsonl` in the folder of results has one line for the model and options, then one for each event. A line cut
+short by a kill is the last one, and is left out. Shards write their own files and read those of the others.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hemoseg.artifacts import appended, readable
+from hemoseg.errors import ArtifactError, HemosegError, InputError, ResourceError, SettingsError
+from hemoseg.pipeline.batch.sources import NoScan, Scan
+from hemoseg.pipeline.batch.work import Options
+
+
+class Header(BaseModel):
+    """First line: whose results these are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Schema version."""
+    model: str
+    """Name and version of the model."""
+    model_sha256: str
+    """SHA-256 of its manifest."""
+    options: Options
+    """What was asked of every scan."""
+
+
+class Event(BaseModel):
+    """Another line: what happened to a scan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Name of its result."""
+    source: str
+    """SHA-256 of its file's name, size and time of change."""
+    status: Literal["begun", "done", "failed"]
+    """`begun` is written before anything of the result is."""
+    seconds: float = 0.0
+    """Seconds from reading to writing, if it is done."""
+    report: dict[str, Any] | None = None
+    """The value of its report, if it is done."""
+    error: tuple[str, str, str] | None = None
+    """What was found, expected and is to be tried, if it failed."""
+    exit_code: int = 0
+    """Exit code of the error."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """A manifest that is being written; nobody else writes it meanwhile."""
+
+    path: Path
+    """The file."""
+    handle: IO[bytes]
+    """The same, open at its end."""
+    events: dict[str, Event] = field(default_factory=dict)
+    """{name: its last event}, those of other shards included."""
+
+    def add(self, *events: Event) -> None:
+        """Write events down; they are on the disk when this returns.
+
+        Raises:
+            ResourceError: the disk is full or broken; nothing that follows could be remembered.
+        """
+        if not events:
+            return
+        with appended(self.path):
+            self.handle.write(b"".join(_line(event) for event in events))
+            self.handle.flush()
+            os.fsync(self.handle.fileno())
+        self.events.update((event.name, event) for event in events)
+
+    def is_done(self, scan: Scan, target: Path) -> bool:
+        """Whether the scan, as its file is now, was segmented, and its result is still there."""
+        event = self.events.get(scan.name)
+        return event is not None and event.status == "done" and event.source == source_of(scan) and target.exists()
+
+    def is_ours(self, scan: Scan) -> bool:
+        """Whether what may lie in the place of the scan's result is from an earlier call."""
+        return scan.name in self.events
+
+
+def manifest_name(shard: tuple[int, int] | None) -> str:
+    """File name of a manifest: the whole batch's, or that of shard (number, count)."""
+    return "manifest.jsonl" if shard is None else f"manifest-{shard[0]}-of-{shard[1]}.jsonl"
+
+
+def source_of(scan: Scan | NoScan) -> str:
+    """What tells whether a scan's file is still the same, without reading it; the file's name cannot be read off it."""
+    try:
+        status = scan.path.stat()
+    except OSError:
+        return ""
+    return hashlib.sha256(
+        f"{scan.path.name} {status.st_size} {status.st_mtime_ns}".encode(errors="replace")
+    ).hexdigest()
+
+
+def failed_event(scan: Scan | NoScan, error: HemosegError) -> Event:
+    """The event of a scan that failed."""
+    return Event(
+        name=scan.name,
+        source=source_of(scan),
+        status="failed",
+        error=(error.found, error.expected, error.remedy),
+        exit_code=error.exit_code,
+    )
+
+
+@contextmanager
+def open_record(out: Path, header: Header, shard: tuple[int, int] | None) -> Iterator[Record]:
+    """The manifest of a folder of results, new or with what earlier calls wrote.
+
+    Raises:
+        SettingsError: results of another model or other options lie in the folder.
+        ArtifactError: a manifest is damaged.
+        InputError: a file lies where the folder should be.
+        ResourceError: another process works on the same, or the folder cannot be written.
+    """
+    path = out / manifest_name(shard)
+    others = _others(out, path)
+    with _locked(path) as handle:
+        events: dict[str, Event] = {}
+        for other in others:
+            with readable(other):
+                events.update(_read(other, other.read_bytes(), header)[0])
+        handle.seek(0)
+        own, length = _read(path, handle.read(), header)
+        # another shard's success is not forgotten over an older failure of ours
+        events.update((name, event) for name, event in own.items() if _counts_more(event, events.get(name)))
+        with appended(path):
+            handle.truncate(length)
+            handle.seek(length)
+            if length == 0:
+                handle.write(_line(header))
+                handle.flush()
+                os.fsync(handle.fileno())
+        yield Record(path=path, handle=handle, events=events)
+
+
+def _counts_more(own: Event, other: Event | None) -> bool:
+    return own.status == "done" or other is None or other.status != "done"
+
+
+def _others(out: Path, own: Path) -> Sequence[Path]:
+    return sorted(path for path in out.glob("manifest*.jsonl") if path.name != own.name) if out.is_dir() else []
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[IO[bytes]]:
+    """The file, open for reading and appending by this process alone."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+b")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise InputError(
+            f"cannot be used: {error.strerror}",
+            where=path,
+            expected="a folder of results, or a path where one can be made",
+            remedy="choose another --out folder",
+        ) from error
+    except OSError as error:
+        raise ResourceError(
+            f"cannot be written: {error.strerror or error}",
+            where=path,
+            expected="a folder that can be written, with space left",
+            remedy="free space or choose another --out folder",
+        ) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ResourceError(
+                "another process works on these scans",
+                where=path.parent,
+                expected="one process per --out folder, or one per --shard",
+                remedy="wait for it, stop it, or choose another --out folder",
+            ) from error
+        yield handle
+
+
+def _read(path: Path, content: bytes, header: Header) -> tuple[dict[str, Event], int]:
+    """The last event of each scan, and the length of the whole lines."""
+    *lines, rest = content.split(b"\n")
+    events: dict[str, Event] = {}
+    try:
+        if lines:
+            _check_same(path, Header.model_validate_json(lines[0]), header)
+        for line in lines[1:]:
+            event = Event.model_validate_json(line)
+            events[event.name] = event
+    except ValidationError as error:
+        raise ArtifactError(
+            f"a damaged line: {error.errors()[0]['msg']}",
+            where=path,
+            expected="a manifest as this version of hemoseg writes it",
+            remedy="choose another --out folder, or remove the file and segment all scans again",
+        ) from error
+    return events, len(content) - len(rest)
+
+
+def _check_same(path: Path, found: Header, wanted: Header) -> None:
+    """Make sure that results of one folder are of one kind.
+
+    Raises:
+        SettingsError: they would not be.
+    """
+    differences = [
+        f"{name} was {old}, is {new}"
+        for name, old, new in (
+            ("the model", found.model, wanted.model),
+            ("its SHA-256", found.model_sha256[:12], wanted.model_sha256[:12]),
+            *(
+                (
+                    f"--{name.removesuffix('_s').replace('_', '-')}",
+                    getattr(found.options, name),
+                    getattr(wanted.options, name),
+                )
+                for name in Options.model_fields
+            ),
+        )
+        if old != new
+    ]
+    if differences:
+        raise SettingsError(
+            f"holds results of another model or of other options: {'; '.join(differences)}",
+            where=path.parent,
+            expected="the model and options that the results there were made with",
+            remedy="give those again, or choose another --out folder",
+        )
+
+
+def _line(value: BaseModel) -> bytes:
+    return json.dumps(value.model_dump(mode="json"), allow_nan=False).encode() + b"\n"

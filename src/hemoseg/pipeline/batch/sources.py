@@ -1,0 +1,197 @@
+"""Which scans are meant: files, folders, patterns and tables, in their order and each with a name of its own."""
+
+import csv
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemoseg.artifacts import readable
+from hemoseg.errors import InputError
+from hemoseg.io import scan_name
+
+PATH_COLUMNS = ("path", "scan", "image", "file")
+"""Columns of a table that may hold the scans; the first that is there does."""
+NAME_COLUMN = "name"
+"""Column of a table that holds the names of results."""
+ENDINGS = (".nii", ".nii.gz")
+"""Endings of files that are scans where a folder or a pattern finds them."""
+RESULT = "report.json"
+"""What lies beside a mask of ours, which no folder or pattern takes for a scan."""
+NAME = re.compile(r"[^/\\\0.][^/\\\0]*")
+"""What can name a folder of results."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """A scan to segment."""
+
+    path: Path
+    """Its file."""
+    name: str
+    """Name of its result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoScan:
+    """A file that no result can be named after."""
+
+    path: Path
+    """The file."""
+    error: InputError
+    """Why."""
+
+    @property
+    def name(self) -> str:
+        """What it is called where results are told."""
+        return self.path.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The scans that were asked for."""
+
+    files: tuple[Scan | NoScan, ...]
+    """All files, in their order."""
+    is_batch: bool
+    """Whether more than one file was named, or a folder, a pattern or a table."""
+
+    @property
+    def scans(self) -> tuple[Scan, ...]:
+        """Those that can be segmented, in their order."""
+        return tuple(file for file in self.files if isinstance(file, Scan))
+
+
+def find_scans(sources: Sequence[str]) -> Found:
+    """The scans that words on a command line stand for.
+
+    A word is a file, a folder (its `.nii` and `.nii.gz` by name, not those of folders in it), a pattern
+    with `*`, `?`, `[]` or `**` (by path), or a `.csv` table.
+
+    Raises:
+        InputError: a folder, pattern or table has no scan, a table cannot be read, two scans have one name, or the
+            only file is none.
+    """
+    files: list[Scan | NoScan] = []
+    is_batch = len(sources) > 1 or _kind(sources[0]) != "file"
+    for source in sources:
+        for path, name in _listed(source):
+            try:
+                files.append(Scan(path=path, name=scan_name(path) if name is None else name))
+            except InputError as error:
+                if not is_batch:
+                    raise
+                files.append(NoScan(path=path, error=error))
+    found = Found(files=tuple(files), is_batch=is_batch)
+    _check_names(found.scans)
+    return found
+
+
+def take_shard(found: Found, number: int, count: int) -> Found:
+    """The part of the scans that one of several processes takes: every `count`-th file, from `number` - 1 on.
+
+    Example:
+        >>> files = tuple(Scan(path=Path(name), name=name) for name in "abcde")
+        >>> [scan.name for scan in take_shard(Found(files=files, is_batch=True), 2, 3).scans]
+        ['b', 'e']
+    """
+    return Found(files=found.files[number - 1 :: count], is_batch=True)
+
+
+def _kind(source: str) -> str:
+    """What a word stands for; an existing path is never a pattern."""
+    path = Path(source)
+    if path.is_dir():
+        return "folder"
+    if path.suffix.lower() == ".csv":
+        return "table"
+    return "pattern" if glob.has_magic(source) and not path.exists() else "file"
+
+
+def _listed(source: str) -> Iterator[tuple[Path, str | None]]:
+    """The scans of one word, with names where a table gives them."""
+    kind = _kind(source)
+    if kind == "file":
+        yield Path(source), None
+        return
+    if kind == "table":
+        yield from _table(Path(source))
+        return
+    with readable(Path(source)):
+        inside = Path(source).iterdir() if kind == "folder" else map(Path, _glob(source))
+        found = sorted(path for path in inside if _is_scan(path))
+    if not found:
+        raise InputError(
+            "no scan is there" if kind == "folder" else "no scan fits this pattern",
+            where=source,
+            expected=f"files that end in {' or '.join(ENDINGS)}",
+            remedy="check the path; for folders in folders give a pattern like 'FOLDER/**/*.nii.gz', in quotes",
+        )
+    yield from ((path, None) for path in found)
+
+
+def _glob(pattern: str) -> list[str]:
+    """What fits a pattern, which may be absolute; hidden folders are left out."""
+    return glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+
+
+def _is_scan(path: Path) -> bool:
+    name = path.name.lower()
+    is_result = name == "mask.nii.gz" and (path.parent / RESULT).is_file()
+    return name.endswith(ENDINGS) and not name.startswith(".") and path.is_file() and not is_result
+
+
+def _table(path: Path) -> list[tuple[Path, str | None]]:
+    """The scans of a table; paths are as seen from its folder."""
+    try:
+        with readable(path), path.open(encoding="utf-8-sig", newline="") as handle:
+            reader = csv.DictReader(handle, strict=True)
+            columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
+            rows = list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _bad_table(path, f"no table that can be read ({error})") from error
+    column = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
+    if column is None:
+        raise _bad_table(path, f"columns {', '.join(columns) or 'without names'}")
+    found = []
+    for number, row in enumerate(rows, start=2):
+        file = (row[column] or "").strip()
+        if not file:
+            raise _bad_table(path, f"row {number} has no path")
+        name = (row.get(columns.get(NAME_COLUMN, ""), "") or "").strip() or None
+        if name is not None and not NAME.fullmatch(name):
+            raise _bad_table(path, f"row {number} has the name '{name}', which can be no folder's")
+        found.append((path.parent / file, name))
+    if not found:
+        raise _bad_table(path, "no rows")
+    return found
+
+
+def _bad_table(path: Path, found: str) -> InputError:
+    return InputError(
+        found,
+        where=path,
+        expected=f"a csv file whose first row names a column {', '.join(PATH_COLUMNS[:-1])} or {PATH_COLUMNS[-1]} "
+        f"with one scan per row, and perhaps one called {NAME_COLUMN}",
+        remedy="add the missing, with paths as seen from the table's folder",
+    )
+
+
+def _check_names(scans: Sequence[Scan]) -> None:
+    """Make sure that no two scans have one name, on disks too that know no upper and lower case.
+
+    Raises:
+        InputError: two have; it names both.
+    """
+    taken: dict[str, Scan] = {}
+    for scan in scans:
+        other = taken.setdefault(scan.name.casefold(), scan)
+        if other is not scan:
+            raise InputError(
+                f"two scans have the name {scan.name}: {other.path} and {scan.path}",
+                where="SCAN...",
+                expected="a name of its own for each, since its result is named after it",
+                remedy="give names in a table with the columns path and name, or segment them in separate calls with "
+                "different --out folders",
+            )

@@ -1,0 +1,394 @@
+"""Many scans in one process: order, overlap, failures, and what is remembered."""
+
+import csv
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from bundles import write_tiny_bundle
+from hemoseg.errors import ArtifactError, HemosegError, InputError, InterruptedRunError, ResourceError, SettingsError
+from hemoseg.geometry import Volume
+from hemoseg.io import write_scan
+from hemoseg.labels import LabelTable
+from hemoseg.models import open_bundle
+from hemoseg.pipeline import Silent
+from hemoseg.pipeline.batch import stream, work
+from hemoseg.pipeline.batch.record import Event
+from hemoseg.pipeline.batch.run import Batch, Result, run_batch
+from hemoseg.pipeline.batch.sources import find_scans, take_shard
+from hemoseg.pipeline.batch.summary import write_summary
+from hemoseg.pipeline.batch.work import Options
+from hemoseg.segmentation import ModelIdentity, Segmentation
+from plans import head_volume
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp("models") / "other", folds=(1,))
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in "abcd":
+        write_scan(folder / f"{name}.nii.gz", head_volume())
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def segmented(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the scans that the model saw, in order: one that calls dense voxels blood, which takes no time."""
+    names: list[str] = []
+    identity = ModelIdentity(name="tiny", version="1", sha256="0" * 64, notice="none")
+    table = LabelTable(("background", "hemorrhage", "edema"))
+
+    class Threshold:
+        def segment(self, volume: Volume, *, watch: Callable[[int, int], None]) -> Segmentation:
+            names.append(volume.name)
+            for done in (1, 2):
+                watch(done, 2)
+            labels = (volume.hu > 50).astype(np.uint8)
+            return Segmentation(labels=labels, table=table, volume=volume, model=identity)
+
+    monkeypatch.setattr("hemoseg.inference.load_model", lambda *_, **__: Threshold())
+    return names
+
+
+def run(bundle: Path, out: Path, *sources: Path, part: tuple[int, int] | None = None, **changes: Any) -> Result:
+    found = find_scans([str(source) for source in sources])
+    values: dict[str, Any] = {
+        "found": found if part is None else take_shard(found, *part),
+        "out": out,
+        "model": str(bundle),
+        "options": Options(layout=changes.pop("layout", "flat"), assume_hu=changes.pop("assume_hu", False)),
+        "shard": part,
+        "limit_s": 60.0,
+        "retries": 0,
+        "start_s": 0.0,
+    }
+    return run_batch(
+        Batch(**values | changes),
+        open_bundle(bundle),
+        executor=None,
+        watch=Silent(),
+        ready=lambda: None,
+        done=lambda scan, report: None,
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_each_scan_gets_a_folder_and_a_row_in_order(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(bundle, out, scans / "d.nii.gz", scans / "a.nii.gz", layout="folders")
+    assert list(result.reports) == ["d", "a"]
+    table = rows(out / "summary.csv")
+    assert [row["scan"] for row in table] == ["d", "a"]
+    volumes = [f"{name}_{end}" for name in ("hemorrhage", "edema") for end in ("ml", "low_ml", "high_ml")]
+    assert list(table[0]) == ["scan", "status", *volumes, "interval_level", "warnings", "seconds", "error"]
+    report = json.loads((out / "a" / "report.json").read_text())
+    assert report == result.reports["a"]
+    assert float(table[1]["hemorrhage_ml"]) == report["hemorrhage_ml"] > 0
+    assert float(table[1]["edema_ml"]) == report["volume_ml"]["edema"]
+    assert table[1]["status"] == "done"
+    assert [table[1][name] for name in ("hemorrhage_low_ml", "edema_high_ml", "interval_level")] == ["", "", ""]
+    assert float(table[1]["seconds"]) > 0
+
+
+def test_flat_masks_are_bytes_with_the_header_of_their_scans(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    run(bundle, tmp_path / "flat", scans)
+    run(bundle, tmp_path / "folders", scans / "a.nii.gz", scans / "b.nii.gz", layout="folders")
+    names = sorted(path.name for path in (tmp_path / "flat").glob("*.nii.gz"))
+    assert names == ["a.nii.gz", "b.nii.gz", "c.nii.gz", "d.nii.gz"]
+    mask, scan = nibabel.load(tmp_path / "flat" / "a.nii.gz"), nibabel.load(scans / "a.nii.gz")
+    assert np.asarray(mask.dataobj).dtype == np.uint8
+    assert np.array_equal(mask.affine, scan.affine)
+    for field in ("dim", "pixdim", "qform_code", "sform_code", "xyzt_units"):
+        assert np.array_equal(mask.header[field], scan.header[field])
+    flat = (tmp_path / "flat" / "a.nii.gz").read_bytes()
+    assert flat == (tmp_path / "folders" / "a" / "mask.nii.gz").read_bytes()
+
+
+def test_a_file_in_the_place_of_a_mask_is_refused_even_if_it_is_the_scan(
+    bundle: Path, scans: Path, tmp_path: Path, segmented: list[str]
+) -> None:
+    before = (scans / "a.nii.gz").read_bytes()
+    with pytest.raises(InputError, match="is there already"):
+        run(bundle, scans, scans)
+    assert (scans / "a.nii.gz").read_bytes() == before
+    assert segmented == []
+    (scans / "a.nii.gz").rename(scans / "summary.csv.nii.gz")
+    with pytest.raises(InputError, match=r"named summary\.csv"):
+        run(bundle, tmp_path / "out", scans, layout="folders")
+
+
+def test_done_scans_are_not_done_again(bundle: Path, scans: Path, tmp_path: Path, segmented: list[str]) -> None:
+    out = tmp_path / "out"
+    first = run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz")
+    assert segmented == ["a", "b"]
+    summary = (out / "summary.csv").read_bytes()
+    again = run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz")
+    assert segmented == ["a", "b"]
+    assert again.reports == first.reports
+    assert again.earlier == 2
+    assert (out / "summary.csv").read_bytes() == summary
+    run(bundle, out, scans)
+    assert segmented == ["a", "b", "c", "d"]
+    assert [row["scan"] for row in rows(out / "summary.csv")] == ["a", "b", "c", "d"]
+
+
+def test_a_changed_scan_and_a_result_that_is_gone_are_done_again(
+    bundle: Path, scans: Path, tmp_path: Path, segmented: list[str]
+) -> None:
+    out = tmp_path / "out"
+    run(bundle, out, scans)
+    os.utime(scans / "b.nii.gz", ns=(0, 10**18))
+    (out / "c.nii.gz").unlink()
+    del segmented[:]
+    run(bundle, out, scans)
+    assert segmented == ["b", "c"]
+
+
+def test_another_model_or_option_in_the_same_folder_is_refused(
+    bundle: Path, other_bundle: Path, scans: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz")
+    before = (out / "manifest.jsonl").read_bytes()
+    with pytest.raises(SettingsError, match="its SHA-256 was"):
+        run(other_bundle, out, scans)
+    with pytest.raises(SettingsError, match="--layout was flat, is folders"):
+        run(bundle, out, scans, layout="folders")
+    with pytest.raises(SettingsError, match="--assume-hu was False, is True"):
+        run(bundle, out, scans, part=(1, 2), assume_hu=True)
+    assert (out / "manifest.jsonl").read_bytes() == before
+    assert not (out / "c.nii.gz").exists()
+
+
+def test_a_line_cut_short_is_left_out_and_a_damaged_one_refused(
+    bundle: Path, scans: Path, tmp_path: Path, segmented: list[str]
+) -> None:
+    out = tmp_path / "out"
+    run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz")
+    manifest = out / "manifest.jsonl"
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    for length in (len(b"".join(lines[:3])), len(b"".join(lines)) - 3):
+        manifest.write_bytes(b"".join(lines)[:length])
+        run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz")
+        assert all(json.loads(line) for line in manifest.read_bytes().splitlines())
+    assert segmented == ["a", "b", "a", "b", "b"]
+    for length in (0, 5, len(lines[0])):
+        manifest.write_bytes(lines[0][:length])
+        with pytest.raises(InputError, match="no earlier call with this folder wrote it"):
+            run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz")
+    manifest.write_bytes(lines[0] + b"{}\n" + lines[-1])
+    with pytest.raises(ArtifactError, match="a damaged line"):
+        run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz")
+
+
+def test_two_processes_do_not_work_in_one_folder(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    from hemoseg.pipeline.batch.record import Header, open_record
+
+    header = Header(model="tiny 1", model_sha256=open_bundle(bundle).sha256, options=Options())
+    with open_record(tmp_path / "out", header, None), pytest.raises(ResourceError, match="another process works"):
+        run(bundle, tmp_path / "out", scans)
+
+
+def test_shards_are_joined_by_the_command_without_them(
+    bundle: Path, scans: Path, tmp_path: Path, segmented: list[str]
+) -> None:
+    out = tmp_path / "out"
+    (scans / "c.nii.gz").write_bytes(b"no scan")
+    second = run(bundle, out, scans, part=(2, 2))
+    first = run(bundle, out, scans, part=(1, 2))
+    assert (list(first.reports), list(first.failures), list(second.reports)) == (["a"], ["c"], ["b", "d"])
+    assert [row["scan"] for row in rows(out / "summary-1-of-2.csv")] == ["a", "c"]
+    assert list(rows(out / "summary-1-of-2.csv")[0]) == list(rows(out / "summary-2-of-2.csv")[0])
+    write_scan(scans / "c.nii.gz", head_volume())
+    run(bundle, out, scans)
+    assert segmented == ["b", "d", "a", "c"]
+    assert [row["status"] for row in rows(out / "summary.csv")] == ["done"] * 4
+    assert run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz", part=(9, 9)).reports == {}
+
+
+def fail_at(
+    monkeypatch: pytest.MonkeyPatch, step: str, name: str, error: BaseException | Callable[[], None], *, times: int = 9
+) -> None:
+    """Let a step of one scan fail, or do something else first, so many times."""
+    true, left = getattr(stream, step), [times]
+
+    def act(*arguments: Any, **others: Any) -> Any:
+        subject = next(part for part in arguments if hasattr(part, "name") or hasattr(part, "volume"))
+        if (
+            name in (getattr(subject, "name", None), getattr(getattr(subject, "volume", None), "name", None))
+            and left[0]
+        ):
+            left[0] -= 1
+            if isinstance(error, BaseException):
+                raise error
+            error()
+        return true(*arguments, **others)
+
+    monkeypatch.setattr(stream, step, act)
+
+
+FULL = ResourceError("cannot be written", where="b", expected="space", remedy="free space")
+
+
+@pytest.mark.parametrize("step", ["read_one", "segment_one", "write_one"])
+@pytest.mark.parametrize("name", ["a", "b", "d"])
+@pytest.mark.parametrize(
+    "error", [FULL, MemoryError(), OSError(5, "Input/output error"), ZeroDivisionError("odd")], ids=repr
+)
+def test_a_scan_that_fails_anywhere_stops_no_other(
+    bundle: Path,
+    scans: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    name: str,
+    error: BaseException,
+) -> None:
+    fail_at(monkeypatch, step, name, error)
+    result = run(bundle, tmp_path / "out", scans)
+    assert list(result.failures) == [name]
+    assert sorted(result.reports) == sorted({"a", "b", "c", "d"} - {name})
+    assert isinstance(result.failures[name], HemosegError)
+    assert not (tmp_path / "out" / f"{name}.nii.gz").exists()
+    row = {row["scan"]: row for row in rows(tmp_path / "out" / "summary.csv")}[name]
+    assert (row["status"], row["error"]) == ("failed", result.failures[name].found)
+    assert (tmp_path / "out" / "errors.log").exists() == isinstance(error, ZeroDivisionError)
+
+
+def test_what_a_resource_failed_for_is_tried_again_at_the_end(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segmented: list[str]
+) -> None:
+    fail_at(monkeypatch, "write_one", "a", FULL, times=1)
+    (scans / "b.nii.gz").write_bytes(b"no scan")
+    result = run(bundle, tmp_path / "out", scans, retries=2)
+    assert segmented == ["a", "c", "d", "a"]
+    assert list(result.failures) == ["b"]
+    assert list(result.reports) == ["c", "d", "a"]
+
+
+@pytest.mark.parametrize("step", ["read_one", "write_one"])
+def test_a_disk_that_does_not_answer_costs_one_scan(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    release = threading.Event()
+    fail_at(monkeypatch, step, "b", lambda: release.wait(30) and None)
+    began = time.monotonic()
+    result = run(bundle, tmp_path / "out", scans, limit_s=2.0)
+    release.set()
+    assert list(result.failures) == ["b"]
+    assert result.failures["b"].found == "not done after 2 s"
+    assert sorted(result.reports) == ["a", "c", "d"]
+    assert time.monotonic() - began < 20
+
+
+def test_a_network_that_takes_too_long_is_ended_between_tiles(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    result = run(bundle, tmp_path / "out", scans, limit_s=1e-9)
+    assert sorted(result.failures) == ["a", "b", "c", "d"]
+    assert {error.found for error in result.failures.values()} == {"not done after 1e-09 s"}
+
+
+def test_reading_and_writing_overlap_the_network_with_two_scans_at_most(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the network has `b`, `c` is read once `a` is written: never are three in memory."""
+    events: list[str] = []
+    seen = threading.Event()
+
+    def noted(step: str, subject: Callable[..., str]) -> None:
+        true = getattr(stream, step)
+
+        def act(*arguments: Any, **others: Any) -> Any:
+            events.append(f"{step} {subject(*arguments)}")
+            if events[-1] == "read_one c":
+                seen.set()
+            value = true(*arguments, **others)
+            events.append(f"{step} {subject(*arguments)} ended")
+            return value
+
+        monkeypatch.setattr(stream, step, act)
+
+    noted("read_one", lambda scan, _options: scan.name)
+    noted("write_one", lambda segmentation, *_others: segmentation.volume.name)
+    fail_at(monkeypatch, "segment_one", "b", lambda: seen.wait(20) and None)
+    run(bundle, tmp_path / "out", scans)
+    assert seen.is_set(), "c was not read while the network had b"
+    assert events.index("write_one a ended") < events.index("read_one c")
+    assert events.index("write_one b ended") < events.index("read_one d")
+
+
+def test_what_cannot_be_remembered_ends_the_batch(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hemoseg.pipeline.batch import record
+
+    true = record._line
+
+    def full(value: Any) -> bytes:
+        if getattr(value, "status", "") == "done":
+            raise OSError(28, "No space left on device")
+        return true(value)
+
+    monkeypatch.setattr(record, "_line", full)
+    with pytest.raises(ResourceError, match="No space left on device"):
+        run(bundle, tmp_path / "out", scans)
+
+
+def test_the_time_of_a_scan_is_that_of_its_steps_together() -> None:
+    deadline = work.Deadline(name="a", limit_s=10.0, spent_s=9.0)
+    deadline.begin()
+    deadline.check()
+    deadline.spent_s = 10.0
+    with pytest.raises(ResourceError, match="a: not done after 10 s"):
+        deadline.check()
+
+
+def test_an_interrupted_batch_says_what_waits(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, segmented: list[str]
+) -> None:
+    stop = InterruptedRunError(15, where="here", kept="what is done")
+    fail_at(monkeypatch, "segment_one", "c", stop, times=1)
+    with pytest.raises(InterruptedRunError):
+        run(bundle, tmp_path / "out", scans)
+    assert [row["status"] for row in rows(tmp_path / "out" / "summary.csv")] == ["done", "done", "waiting", "waiting"]
+    run(bundle, tmp_path / "out", scans)
+    assert segmented == ["a", "b", "c", "d"]
+
+
+def test_a_summary_has_the_intervals_that_reports_have(tmp_path: Path) -> None:
+    interval = {"level": 0.9, "hemorrhage_ml": [10.0, 15.5], "volume_ml": {"edh": [1.0, 2.0], "edema": None}}
+    report = {
+        "volume_ml": {"edh": 1.5, "edema": 3.0},
+        "hemorrhage_ml": 12.0,
+        "warnings": ["a", "b"],
+        "interval": interval,
+    }
+    event = Event(name="x", source="", status="done", seconds=1.25, report=report)
+    write_summary(tmp_path / "s.csv", [("x", event), ("y", None)], ["edh", "edema"])
+    assert (tmp_path / "s.csv").read_text().splitlines() == [
+        "scan,status,hemorrhage_ml,hemorrhage_low_ml,hemorrhage_high_ml,edh_ml,edh_low_ml,edh_high_ml,"
+        "edema_ml,edema_low_ml,edema_high_ml,interval_level,warnings,seconds,error",
+        "x,done,12.0,10.0,15.5,1.5,1.0,2.0,3.0,,,0.9,a; b,1.250,",
+        "y,waiting,,,,,,,,,,,,,",
+    ]
