@@ -58,6 +58,15 @@ Shard = Annotated[
     str | None,
     typer.Option(metavar="I/N", help="Only part I of N, from 1, as jobs of an array do.", rich_help_panel=MANY),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Scheduler of a dask cluster, like tcp://10.0.0.1:8786, whose workers do it and see the same files; needs "
+        "`pip install 'hemoseg[dask]'`.",
+        rich_help_panel=MANY,
+    ),
+]
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
@@ -78,12 +87,20 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def make_scan_executor(workers: int, limit_s: float, out: Path) -> "Executor | None":
-    """What runs scans in other processes; None for this process."""
+def make_scan_executor(workers: int, cluster: str | None, limit_s: float, out: Path) -> "Executor | None":
+    """What runs scans in other processes; None for this process.
+
+    Raises:
+        typer.BadParameter: processes here and a cluster were asked for.
+    """
     from hemoseg.pipeline.batch.work import ERRORS_LOG
     from hemoseg.scale import make_executor
 
-    return None if workers == 1 else make_executor(workers, limit_s=limit_s, log=out / ERRORS_LOG)
+    if cluster is not None and workers != 1:
+        raise typer.BadParameter("--workers and --cluster exclude each other: a cluster has workers of its own")
+    if cluster is None and workers == 1:
+        return None
+    return make_executor(workers, limit_s=limit_s, log=out / ERRORS_LOG, cluster=cluster)
 
 
 def failures_in_order(found: "Found", failures: dict[str, "HemosegError"]) -> "list[tuple[str, HemosegError]]":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hemoseg.cli.batches import ClusterOption
 from hemoseg.cli.manner import ParallelFolds, TensorBoard, make_manner
 from hemoseg.cli.options import (
     Budget,
@@ -146,13 +147,13 @@ def splits(run_dir: RunDir) -> None:
     typer.echo("no patient is in two folds")
 
 
-def preprocess(run_dir: RunDir) -> None:
+def preprocess(run_dir: RunDir, cluster: ClusterOption = None) -> None:
     """Put every case on the plan's grid -> cases/. Needs plan.json."""
     from hemoseg.pipeline.preprocess import preprocess_stage
 
     folder = open_run(run_dir)
     with bars() as watch, folder.lock():
-        preprocess_stage(folder, folder.plan(), watch)
+        preprocess_stage(folder, folder.plan(), watch, cluster=cluster)
     typer.echo(f"-> {folder.path / 'cases'}")
 
 

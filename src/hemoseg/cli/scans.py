@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hemoseg.cli.batches import (
+    ClusterOption,
     Layout,
     LayoutOption,
     Retries,
@@ -90,6 +91,7 @@ def segment(
     ] = False,
     layout: LayoutOption = Layout.folders,
     workers: Workers = 1,
+    cluster: ClusterOption = None,
     time_limit: TimeLimit = "1h",
     retries: Retries = 1,
     shard: Shard = None,
@@ -116,7 +118,8 @@ def segment(
         time_budget_s=None if time_budget is None else parse_duration(time_budget),
         layout=layout.value,
     )
-    if not found.is_batch and options.layout == "folders" and part is None and workers == 1:
+    executor = make_scan_executor(workers, cluster, limit_s, out)
+    if not found.is_batch and options.layout == "folders" and part is None and executor is None:
         result = _segment_alone(found.scans[0], out, model, options, max_memory_gb=max_memory, as_json=as_json)
         if as_json:
             _print_json(result)
@@ -131,10 +134,10 @@ def segment(
             limit_s=limit_s,
             retries=retries,
             max_memory_gb=max_memory,
-            threads=max(1, default_workers() // workers),
+            threads=None if cluster else max(1, default_workers() // workers),
             start_s=_seconds_since_start(),
         ),
-        make_scan_executor(workers, limit_s, out),
+        executor,
         as_json=as_json,
     )
 
@@ -160,7 +163,7 @@ def _segment_alone(
         segmentation = loaded.segment(volume, watch=_tiles(watch))
         watch.finish()
         report = write_one(segmentation, out, options.layout, {"start": start, "read": read})
-        _tell(report, _line(scan, report, out), watch, as_json)
+        _tell(report, _line(scan, report, out, options), watch, as_json)
     return report
 
 
@@ -182,7 +185,7 @@ def _segment_many(batch: "Batch", executor: "Executor | None", *, as_json: bool)
             executor=executor,
             watch=watch,
             ready=ready,
-            done=lambda scan, report: _tell(report, _line(scan, report, batch.out), watch, as_json),
+            done=lambda scan, report: _tell(report, _line(scan, report, batch.out, batch.options), watch, as_json),
         )
         if result.earlier:
             watch.say(f"{result.earlier} of {len(batch.found.scans)} scans were segmented before")
@@ -206,8 +209,10 @@ def _say(text: str, *, style: str | None = None) -> None:
     Console(stderr=True, highlight=False).print(text, style=style, markup=False)
 
 
-def _line(scan: "Scan", report: dict[str, Any], out: Path) -> str:
-    return f"{scan.name}: {_volume_text(report)} -> {out / scan.name}"
+def _line(scan: "Scan", report: dict[str, Any], out: Path, options: "Options") -> str:
+    from hemoseg.pipeline.batch.work import target_of
+
+    return f"{scan.name}: {_volume_text(report)} -> {target_of(scan.name, out, options.layout)}"
 
 
 def _volume_text(result: dict[str, Any]) -> str:

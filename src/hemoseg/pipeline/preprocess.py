@@ -50,13 +50,20 @@ class Work:
     """The run's fingerprint file, for errors."""
 
 
-def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
+def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch, *, cluster: str | None = None) -> None:
     """Put every case on the grid of each configuration; what is there and current stays.
+
+    Args:
+        folder: the run.
+        plan: its plan.
+        watch: told each case.
+        cluster: address of a dask scheduler whose workers do it; None for processes of this machine.
 
     Raises:
         SettingsError: the data set changed since the fingerprint.
         ResourceError: a worker failed twice on a case, or ran out of time or disk; names the case.
     """
+    folder = RunFolder(folder.path.resolve())  # other machines know no folder that paths begin in
     fingerprint = folder.fingerprint()
     dataset = index_dataset(Path(fingerprint.dataset))
     check_unchanged(folder, dataset, fingerprint)
@@ -96,7 +103,7 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch) -> None:
             run=folder.fingerprint_file,
         )
         jobs.append(Job(name=case.name, argument=work))
-    make_executor(default_workers(), log=folder.workers_log).run(prepare_one, jobs, done=tell)
+    make_executor(default_workers(), log=folder.workers_log, cluster=cluster).run(prepare_one, jobs, done=tell)
 
 
 def prepare_one(work: Work) -> None:

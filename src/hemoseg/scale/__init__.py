@@ -12,12 +12,29 @@ from hemoseg.scale.serial import Serial
 from hemoseg.scale.threads import Threads
 
 if TYPE_CHECKING:
+    from hemoseg.scale.cluster import Cluster
     from hemoseg.scale.pool import ProcessPool, make_executor
 
-__all__ = ["LIMIT_S", "Executor", "Job", "ProcessPool", "Serial", "Threads", "default_workers", "make_executor"]
+__all__ = [
+    "LIMIT_S",
+    "Cluster",
+    "Executor",
+    "Job",
+    "ProcessPool",
+    "Serial",
+    "Threads",
+    "default_workers",
+    "make_executor",
+]
+
+_HOME = {
+    "Cluster": "hemoseg.scale.cluster",
+    "ProcessPool": "hemoseg.scale.pool",
+    "make_executor": "hemoseg.scale.pool",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("ProcessPool", "make_executor"):
+    if name not in _HOME:
         raise AttributeError(f"module 'hemoseg.scale' has no attribute {name!r}")
-    return getattr(import_module("hemoseg.scale.pool"), name)
+    return getattr(import_module(_HOME[name]), name)

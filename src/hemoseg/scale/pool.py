@@ -161,12 +161,24 @@ def late(name: str, limit_s: float) -> ResourceError:
     )
 
 
-def make_executor(workers: int, *, limit_s: float = LIMIT_S, log: Path | None = None) -> Executor:
+def make_executor(
+    workers: int, *, limit_s: float = LIMIT_S, log: Path | None = None, cluster: str | None = None
+) -> Executor:
     """The executor for a number of workers: one is this process itself, which has no time limit.
+
+    Args:
+        workers: processes of this machine.
+        limit_s: seconds that one job may take.
+        log: file for tracebacks; None for none.
+        cluster: address of a dask scheduler, whose workers then do all instead; None for this machine.
 
     Raises:
         SettingsError: there are less than one worker or no time.
     """
+    if cluster is not None:
+        from hemoseg.scale.cluster import Cluster
+
+        return Cluster(address=cluster, limit_s=limit_s, log=log)
     if workers == 1:
         return Serial(log=log)
     return ProcessPool(workers=workers, limit_s=limit_s, log=log)

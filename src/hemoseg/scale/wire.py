@@ -1,6 +1,7 @@
 """Messages between a pool and its workers: eight bytes of length, then the value as multiprocessing packs it.
 
-Packed values live in the channels between our own processes only; none is ever stored or read from elsewhere.
+Packed values live in the channels between our own processes, and those of a dask cluster that the user names, which
+runs what it is sent in any case. None is ever stored or read from elsewhere.
 """
 
 import struct

@@ -1,5 +1,6 @@
 """One scan of many: read, segmented, written. Any process on any machine that sees the files can do it."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Layout = Literal["folders", "flat"]
 ERRORS_LOG = "errors.log"
 """File in the folder of results that gets the tracebacks of errors that nobody expected."""
+ONE_AT_A_TIME = threading.Lock()
+"""Held while a worker has a scan: in a cluster it may have several threads, and a network takes one scan at a time."""
 
 
 class Options(BaseModel):
@@ -123,6 +126,11 @@ def segment_file(work: Work) -> dict[str, Any]:
     Raises:
         HemosegError: the scan cannot be segmented, or not in time.
     """
+    with ONE_AT_A_TIME:
+        return _segment_file(work)
+
+
+def _segment_file(work: Work) -> dict[str, Any]:
     model = _model_for(work.model, work.options, work.threads, work.max_memory_gb, work.out)
     deadline = Deadline(name=work.scan.name, limit_s=work.limit_s)
     deadline.begin()
