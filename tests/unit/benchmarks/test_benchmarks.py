@@ -37,6 +37,23 @@ def script(monkeypatch: pytest.MonkeyPatch):
     return load
 
 
+def test_an_installation_is_as_large_as_its_files(script, tmp_path):
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    for name, size in (
+        ("small/a.py", 1000),
+        ("large/below/b.so", 3_000_000),
+        ("pip/c.py", 5_000_000),
+        ("d.py", 20_000),
+    ):
+        (packages / name).parent.mkdir(parents=True, exist_ok=True)
+        (packages / name).write_bytes(bytes(size))
+    assert list(script("start_up").package_sizes_mb(tmp_path).items()) == [
+        ("large", 3.0),
+        ("d.py", 0.02),
+        ("small", 0.001),
+    ]
+
+
 NETWORKS = [
     tiny_configuration(),
     tiny_configuration(
