@@ -19,7 +19,7 @@ _HOME = {
     "Settings": "hemoseg.settings",
     "Volume": "hemoseg.geometry",
     "evaluate_folders": "hemoseg.evaluation",
-    "load_model": "hemoseg.inference.predictor",
+    "load_model": "hemoseg.inference.load",
     "make_phantom": "hemoseg.phantom",
     "read_scan": "hemoseg.io",
     "run": "hemoseg.pipeline.story",

@@ -9,7 +9,21 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:
-    from jaxtyping import Bool, Float, Float16, Float32, Float64, Int, Int16, Int64, Integer, Real, Shaped, UInt8
+    from jaxtyping import (
+        Bool,
+        Float,
+        Float16,
+        Float32,
+        Float64,
+        Int,
+        Int16,
+        Int64,
+        Integer,
+        Real,
+        Shaped,
+        UInt8,
+        UInt16,
+    )
 else:
 
     class _Unchecked:
@@ -18,7 +32,8 @@ else:
         def __getitem__(self, item: tuple[type, str]) -> type:
             return item[0]
 
-    Bool = Float = Float16 = Float32 = Float64 = Int = Int16 = Int64 = Integer = Real = Shaped = UInt8 = _Unchecked()
+    Bool = Float = Float16 = Float32 = Float64 = Int = Int16 = Int64 = Integer = Real = Shaped = _Unchecked()
+    UInt8 = UInt16 = Bool
 
 __all__ = [
     "Bool",
@@ -33,4 +48,5 @@ __all__ = [
     "Real",
     "Shaped",
     "UInt8",
+    "UInt16",
 ]

@@ -143,6 +143,16 @@ class LabelTable:
         """Names of the classes that are blood: every foreground class but `edema`."""
         return tuple(name for name in self.names[1:] if name not in NOT_BLEEDING)
 
+    @property
+    def blood_channels(self) -> list[int]:
+        """Positions of the bleeding classes among the foreground classes, or of the bleeding regions.
+
+        Example:
+            >>> LabelTable(("background", "iph", "edema", "ivh")).blood_channels
+            [0, 2]
+        """
+        return [number for number, name in enumerate(self.members) if name in self.bleeding]
+
     def warnings(self) -> tuple[str, ...]:
         """One line for each class whose meaning is a guess, and for each number that painting regions loses."""
         unknown = tuple(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hemoseg.arrays import Float16
 from hemoseg.components import split_components
 from hemoseg.geometry import Volume
 from hemoseg.labels import LabelTable
@@ -110,6 +111,19 @@ class Doubt:
     """Blood that is likelier than that, in ml."""
     members: int
     """What was averaged: networks, times mirrored copies of what they see."""
+    disagreement_ml: float | None = None
+    """Sum of the disagreement of the members in ml: what they are of opposite minds about counts whole. None where
+    nobody asked, and where there is one member alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtMaps:
+    """Doubt by voxel, axes (z, y, x) of the scan, from 0 to 1."""
+
+    entropy: Float16[np.ndarray, "z y x"]
+    """Entropy of the classes as a part of the largest possible."""
+    disagreement: Float16[np.ndarray, "z y x"] | None
+    """The part of it that comes from members that do not agree; None with one member alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +142,10 @@ class Segmentation:
     """Doubts about the input and the result."""
     doubt: Doubt | None = None
     """How sure the networks are; None where nobody asked them."""
+    maps: DoubtMaps | None = None
+    """Doubt by voxel, if it was asked for."""
+    probabilities: Float16[np.ndarray, "k z y x"] | None = None
+    """Probabilities of the foreground classes, or regions, before any rule, if they were asked for."""
     intervals: Intervals | None = None
     """Intervals around the volumes; None where there are none."""
     no_intervals: str = NOT_CALIBRATED

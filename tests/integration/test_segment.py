@@ -16,6 +16,7 @@ import pytest
 from bundles import write_tiny_bundle
 from cohort import command, hemoseg
 from hemoseg import load_model, read_scan
+from hemoseg.artifacts import sha256_of
 from hemoseg.geometry import Orientation, uniform_slices
 from hemoseg.io import write_scan
 from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
@@ -104,6 +105,36 @@ def test_the_report_agrees_with_the_mask(bundle, scan, tmp_path):
     first, last = largest["slices"]
     assert (data[:, :, first] == number).any()
     assert (data[:, :, last] == number).any()
+
+
+def test_folds_a_cascade_and_its_first_stage_are_one_command(scan, tmp_path):
+    """Two folds of each, averaged: with maps, probabilities and the doubt of all eight members."""
+    low = tiny_configuration(name="3d_lowres")
+    cascade = tiny_configuration(name="3d_cascade_fullres", previous_stage="3d_lowres")
+    folder = write_tiny_bundle(tmp_path / "cascade", plan=tiny_plan(low, cascade), folds=(0, 1))
+    selection = json.loads((folder / "selection.json").read_text())
+    selection["configurations"] = ["3d_lowres", "3d_cascade_fullres"]
+    (folder / "selection.json").write_text(json.dumps(selection))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["selection.json"] = sha256_of(folder / "selection.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    asked = ("--doubt", "--probabilities", "--low-vote", "--second-look", "--average", "probabilities")
+    done = hemoseg("segment", scan, "--out", tmp_path / "out", "--model", folder, *asked, "--json")
+    report = json.loads(done.stdout)
+    assert report["doubt"]["members"] == 8
+    assert report["doubt"]["disagreement_ml"] > 0
+    shares = {path.name: nibabel.load(path) for path in (tmp_path / "out" / "head").glob("*.nii.gz")}
+    assert set(shares) == {
+        *("mask.nii.gz", "entropy.nii.gz", "disagreement.nii.gz"),
+        *("probability_1_hemorrhage.nii.gz", "probability_2_edema.nii.gz"),
+    }
+    total = np.asarray(shares["probability_1_hemorrhage.nii.gz"].dataobj).sum(dtype=np.float64)
+    voxel_ml = abs(np.linalg.det(nibabel.load(scan).affine[:3, :3])) / 1000
+    assert report["doubt"]["classes"]["hemorrhage"]["expected_ml"] == pytest.approx(total * voxel_ml, rel=2e-3)
+    hemoseg("segment", scan, "--out", tmp_path / "out", "--model", folder)
+    assert len(list((tmp_path / "out" / "head").iterdir())) == 3
+    refused = hemoseg("segment", scan, "--out", tmp_path / "flat", "--layout", "flat", "--doubt", code=2)
+    assert "--layout flat has one per scan" in refused.stderr
 
 
 def test_several_scans_print_an_array(bundle, scan, tmp_path):

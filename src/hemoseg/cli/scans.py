@@ -22,6 +22,15 @@ from hemoseg.cli.batches import (
     make_scan_executor,
     parse_shard,
 )
+from hemoseg.cli.doubts import (
+    AverageName,
+    AverageOption,
+    DoubtOption,
+    LowVote,
+    ProbabilitiesOption,
+    SecondLook,
+    check_layout,
+)
 from hemoseg.cli.failures import print_failures
 from hemoseg.cli.progress import RESEARCH_ONLY, Bars, bars, parse_duration
 
@@ -64,12 +73,11 @@ def segment(
     exact: Annotated[
         bool, typer.Option("--exact", help="All as nnU-Net does it: float32, whole field, every tile and mirroring.")
     ] = False,
-    second_look: Annotated[
-        bool,
-        typer.Option(
-            "--second-look", help="Where no hemorrhage is segmented, put what has a probability above 0.2 in the mask."
-        ),
-    ] = False,
+    average: AverageOption = AverageName.logits,
+    probabilities: ProbabilitiesOption = False,
+    doubt: DoubtOption = False,
+    low_vote: LowVote = False,
+    second_look: SecondLook = False,
     max_memory: Annotated[
         float | None,
         typer.Option("--max-memory", min=0.0, metavar="GB", help="Most memory the process may hold, in 10^9 bytes."),
@@ -107,6 +115,7 @@ def segment(
     from hemoseg.pipeline.batch.work import Options
     from hemoseg.scale import default_workers
 
+    check_layout(is_flat=layout is Layout.flat, doubt=doubt, probabilities=probabilities)
     part, limit_s = parse_shard(shard), parse_duration(time_limit)
     found = find_scans(scans)
     options = Options(
@@ -114,6 +123,10 @@ def segment(
         engine=engine.value,
         assume_hu=assume_hu,
         exact=exact,
+        average=average.value,
+        probabilities=probabilities,
+        doubt=doubt,
+        low_vote=low_vote,
         second_look=second_look,
         time_budget_s=None if time_budget is None else parse_duration(time_budget),
         layout=layout.value,

@@ -1,6 +1,8 @@
 """From a scan and a model bundle to a segmentation."""
 
+from hemoseg.inference.findings import Extras
 from hemoseg.inference.limits import Limits
-from hemoseg.inference.predictor import Extras, Model, load_model
+from hemoseg.inference.load import load_model
+from hemoseg.inference.predictor import Model
 
 __all__ = ["Extras", "Limits", "Model", "load_model"]

@@ -1,36 +1,42 @@
 """A model bundle at work: one scan in, its segmentation out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from hemoseg.brain import BrainRegion, find_brain
-from hemoseg.errors import SettingsError
 from hemoseg.geometry import Volume
 from hemoseg.inference.blend import sums_bytes
 from hemoseg.inference.effort import Effort, effort_within
-from hemoseg.inference.engines.choice import Engine, EngineChoice, candidates, load_network
 from hemoseg.inference.field import Field, make_field, region_on
+from hemoseg.inference.findings import (
+    NO_EXTRAS,
+    Extras,
+    Findings,
+    Prediction,
+    Witness,
+    disagreement_of_mean,
+    sum_votes,
+)
 from hemoseg.inference.inputs import network_input, values_outside
 from hemoseg.inference.limits import NO_LIMITS, Limits, Room, check_room, choose_room, network_bytes, watched
+from hemoseg.inference.panel import MORE, Panel
 from hemoseg.inference.sliding import Network, cut_tile, stream_logits
-from hemoseg.inference.trust import Trusted, trusted_networks
-from hemoseg.models import Bundle, Calibration, find_bundle, open_bundle
-from hemoseg.nets import keep_freed_memory
+from hemoseg.models import Calibration
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import (
     Probabilities,
     Rule,
     Tally,
     apply_rules,
+    low_vote,
     mean_probabilities,
     needs_probabilities,
     nothing_found,
     second_look,
 )
-from hemoseg.preprocess import Returned, WayBack, blank_logits
-from hemoseg.segmentation import Doubt, ModelIdentity, Segmentation
+from hemoseg.preprocess import WayBack, blank_logits
+from hemoseg.segmentation import Doubt, DoubtMaps, ModelIdentity, Segmentation
 from hemoseg.types import LabelMap, Mask, NewStack
 
 THICK_MM = 7.5
@@ -55,30 +61,6 @@ class Stage:
     """One per fold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What networks say of a scan, before any rule."""
-
-    labels: LabelMap
-    """The most probable class of each voxel of the scan."""
-    probabilities: Probabilities | None
-    """Of each foreground class; None unless asked for."""
-    doubt: Doubt
-    """How sure they are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extras:
-    """What is asked for beyond the mask."""
-
-    second_look: bool = False
-    """Whether a mask without blood shows what has a lower probability of it."""
-
-
-NO_EXTRAS = Extras()
-"""The mask alone."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Course:
     """How the work on one scan goes."""
@@ -95,6 +77,10 @@ class Course:
     """Time spent, by stage."""
     warnings: list[str] = field(default_factory=list)
     """What the reader of the result must know."""
+    members: int = 0
+    """Networks, times mirrored copies, that were run."""
+    is_full: bool = True
+    """Whether all was done that the model does."""
 
 
 class Model:
@@ -165,8 +151,9 @@ class Model:
         Returns:
             The label map on the scan's grid, with seconds spent in `prepare`, `network`, `restore`.
         """
-        course = self._course(volume, watch)
-        sure = needs_probabilities(self.postprocessing) or self.extras.second_look
+        course, extras = self._course(volume, watch), self.extras
+        sure = needs_probabilities(self.postprocessing)
+        sure = sure or extras.second_look or extras.low_vote or extras.probabilities
         found = self._predict(volume, previous, course, with_probabilities=sure)
         table = self.plan.table
         began = time.monotonic()
@@ -178,11 +165,32 @@ class Model:
             model=self.identity,
             warnings=(*self.warnings, *_doubts(volume, self.plan), *course.warnings),
             doubt=found.doubt,
+            maps=found.maps,
+            probabilities=found.probabilities.dense() if extras.probabilities and found.probabilities else None,
             seconds=course.seconds,
         )
-        segmentation = self._never_silent(self._with_intervals(segmentation), found)
+        segmentation = self._with_intervals(segmentation, course)
+        segmentation = self._never_silent(self._after_votes(segmentation, found), found)
         course.seconds["restore"] += time.monotonic() - began
         return segmentation
+
+    def _after_votes(self, result: Segmentation, found: Prediction) -> Segmentation:
+        """The result, by the low-vote rule where it was asked for and members do not agree."""
+        vote = found.vote
+        if not self.extras.low_vote or vote is None or not vote.is_doubtful:
+            return result
+        assert found.probabilities is not None
+        words = (
+            f"low vote: of the voxels with a vote for blood only {100 * (vote.agreed or 0):.0f} % have those of half "
+            f"of the {vote.members} members; the mask has blood where more than one votes for it"
+        )
+        return replace(
+            result,
+            labels=low_vote(result.labels, found.probabilities, vote, self.plan.table),
+            warnings=(*result.warnings, words),
+            intervals=None,
+            no_intervals="volumes were calibrated without the low-vote rule",
+        )
 
     def _never_silent(self, result: Segmentation, found: Prediction) -> Segmentation:
         """The result, where its mask has no blood with words on how sure that is, or with a second look."""
@@ -202,12 +210,16 @@ class Model:
             no_intervals="volumes were calibrated without a second look",
         )
 
-    def _with_intervals(self, found: Segmentation) -> Segmentation:
+    def _with_intervals(self, found: Segmentation, course: Course) -> Segmentation:
         """The result with intervals around its volumes, or with the reason why there are none."""
         if self.calibration is None:
             return found
         if self.exact:
             return replace(found, no_intervals="volumes were calibrated without --exact")
+        if self.extras.average != "logits" and course.members > 1:
+            return replace(found, no_intervals="volumes were calibrated with logits averaged")
+        if not course.is_full:
+            return replace(found, no_intervals="volumes were calibrated with all that the time budget left out")
         if self.calibration.too_few is not None:
             return replace(found, no_intervals=self.calibration.too_few)
         return replace(found, intervals=self.calibration.intervals(found.volume_ml, found.hemorrhage_ml))
@@ -232,37 +244,49 @@ class Model:
     ) -> Prediction:
         """The stages in their order, and the mean over those that make the result."""
         is_mean = len(self.averaged) > 1
-        labels: dict[str, LabelMap] = {}
+        every: dict[str, Findings] = {}
         members: dict[str, Probabilities] = {}
-        doubts: dict[str, Doubt] = {}
         for stage in self.stages:
-            configuration = stage.configuration
-            before = previous
-            if configuration.previous_stage is not None:
-                before = labels.get(configuration.previous_stage, previous)
-            is_member = configuration.name in self.averaged and (is_mean or with_probabilities)
-            returned, doubts[configuration.name] = self._run(stage, volume, before, course, with_shares=is_member)
-            labels[configuration.name] = returned.labels
-            if returned.shares is not None:
+            name, before = stage.configuration.name, previous
+            if stage.configuration.previous_stage in every:
+                before = every[stage.configuration.previous_stage].returned.labels
+            is_member = name in self.averaged and (is_mean or with_probabilities)
+            every[name] = self._run(stage, volume, before, course, with_shares=is_member)
+            shares = every[name].returned.shares
+            if shares is not None:
                 began = time.monotonic()
-                members[configuration.name] = Probabilities.of(returned.shares)
+                members[name] = Probabilities.of(shares)
+                every[name] = replace(every[name], returned=replace(every[name].returned, shares=None))
                 course.seconds["restore"] += time.monotonic() - began
+        chosen = [every[name] for name in self.averaged]
         mean = mean_probabilities([members[name] for name in self.averaged]) if members else None
-        if is_mean and mean is not None:
-            began = time.monotonic()
-            tally = Tally(table=self.plan.table, shape=volume.grid.shape, with_maps=False)
-            tally.take_probabilities(mean)
-            doubt = tally.finish(
-                volume.grid, to_index=None, members=sum(doubts[name].members for name in self.averaged)
+        vote = sum_votes([one.vote for one in chosen if one.vote is not None])
+        if not is_mean or mean is None:
+            only = chosen[0]
+            return Prediction(
+                labels=only.returned.labels, probabilities=mean, doubt=only.doubt, maps=only.maps, vote=vote
             )
-            course.seconds["restore"] += time.monotonic() - began
-            return Prediction(labels=mean.labels(paint=self.plan.table.paint), probabilities=mean, doubt=doubt)
-        only = self.averaged[0]
-        return Prediction(labels=labels[only], probabilities=mean, doubt=doubts[only])
+        began = time.monotonic()
+        labels = mean.labels(paint=self.plan.table.paint)
+        doubt, maps = self._of_mean(mean, chosen, volume)
+        course.seconds["restore"] += time.monotonic() - began
+        return Prediction(labels=labels, probabilities=mean, doubt=doubt, maps=maps, vote=vote)
+
+    def _of_mean(
+        self, mean: Probabilities, chosen: Sequence[Findings], volume: Volume
+    ) -> tuple[Doubt, DoubtMaps | None]:
+        """How sure an average of configurations is."""
+        tally = Tally(table=self.plan.table, shape=volume.grid.shape, with_maps=self.extras.doubt)
+        tally.take_probabilities(mean)
+        maps = [one.maps for one in chosen if one.maps is not None]
+        if tally.entropy is not None and maps:
+            tally.take_disagreement(disagreement_of_mean(tally.entropy, maps))
+        members = sum(one.doubt.members for one in chosen)
+        return tally.finish(volume.grid, to_index=None, members=members), tally.maps(members)
 
     def _run(
         self, stage: Stage, volume: Volume, previous: LabelMap | None, course: Course, *, with_shares: bool
-    ) -> tuple[Returned, Doubt]:
+    ) -> Findings:
         """One configuration: slices go back to the scan's grid as soon as no tile will change them."""
         configuration, plan = stage.configuration, self.plan
         began = time.monotonic()
@@ -270,13 +294,14 @@ class Model:
         outside, ready = values_outside(plan, configuration), time.monotonic()
         part = None if course.region is None else region_on(prepared, course.region)
         effort = self._effort(stage, channels, outside, part, course)
+        networks, mirror_axes, more = self._members(stage, effort)
         tiles = make_field(prepared.shape, part, configuration.patch_size, effort.step)
         slices = stream_logits(
             channels,
-            stage.networks[: effort.folds],
+            networks,
             field=tiles,
-            blank=blank_logits(plan.outputs, (), is_regions=bool(plan.regions)),
-            mirror_axes=effort.mirror_axes,
+            blank=blank_logits(plan.outputs, (), is_regions=bool(plan.regions), more=more),
+            mirror_axes=mirror_axes,
             outside=outside,
             half=self.exact,
             watch=watched(self.limits, course.watch),
@@ -289,22 +314,31 @@ class Model:
             box=tiles.box,
             half=self.exact,
             with_shares=with_shares,
+            more=more,
         )
-        tally = Tally(table=plan.table, shape=back.shape, with_maps=False)
-        back.look = tally.take_logits
+        witness = Witness(plan, back, members=effort.passes, extras=self.extras, has_members=more > 0)
+        back.look = witness.look
         restoring = 0.0
         for logits in slices:
             given = time.monotonic()
             back.take(logits)
             restoring += time.monotonic() - given
         predicted = time.monotonic()
-        returned = back.finish()
-        doubt = tally.finish(volume.grid, to_index=back.index, members=effort.passes)
+        findings = witness.findings(back.finish(), volume)
         course.stages_left -= 1
+        course.members += effort.passes
         course.seconds["prepare"] += ready - began
         course.seconds["network"] += predicted - ready - restoring
         course.seconds["restore"] += restoring + time.monotonic() - predicted
-        return returned, doubt
+        return findings
+
+    def _members(self, stage: Stage, effort: Effort) -> tuple[tuple[Network, ...], tuple[int, ...], int]:
+        """Networks, mirror axes and channels beyond the classes' of what is done."""
+        networks, axes = stage.networks[: effort.folds], tuple(effort.mirror_axes)
+        if self.exact or not self.extras.asks_members:
+            return networks, axes, 0
+        panel = Panel(networks, axes, table=self.plan.table, average=self.extras.average)
+        return (panel,), (), MORE
 
     def _effort(
         self, stage: Stage, channels: NewStack, outside: list[float], part: Mask | None, course: Course
@@ -331,6 +365,7 @@ class Model:
             name=configuration.name,
         )
         course.warnings.extend(warnings)
+        course.is_full = course.is_full and effort == full
         return effort
 
     def _room(
@@ -338,114 +373,11 @@ class Model:
     ) -> Room:
         """Where the sums of tiles are held: in memory if as much is allowed."""
         outputs, voxels = self.plan.outputs, volume.hu.size
-        sums, at_once = sums_bytes(tiles, outputs=outputs, groups=folds if self.exact else 1, half=self.exact)
+        more = MORE if self.extras.asks_members and not self.exact else 0
+        sums, at_once = sums_bytes(tiles, outputs=outputs + more, groups=folds if self.exact else 1, half=self.exact)
         network = network_bytes(configuration, channels=self.plan.input_channels(configuration), outputs=outputs)
-        result = 2 * voxels + (2 * 4 * outputs * voxels if with_shares else 0)
+        result = (2 + 4 * more) * voxels + (2 * 4 * outputs * voxels if with_shares else 0)
         return choose_room(self.limits, sums=sums, at_once=at_once, others=network + result)
-
-
-def load_model(
-    model: str | Path | None = None,
-    *,
-    device: str = "cpu",
-    models: Path | None = None,
-    exact: bool = False,
-    engine: EngineChoice = "auto",
-    extras: Extras = NO_EXTRAS,
-    limits: Limits = NO_LIMITS,
-) -> Model:
-    """Load a model bundle, by default the one that comes with hemoseg.
-
-    Args:
-        model: name of an embedded model, or a bundle's folder; None for the default.
-        device: `cpu` or `cuda`.
-        models: a folder of bundles in which names are looked up first.
-        exact: whether everything is as nnU-Net does it: networks in float32, the whole field, every tile and
-            mirroring, sums in float16, no rules after the networks.
-        engine: what runs the networks: `openvino`, `torch`, or `auto` for OpenVINO on a CPU and torch on CUDA.
-            Exact results come from torch.
-        extras: what is asked for beyond the mask.
-        limits: what each scan may take.
-
-    Raises:
-        InputError: there is no such model.
-        SettingsError: `exact` with a model whose preparation is not nnU-Net's, or with a time budget;
-            OpenVINO with `exact` or CUDA; or torch is needed and not installed.
-        ArtifactError: a file of the bundle is damaged.
-        ResourceError: the device is not there, or no engine gives the right logits of the bundle's test patch.
-    """
-    if limits.max_memory_gb is None:
-        keep_freed_memory()
-    bundle = open_bundle(find_bundle(model, models=models))
-    if exact:
-        _check_has_time(limits)
-        _check_is_nnunets(bundle)
-    runs = [_trusted(bundle, configuration, engine, device=device, exact=exact) for configuration in bundle.stages]
-    identity = ModelIdentity(
-        name=bundle.manifest.name,
-        version=bundle.manifest.model_version,
-        sha256=bundle.sha256,
-        notice=bundle.manifest.notice,
-        engine=", ".join(dict.fromkeys(run.engine.name for run in runs)),
-    )
-    stages = tuple(
-        Stage(configuration=configuration, networks=run.networks)
-        for configuration, run in zip(bundle.stages, runs, strict=True)
-    )
-    return Model(
-        bundle.plan,
-        stages,
-        identity,
-        mirror=bundle.selection.mirror,
-        averaged=bundle.selection.configurations,
-        postprocessing=() if exact else bundle.selection.postprocessing,
-        warnings=(*bundle.manifest.warnings, *dict.fromkeys(text for run in runs for text in run.warnings)),
-        exact=exact,
-        calibration=bundle.calibration,
-        extras=extras,
-        limits=limits,
-    )
-
-
-def _trusted(
-    bundle: Bundle, configuration: Configuration, choice: EngineChoice, *, device: str, exact: bool
-) -> Trusted:
-    """The networks of a configuration on the engine to be preferred that works on this machine."""
-    agreement = bundle.agreement
-    engines = candidates(
-        configuration,
-        choice,
-        device=device,
-        exact=exact,
-        measured=lambda name: None if agreement is None else agreement.deviation(configuration.name, name),
-    )
-    return trusted_networks(bundle, configuration, engines)
-
-
-def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, engine: Engine) -> Stage:
-    """The networks of one configuration, one per weight file."""
-    networks = tuple(load_network(plan, configuration, path, engine=engine) for path in weights)
-    return Stage(configuration=configuration, networks=networks)
-
-
-def _check_is_nnunets(bundle: Bundle) -> None:
-    if bundle.plan.nnunet is None or bundle.plan.preparation.orientation != "as-stored":
-        raise SettingsError(
-            f"--exact with {bundle.manifest.name}, which nnU-Net cannot prepare scans for",
-            where="--exact",
-            expected="a model that was planned by nnU-Net's rules, or imported from nnU-Net",
-            remedy="leave out --exact",
-        )
-
-
-def _check_has_time(limits: Limits) -> None:
-    if limits.time_budget_s is not None:
-        raise SettingsError(
-            "--exact together with --time-budget",
-            where="--time-budget",
-            expected="one of them: exact results come from all tiles, mirrorings and folds",
-            remedy="leave out either",
-        )
 
 
 def _doubts(volume: Volume, plan: Plan) -> tuple[str, ...]:

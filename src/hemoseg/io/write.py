@@ -6,7 +6,7 @@ from typing import IO, Any
 import numpy as np
 from isal import igzip
 
-from hemoseg.arrays import Shaped
+from hemoseg.arrays import Float, Shaped
 from hemoseg.artifacts import whole_file
 from hemoseg.errors import GeometryError
 from hemoseg.geometry import Grid, Volume
@@ -43,6 +43,21 @@ def write_mask(path: Path, labels: LabelMap, volume: Volume) -> None:
             remedy="bring the mask back to the scan's own grid first",
         )
     write_labels(path, labels, volume.grid, volume.nifti_header)
+
+
+def write_map(path: Path, values: Float[np.ndarray, "z y x"], volume: Volume) -> None:
+    """Write values by voxel as float32 in the frame of their scan, like `write_mask`.
+
+    Args:
+        path: file to write, `.nii.gz` or `.nii`; it appears whole or not at all.
+        values: axes (z, y, x), of the volume's shape.
+        volume: the scan that they belong to.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    assert values.shape == volume.grid.shape
+    _write(path, values.astype(np.float32), volume.grid, volume.nifti_header)
 
 
 def write_labels(path: Path, labels: LabelMap, grid: Grid, nifti_header: bytes | None) -> None:

@@ -270,7 +270,8 @@ def _validate_one(
     folder: RunFolder, plan: Plan, configuration: Configuration, fold: int, *, device: str, watch: Watch
 ) -> None:
     from hemoseg.inference.engines.choice import Engine
-    from hemoseg.inference.predictor import Model, load_stage
+    from hemoseg.inference.load import load_stage
+    from hemoseg.inference.predictor import Model
 
     held_out = folder.splits().held_out[fold]
     missing = [

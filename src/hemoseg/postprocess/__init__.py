@@ -1,7 +1,7 @@
 """Rules that change a label map after the networks: what they are, and what they do."""
 
 from hemoseg.postprocess.apply import apply_rules
-from hemoseg.postprocess.doubt import Tally, nothing_found, second_look
+from hemoseg.postprocess.doubt import FEWEST_VOTERS, Tally, Vote, low_vote, nothing_found, second_look
 from hemoseg.postprocess.probabilities import Probabilities, mean_probabilities, read_probabilities, write_probabilities
 from hemoseg.postprocess.rules import (
     InsideSkull,
@@ -15,6 +15,7 @@ from hemoseg.postprocess.rules import (
 )
 
 __all__ = [
+    "FEWEST_VOTERS",
     "InsideSkull",
     "KeepLargest",
     "MinimumConfidence",
@@ -23,8 +24,10 @@ __all__ = [
     "Rule",
     "Tally",
     "Threshold",
+    "Vote",
     "apply_rules",
     "classes_of",
+    "low_vote",
     "mean_probabilities",
     "needs_probabilities",
     "nothing_found",

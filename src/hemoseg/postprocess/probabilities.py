@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from hemoseg.arrays import Float, Float32
+from hemoseg.arrays import Float, Float16, Float32
 from hemoseg.artifacts import whole_file
 from hemoseg.errors import ArtifactError
 from hemoseg.types import IntZYX, LabelMap, Mask
@@ -72,6 +72,12 @@ class Probabilities:
                 full[self.box][inside] = number
         else:
             full[self.box] = np.concatenate([1 - values.sum(axis=0, keepdims=True), scaled]).argmax(axis=0)
+        return full
+
+    def dense(self) -> Float16[np.ndarray, "k z y x"]:
+        """Those of the whole scan in half precision."""
+        full = np.zeros((len(self.values), *self.shape), dtype=np.float16)
+        full[(slice(None), *self.box)] = self.values
         return full
 
     def of_class(self, number: int) -> Float32[np.ndarray, "z y x"]:

@@ -53,16 +53,18 @@ class WayBack:
         box: Box | None = None,
         half: bool = False,
         with_shares: bool = False,
+        more: int = 0,
     ) -> None:
         """Get ready.
 
         Args:
             prepared: the way the scan went.
-            outputs: channels of the logits.
+            outputs: channels of the logits of classes or regions.
             regions: the plan's; they are painted where their sigmoid exceeds one half, later ones over earlier ones.
             box: the part of the prepared grid that there are logits of; None for all. Beyond it is background.
             half: whether logits are float16 again after the resampling, as nnU-Net has it.
             with_shares: whether probabilities are wanted.
+            more: channels after those, which go back alike and are looked at alone.
         """
         self.prepared, self.regions, self.half, self.outputs = prepared, tuple(regions), half, outputs
         frame = prepared.properties.frame
@@ -78,7 +80,7 @@ class WayBack:
         self.recent: deque[Planes] = deque()
         self.whole = None
         if self.is_clipped and self._apart() != 0:  # the clip looks at the whole volume
-            self.whole = blank_logits(outputs, prepared.shape, is_regions=bool(regions))
+            self.whole = blank_logits(outputs, prepared.shape, is_regions=bool(regions), more=more)
             return
         self.rows, self.mixed = _mixes(ways[0], orders[0], self.box[0])
         self.within = [_axis(way, order, part) for way, order, part in zip(ways, orders, self.box, strict=True)][1:]
@@ -100,8 +102,8 @@ class WayBack:
             back = self._whole_back()
             for number in range(back.shape[1]):
                 self._decide(self.kept[0].start + number, self.kept[1:], back[:, number])
-        shares = None if self.shares is None else np.stack([self._as_stored(one) for one in self.shares])
-        return Returned(labels=self._as_stored(self.labels), shares=shares)
+        shares = None if self.shares is None else np.stack([self.as_stored(one) for one in self.shares])
+        return Returned(labels=self.as_stored(self.labels), shares=shares)
 
     @property
     def shape(self) -> IntZYX:
@@ -147,9 +149,10 @@ class WayBack:
     def _decide(self, number: int, place: tuple[slice, slice], logits: Float32[np.ndarray, "k y x"]) -> None:
         """The labels of a plane of the scan, and its probabilities if they are wanted."""
         found = logits.astype(np.float16) if self.half else logits
-        self.labels[(number, *place)] = painted(found, self.regions) if self.regions else first_largest(found)
         if self.look is not None:
             self.look(number, place, found.astype(np.float32, copy=False))
+        found = found[: self.outputs]
+        self.labels[(number, *place)] = painted(found, self.regions) if self.regions else first_largest(found)
         if self.shares is not None:
             self.shares[(slice(None), number, *place)] = self._probabilities(found.astype(np.float32, copy=False))
 
@@ -191,7 +194,8 @@ class WayBack:
         assert isinstance(last, SplineStep)
         return spline_image(self.whole, self.prepared.properties.frame.back(), last.rule.logits, self._apart())
 
-    def _as_stored(self, full: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "nz ny nx"]:
+    def as_stored(self, full: Shaped[np.ndarray, "z y x"]) -> Shaped[np.ndarray, "nz ny nx"]:
+        """What lies in planes, rows and columns in the order and direction of the scan's axes."""
         axes = self.prepared.properties.frame.axes
         inverse = (axes.index(0), axes.index(1), axes.index(2))
         return np.ascontiguousarray(self.prepared.properties.turn.orientation.undo(full.transpose(inverse)))
@@ -234,9 +238,15 @@ def restore_labels(labels: Labels, prepared: Prepared) -> NewLabels:
     return undo_steps(labels, prepared.steps)
 
 
-def blank_logits(outputs: int, shape: Sequence[int], *, is_regions: bool) -> Float32[np.ndarray, "k ..."]:
-    """Logits that say background everywhere, axes (class, *shape): 0 for its own channel, if it has one, else -100."""
-    blank = np.full((outputs, *shape), -SURE, dtype=np.float32)
+def blank_logits(
+    outputs: int, shape: Sequence[int], *, is_regions: bool, more: int = 0
+) -> Float32[np.ndarray, "k ..."]:
+    """Logits that say background everywhere, axes (class, *shape): 0 for its own channel, if it has one, else -100.
+
+    Further channels are 0.
+    """
+    blank = np.full((outputs + more, *shape), -SURE, dtype=np.float32)
+    blank[outputs:] = 0
     if not is_regions:
         blank[0] = 0
     return blank

@@ -127,6 +127,7 @@ def _doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
         },
         "lower": {"probability": doubt.lower, "ml": round(doubt.lower_ml, 3)},
         "members": doubt.members,
+        "disagreement_ml": None if doubt.disagreement_ml is None else round(doubt.disagreement_ml, 3),
     }
 
 

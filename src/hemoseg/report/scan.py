@@ -1,13 +1,14 @@
 """The result of one scan on disk: mask.nii.gz, report.html, report.json."""
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 from hemoseg.artifacts import dump_json, whole_folder
 from hemoseg.errors import InputError
-from hemoseg.io import write_mask
+from hemoseg.io import write_map, write_mask
 from hemoseg.report.figures import BRAIN_WINDOW, montage_png
 from hemoseg.report.findings import RESEARCH_USE_ONLY, result_json
 from hemoseg.report.html import data_uri, render
@@ -18,7 +19,9 @@ LESIONS_SHOWN = 20
 """Rows of the page's lesion table; report.json holds all."""
 
 
-RESULT_FILES = frozenset({"mask.nii.gz", "report.html", "report.json"})
+RESULT_FILES = re.compile(
+    r"mask\.nii\.gz|report\.html|report\.json|entropy\.nii\.gz|disagreement\.nii\.gz|probability_\d+_[^/]*\.nii\.gz"
+)
 """What a scan's folder holds; a folder with anything else in it is not ours to replace."""
 
 
@@ -38,7 +41,7 @@ def check_target(folder: Path) -> None:
         )
     foreign = [folder.name] if folder.is_file() else []
     if folder.is_dir():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in RESULT_FILES)
+        foreign = sorted(path.name for path in folder.iterdir() if not RESULT_FILES.fullmatch(path.name))
     if foreign:
         raise InputError(
             f"is in the way: it holds {', '.join(foreign[:8])}",
@@ -71,11 +74,25 @@ def write_result(
     began = time.monotonic()
     with whole_folder(out / volume.name) as folder:
         write_mask(folder / "mask.nii.gz", segmentation.labels, volume)
+        _write_maps(folder, segmentation)
         result = result_json(segmentation, seconds=seconds, provenance=provenance)
         (folder / "report.html").write_text(scan_page(segmentation, result), encoding="utf-8")
         result["seconds"]["write"] = round(time.monotonic() - began, 3)
         (folder / "report.json").write_text(dump_json(result), encoding="utf-8")
     return result
+
+
+def _write_maps(folder: Path, segmentation: Segmentation) -> None:
+    """Write what is there by voxel beside the labels: doubt, probabilities."""
+    volume, maps, probabilities = segmentation.volume, segmentation.maps, segmentation.probabilities
+    if maps is not None:
+        write_map(folder / "entropy.nii.gz", maps.entropy, volume)
+        if maps.disagreement is not None:
+            write_map(folder / "disagreement.nii.gz", maps.disagreement, volume)
+    if probabilities is not None:
+        for number, (name, values) in enumerate(zip(segmentation.table.members, probabilities, strict=True), start=1):
+            readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+            write_map(folder / f"probability_{number}_{readable}.nii.gz", values, volume)
 
 
 def scan_page(segmentation: Segmentation, result: dict[str, Any]) -> str:

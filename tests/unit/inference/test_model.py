@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bundles import write_tiny_bundle
+from hemoseg.errors import SettingsError
 from hemoseg.inference import Extras, Model, load_model
 from hemoseg.inference.predictor import NO_HEAD, Stage
 from hemoseg.models import Selection, open_bundle, write_bundle
@@ -159,9 +160,8 @@ def test_probabilities_are_the_softmax_of_the_logits_on_the_scans_grid(rng):
     assert not returned.labels[~inside].any()
 
 
-def fake_model(probability, *, rules=(), **options):
-    """A model whose one network sees blood with this probability where there is the bleed of `head_volume`."""
-    plan = tiny_plan()
+def sees_blood(probability):
+    """A network that sees blood with this probability where there is the bleed of `head_volume`."""
 
     def network(patches):
         is_bleed = np.abs(patches[:, 0] - 0.625) < 0.1  # 65 HU in a window from 0 to 80, taken to -1 to 1
@@ -170,7 +170,14 @@ def fake_model(probability, *, rules=(), **options):
         logits[:, 2] = -30
         return logits
 
-    stage = Stage(configuration=plan.configurations[0].model_copy(update={"mirror_axes": ()}), networks=(network,))
+    return network
+
+
+def fake_model(*probabilities, rules=(), **options):
+    """A model of such networks."""
+    plan = tiny_plan()
+    configuration = plan.configurations[0].model_copy(update={"mirror_axes": ()})
+    stage = Stage(configuration=configuration, networks=tuple(map(sees_blood, probabilities)))
     return Model(plan, (stage,), IDENTITY, mirror=False, postprocessing=rules, **options)
 
 
@@ -219,3 +226,81 @@ def test_doubt_is_that_of_the_average(two):
         values = prediction.probabilities.of_class(1)
         assert doubt.classes["hemorrhage"].largest_probability == pytest.approx(values.max(), rel=1e-3)
         assert doubt.peak.probability == pytest.approx(values.max(), rel=1e-3)
+
+
+def test_doubt_by_voxel_changes_no_label(two):
+    volume = head_volume()
+    for names in ([FINE], [FINE, COARSE]):
+        plain = rewritten(two, configurations=names).segment(volume)
+        model = rewritten(two, configurations=names)
+        model.extras = Extras(doubt=True, probabilities=True)
+        found = model.segment(volume)
+        assert np.array_equal(found.labels, plain.labels)
+        assert (plain.maps, plain.probabilities) == (None, None)
+        maps = found.maps
+        assert maps.entropy.shape == maps.disagreement.shape == volume.hu.shape
+        assert 0 < maps.disagreement.max() <= maps.entropy.max() <= 1
+        assert found.doubt.disagreement_ml == pytest.approx(
+            maps.disagreement.sum(dtype=float) * volume.grid.voxel_ml, rel=0.01
+        )
+        assert np.array_equal(found.probabilities, model.predict(volume).probabilities.dense())
+        assert plain.doubt.disagreement_ml is None
+
+
+def test_one_member_has_nobody_to_disagree_with():
+    found = fake_model(0.3, extras=Extras(doubt=True)).segment(head_volume())
+    assert found.maps.disagreement is None
+    assert found.doubt.disagreement_ml is None
+    bits = -(0.3 * np.log2(0.3) + 0.7 * np.log2(0.7)) / np.log2(3)
+    assert found.maps.entropy.max() == pytest.approx(bits, rel=0.01)
+
+
+def test_configurations_that_disagree_are_told_apart():
+    """Two networks of one configuration, and the same two as configurations of their own, disagree as much."""
+    volume, plan = head_volume(), tiny_plan(tiny_configuration(), tiny_configuration(name=COARSE))
+    inside = fake_model(0.95, 0.05, extras=Extras(doubt=True)).segment(volume)
+    stages = tuple(
+        Stage(configuration=one.model_copy(update={"mirror_axes": ()}), networks=(sees_blood(probability),))
+        for one, probability in zip(plan.configurations, (0.95, 0.05), strict=True)
+    )
+    model = Model(plan, stages, IDENTITY, mirror=False, averaged=(FINE, COARSE), extras=Extras(doubt=True))
+    between = model.segment(volume)
+    assert between.doubt.members == inside.doubt.members == 2
+    assert inside.maps.disagreement.max() > 0.3
+    assert np.abs(between.maps.disagreement.astype(float) - inside.maps.disagreement).max() < 0.02
+
+
+def test_two_votes_are_enough_where_members_do_not_agree():
+    volume = head_volume()
+    extras = Extras(low_vote=True)
+    found = fake_model(0.9, 0.9, *[0.01] * 8, extras=extras, calibration=REPORT.calibration).segment(volume)
+    assert (found.labels[volume.hu == 65] == 1).mean() > 0.7
+    assert found.warnings[-1] == (
+        "low vote: of the voxels with a vote for blood only 0 % have those of half of the 10 members; the mask has "
+        "blood where more than one votes for it"
+    )
+    assert found.no_intervals == "volumes were calibrated without the low-vote rule"
+    assert not fake_model(0.9, 0.9, *[0.01] * 8).segment(volume).labels.any()
+    assert not fake_model(0.9, *[0.01] * 9, extras=extras).segment(volume).labels.any()
+    agreed = fake_model(*[0.9] * 7, *[0.2] * 3, extras=extras, calibration=REPORT.calibration).segment(volume)
+    assert agreed.intervals is not None
+
+
+def test_probabilities_can_be_averaged():
+    """Two sure members and one that is much surer: the mean of logits is against blood, that of probabilities not."""
+    volume, shares = head_volume(), (0.75, 0.75, 1e-6)
+    assert not fake_model(*shares).segment(volume).labels.any()
+    options = {"extras": Extras(average="probabilities"), "calibration": REPORT.calibration}
+    found = fake_model(*shares, 0.75, **options).segment(volume)
+    assert found.doubt.peak.probability == pytest.approx(0.5625, abs=1e-3)
+    assert found.labels.any()
+    assert found.no_intervals == "volumes were calibrated with logits averaged"
+
+
+def test_what_members_cannot_say_is_refused(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "one")
+    with pytest.raises(SettingsError, match="whose average has 2 members"):
+        load_model(folder, extras=Extras(low_vote=True))
+    load_model(write_tiny_bundle(tmp_path / "two", folds=(0, 1)), extras=Extras(low_vote=True))
+    with pytest.raises(SettingsError, match="--exact with --average probabilities"):
+        load_model(folder, exact=True, extras=Extras(average="probabilities"))

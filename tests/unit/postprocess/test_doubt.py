@@ -7,7 +7,7 @@ import pytest
 
 from hemoseg.geometry import Grid
 from hemoseg.labels import LabelTable
-from hemoseg.postprocess import Probabilities, Tally, nothing_found, second_look
+from hemoseg.postprocess import Probabilities, Tally, Vote, low_vote, nothing_found, second_look
 from hemoseg.postprocess.doubt import binary_entropy
 
 TABLE = LabelTable(("background", "iph", "ivh", "edema"))
@@ -143,3 +143,47 @@ def test_a_table_without_blood_has_no_peak():
 def test_entropy_of_one_bit():
     assert binary_entropy(np.float32([0.0, 0.5, 1.0])).tolist() == [0.0, 1.0, 0.0]
     assert binary_entropy(np.float32([0.1]))[0] == pytest.approx(-(0.1 * log(0.1) + 0.9 * log(0.9)) / log(2), rel=1e-5)
+
+
+def counts(*values):
+    """Votes in the first voxels."""
+    found = np.zeros(GRID.shape, dtype=np.uint16)
+    found.ravel()[: len(values)] = values
+    return found
+
+
+def test_the_low_vote_rule_by_hand():
+    """Of four voxels with a vote one has seven of fifteen: doubtful, and two votes are enough."""
+    shares = stack(at_0_0_0=(0.3, 0.4, 0.1), at_0_0_1=(0.1, 0.0, 0.0))
+    vote = Vote(counts=counts(7, 2, 1, 1), members=15)
+    assert vote.agreed == 0.25
+    labels = np.zeros(GRID.shape, dtype=np.uint8)
+    found = low_vote(labels, Probabilities.of(shares), vote, TABLE)
+    assert found.ravel()[:5].tolist() == [2, 1, 0, 0, 0]
+    assert not labels.any()
+
+
+def test_where_members_agree_the_average_stays():
+    vote = Vote(counts=counts(15, 8, 7, 2, 1, 1), members=15)
+    assert vote.agreed == 0.5
+    labels = np.zeros(GRID.shape, dtype=np.uint8)
+    labels[0, 0, 0] = 1
+    assert low_vote(labels, Probabilities.of(stack()), vote, TABLE) is labels
+    nobody = Vote(counts=counts(), members=15)
+    assert (nobody.agreed, nobody.is_doubtful) == (None, False)
+
+
+def test_low_votes_add_blood_and_change_no_kind():
+    shares = stack(at_0_0_0=(0.0, 0.9, 0.0), at_0_0_1=(0.2, 0.1, 0.7))
+    labels = np.zeros(GRID.shape, dtype=np.uint8)
+    labels[0, 0, :3] = (1, 3, 3)
+    vote = Vote(counts=counts(2, 2, 1, 1, 1, 1), members=15)
+    found = low_vote(labels, Probabilities.of(shares), vote, TABLE)
+    assert found[0, 0, :3].tolist() == [1, 1, 3]
+
+
+def test_low_votes_paint_regions():
+    shares = stack(REGIONS, at_0_0_0=(0.3, 0.4), at_0_0_1=(0.3, 0.1))
+    vote = Vote(counts=counts(2, 2, 1, 1), members=15)
+    found = low_vote(np.zeros(GRID.shape, dtype=np.uint8), Probabilities.of(shares), vote, REGIONS)
+    assert found[0, 0, :3].tolist() == [2, 1, 0]

@@ -93,6 +93,7 @@ def test_doubt_is_rounded_and_null_where_nobody_asked():
         "peak": {"probability": 0.8765, "center_mm": [1.23, -5.0, 6.0], "slice": 4},
         "lower": {"probability": 0.2, "ml": 1.5},
         "members": 8,
+        "disagreement_ml": None,
     }
 
 

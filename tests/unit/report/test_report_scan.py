@@ -4,14 +4,16 @@ import json
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import nibabel
 import numpy as np
 import pytest
 
 from hemoseg.geometry import Orientation
 from hemoseg.io import read_labels
+from hemoseg.labels import LabelTable
 from hemoseg.report import result_json, write_result
 from hemoseg.report.scan import scan_page
-from hemoseg.segmentation import ClassDoubt, Doubt, Intervals, Peak, VolumeInterval
+from hemoseg.segmentation import ClassDoubt, Doubt, DoubtMaps, Intervals, Peak, VolumeInterval
 from report_scans import ball, make_head, make_segmentation
 
 HEAD = make_head()
@@ -63,6 +65,26 @@ def test_a_result_is_a_folder_of_three_files(tmp_path):
     assert result["seconds"]["start"] == 1.0
     assert 0 < result["seconds"]["write"] < 60
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_maps_and_probabilities_lie_beside_the_mask_in_its_frame(tmp_path, rng):
+    maps = DoubtMaps(entropy=rng.random(HEAD.hu.shape).astype(np.float16), disagreement=None)
+    probabilities = rng.random((2, *HEAD.hu.shape)).astype(np.float16)
+    table = LabelTable(("background", "hemorrhage", "edema / swelling"))
+    segmentation = replace(make_segmentation(BLEED, HEAD), maps=maps, probabilities=probabilities, table=table)
+    write_result(segmentation, tmp_path, seconds={}, provenance={})
+    folder = tmp_path / "head"
+    written = {path.name: nibabel.load(path) for path in folder.glob("*.nii.gz")}
+    assert sorted(written) == [
+        *("entropy.nii.gz", "mask.nii.gz", "probability_1_hemorrhage.nii.gz", "probability_2_edema-swelling.nii.gz")
+    ]
+    for name, values in (("entropy", maps.entropy), ("probability_2_edema-swelling", probabilities[1])):
+        image = written[f"{name}.nii.gz"]
+        assert image.get_data_dtype() == np.float32
+        assert np.array_equal(image.affine, written["mask.nii.gz"].affine)
+        assert np.array_equal(np.asarray(image.dataobj).transpose(2, 1, 0), values.astype(np.float32))
+    write_result(make_segmentation(BLEED, HEAD), tmp_path, seconds={}, provenance={})
+    assert not list(folder.glob("probability*"))
 
 
 def test_a_second_result_takes_the_place_of_the_first(tmp_path):

@@ -43,6 +43,14 @@ class Options(BaseModel):
     """Whether all is as nnU-Net does it."""
     second_look: bool = False
     """Whether a mask without blood shows what has a lower probability of it."""
+    low_vote: bool = False
+    """Whether two votes are enough for blood in scans where members do not agree."""
+    doubt: bool = False
+    """Whether maps of doubt are written."""
+    probabilities: bool = False
+    """Whether probabilities are written."""
+    average: Literal["logits", "probabilities"] = "logits"
+    """What is averaged over folds and mirrored copies."""
     time_budget_s: float | None = None
     """Seconds that networks have to fit into; None for all the time that they take."""
     layout: Layout = "folders"
@@ -115,7 +123,13 @@ def load_for(model: str | None, options: Options, *, max_memory_gb: float | None
         device=options.device,
         exact=options.exact,
         engine=options.engine,
-        extras=Extras(second_look=options.second_look),
+        extras=Extras(
+            second_look=options.second_look,
+            low_vote=options.low_vote,
+            doubt=options.doubt,
+            probabilities=options.probabilities,
+            average=options.average,
+        ),
         limits=Limits(max_memory_gb=max_memory_gb, time_budget_s=options.time_budget_s, scratch=scratch),
     )
 
