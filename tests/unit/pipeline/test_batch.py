@@ -392,3 +392,14 @@ def test_a_summary_has_the_intervals_that_reports_have(tmp_path: Path) -> None:
         "x,done,12.0,10.0,15.5,1.5,1.0,2.0,3.0,,,0.9,a; b,1.250,",
         "y,waiting,,,,,,,,,,,,,",
     ]
+
+
+def test_a_folder_without_any_result_takes_another_model(
+    bundle: Path, other_bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a model that could not be loaded."""
+    with monkeypatch.context() as patch:
+        fail_at(patch, "segment_one", "a", InterruptedRunError(15, where="here", kept="nothing"))
+        with pytest.raises(InterruptedRunError):
+            run(bundle, tmp_path / "out", scans)
+    assert sorted(run(other_bundle, tmp_path / "out", scans).reports) == ["a", "b", "c", "d"]

@@ -78,9 +78,7 @@ class Record:
         if not events:
             return
         with appended(self.path):
-            self.handle.write(b"".join(_line(event) for event in events))
-            self.handle.flush()
-            os.fsync(self.handle.fileno())
+            _write(self.handle, b"".join(_line(event) for event in events))
         self.events.update((event.name, event) for event in events)
 
     def is_done(self, scan: Scan, target: Path) -> bool:
@@ -145,9 +143,7 @@ def open_record(out: Path, header: Header, shard: tuple[int, int] | None) -> Ite
             handle.truncate(length)
             handle.seek(length)
             if length == 0:
-                handle.write(_line(header))
-                handle.flush()
-                os.fsync(handle.fileno())
+                _write(handle, _line(header))
         yield Record(path=path, handle=handle, events=events)
 
 
@@ -164,7 +160,7 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
     """The file, open for reading and appending by this process alone."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a+b")
+        handle = path.open("a+b", buffering=0)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise InputError(
             f"cannot be used: {error.strerror}",
@@ -193,12 +189,16 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _read(path: Path, content: bytes, header: Header) -> tuple[dict[str, Event], int]:
-    """The last event of each scan, and the length of the whole lines."""
+    """The last event of each scan, and the length of the whole lines; nothing of a file without any result.
+
+    Raises:
+        SettingsError: it has results of another model or of other options.
+        ArtifactError: it is damaged.
+    """
     *lines, rest = content.split(b"\n")
     events: dict[str, Event] = {}
     try:
-        if lines:
-            _check_same(path, Header.model_validate_json(lines[0]), header)
+        found = Header.model_validate_json(lines[0]) if lines else header
         for line in lines[1:]:
             event = Event.model_validate_json(line)
             events[event.name] = event
@@ -209,6 +209,10 @@ def _read(path: Path, content: bytes, header: Header) -> tuple[dict[str, Event],
             expected="a manifest as this version of hemoseg writes it",
             remedy="choose another --out folder, or remove the file and segment all scans again",
         ) from error
+    if found != header:
+        if not any(event.status == "done" for event in events.values()):  # say a model that could not be loaded
+            return {}, 0
+        _check_same(path, found, header)
     return events, len(content) - len(rest)
 
 
@@ -241,6 +245,14 @@ def _check_same(path: Path, found: Header, wanted: Header) -> None:
             expected="the model and options that the results there were made with",
             remedy="give those again, or choose another --out folder",
         )
+
+
+def _write(handle: IO[bytes], data: bytes) -> None:
+    """Write to the disk. Nothing is kept back, which closing the file would try to write once more."""
+    left = memoryview(data)
+    while left:
+        left = left[handle.write(left) :]
+    os.fsync(handle.fileno())
 
 
 def _line(value: BaseModel) -> bytes:
