@@ -7,6 +7,7 @@ import pytest
 
 from bundles import write_tiny_bundle
 from hemoseg.errors import SettingsError
+from hemoseg.geometry import Orientation, uniform_slices
 from hemoseg.inference import Extras, Model, load_model
 from hemoseg.inference.predictor import NO_HEAD, Stage
 from hemoseg.models import Selection, open_bundle, write_bundle
@@ -245,6 +246,20 @@ def test_doubt_by_voxel_changes_no_label(two):
         )
         assert np.array_equal(found.probabilities, model.predict(volume).probabilities.dense())
         assert plain.doubt.disagreement_ml is None
+
+
+def test_doubt_lies_where_it_is_in_a_scan_of_any_order_of_axes():
+    volume = head_volume()
+    model = fake_model(0.3, extras=Extras(doubt=True, low_vote=True))
+    straight = model.segment(volume)
+    for axes, flips in (((1, 2, 0), (True, False, False)), ((0, 2, 1), (False, True, True)), ((2, 1, 0), (True,) * 3)):
+        turn = Orientation(axes=axes, flips=flips)
+        grid = volume.grid.reoriented(turn)
+        hu = np.ascontiguousarray(turn.apply(volume.hu))
+        found = model.segment(replace(volume, hu=hu, grid=grid, slices=uniform_slices(grid)))
+        assert found.doubt.peak.center_mm == pytest.approx(straight.doubt.peak.center_mm, abs=1e-3)
+        assert np.array_equal(found.maps.entropy, turn.apply(straight.maps.entropy))
+        assert found.maps.entropy[found.doubt.peak.slice].max() == found.maps.entropy.max()
 
 
 def test_one_member_has_nobody_to_disagree_with():
