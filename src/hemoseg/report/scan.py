@@ -15,6 +15,8 @@ from hemoseg.report.html import data_uri, render
 from hemoseg.report.slices import is_stored_axially
 from hemoseg.segmentation import Segmentation
 
+BESIDE_DOUBT = 3
+"""Slices shown on either side of the one where blood is likeliest, if nothing is segmented."""
 LESIONS_SHOWN = 20
 """Rows of the page's lesion table; report.json holds all."""
 
@@ -82,6 +84,17 @@ def write_result(
     return result
 
 
+def _slices_in_doubt(segmentation: Segmentation) -> tuple[int, ...]:
+    """Where nothing is segmented and blood is not unlikely, the slices around the place; else none."""
+    doubt, grid = segmentation.doubt, segmentation.volume.grid
+    if doubt is None or doubt.peak is None or doubt.lower_ml == 0 or not is_stored_axially(grid):
+        return ()
+    if segmentation.labels.any():
+        return ()
+    first = max(0, doubt.peak.slice - BESIDE_DOUBT)
+    return tuple(range(first, min(grid.shape[0], doubt.peak.slice + BESIDE_DOUBT + 1)))
+
+
 def _write_maps(folder: Path, segmentation: Segmentation) -> None:
     """Write what is there by voxel beside the labels: doubt, probabilities."""
     volume, maps, probabilities = segmentation.volume, segmentation.maps, segmentation.probabilities
@@ -102,7 +115,8 @@ def scan_page(segmentation: Segmentation, result: dict[str, Any]) -> str:
         segmentation: the result.
         result: its `result_json`.
     """
-    montage = montage_png(segmentation.volume, segmentation.labels, table=segmentation.table)
+    around = _slices_in_doubt(segmentation)
+    montage = montage_png(segmentation.volume, segmentation.labels, table=segmentation.table, slices=around)
     return render(
         "scan.html.j2",
         name=segmentation.volume.name,
@@ -112,6 +126,7 @@ def scan_page(segmentation: Segmentation, result: dict[str, Any]) -> str:
         lesions=result["lesions"][:LESIONS_SHOWN],
         lesions_left=len(result["lesions"]) - LESIONS_SHOWN,
         montage=data_uri(montage),
+        is_around_doubt=bool(around),
         window=BRAIN_WINDOW,
         stored_axially=is_stored_axially(segmentation.volume.grid),
         seconds={stage: value for stage, value in result["seconds"].items() if value is not None},

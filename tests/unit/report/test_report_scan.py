@@ -171,6 +171,11 @@ def test_the_page_shows_doubt():
     assert "hemorrhage 0 0.75 1.25 0.430" in text
     assert "edema 0 0 0 below 0.001" in text
     assert "slice 4 at 1.2, -5.0, 6.0 mm (x, y, z, LPS): 0.430. Its probability exceeds 0.2 in 1.50 ml" in text
+    assert "Nothing is segmented: slices around slice 4, where blood is likeliest." in text
+    unlikely = replace(segmentation, doubt=replace(doubt, lower_ml=0.0))
+    found = replace(segmentation, labels=BLEED)
+    for other in (unlikely, found):
+        assert "slices around" not in scan_page(other, result_json(other, seconds={}, provenance={}))
     assert "Doubt" not in read_page(page_of(EMPTY)).text
 
 
