@@ -71,13 +71,17 @@ def hemoseg(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProces
     return _held(command(*arguments), code)
 
 
-def hemoseg_without_torch(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """The same where torch is not installed."""
-    return _held([sys.executable, "-c", NO_TORCH, *map(str, arguments)], code)
+def hemoseg_without_torch(
+    *arguments: str | Path, code: int = 0, source: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The same where torch is not installed; `source` is the folder of another copy of the package."""
+    return _held([sys.executable, "-c", NO_TORCH, *map(str, arguments)], code, source)
 
 
-def _held(line: list[str], code: int) -> subprocess.CompletedProcess[str]:
+def _held(line: list[str], code: int, source: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200"}
+    if source is not None:
+        environment["PYTHONPATH"] = str(source)
     done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
