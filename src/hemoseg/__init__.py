@@ -9,6 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "Extras": "hemoseg.inference.findings",
     "Grid": "hemoseg.geometry",
     "HemosegError": "hemoseg.errors",
     "LabelTable": "hemoseg.labels",
