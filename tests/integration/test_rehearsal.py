@@ -34,8 +34,8 @@ def train_2(tmp_path_factory):
             volume_ml=20.0 + 5 * number,
             edema_ml=0.0,
             seed=number,
-            shape=(14, 44, 40),
-            spacing_mm=(8.0, 4.8, 4.8),
+            shape=(12, 36, 32),
+            spacing_mm=(9.0, 5.8, 5.8),
         )
         phantom = make_phantom(spec)
         name = f"{number:03}.nii.gz"
@@ -48,7 +48,7 @@ def test_from_the_organizers_folder_to_their_numbers(train_2, tmp_path):
     dataset, run, masks, metrics = (tmp_path / name for name in ("Dataset001", "run", "masks", "metrics.json"))
     hemoseg("import", "instance22", train_2.parent, dataset)
     assert "6 cases, 0 errors" in hemoseg("check", dataset).stdout
-    hemoseg("run", dataset, "--run", run, "--folds", "0", "--iterations", "3")
+    hemoseg("run", dataset, "--run", run, "--folds", "0", "--iterations", "1")
     done = hemoseg("segment", train_2 / "data", "--out", masks, "--layout", "flat", "--model", run / "model")
     assert done.stdout.count("ml hemorrhage") == 6
     names = [f"{number:03}.nii.gz" for number in range(1, 7)]
