@@ -63,7 +63,7 @@ ClusterOption = Annotated[
     typer.Option(
         metavar="ADDRESS",
         help="Scheduler of a dask cluster, like tcp://10.0.0.1:8786, whose workers do it and see the same files; needs "
-        "`pip install 'hemoseg[dask]'`.",
+        "`pip install 'hemoseg\\[dask]'`.",
         rich_help_panel=MANY,
     ),
 ]

@@ -13,7 +13,7 @@ TensorBoard = Annotated[
     bool,
     typer.Option(
         "--tensorboard",
-        help="Also write TensorBoard's files beside the logs; needs `pip install 'hemoseg[tensorboard]'`.",
+        help="Also write TensorBoard's files beside the logs; needs `pip install 'hemoseg\\[tensorboard]'`.",
         rich_help_panel=TRAINING,
     ),
 ]
