@@ -15,10 +15,12 @@ from bundles import write_tiny_bundle
 from hemoseg.datasets import index_dataset, read_case
 from hemoseg.errors import InputError, ResourceError, SettingsError
 from hemoseg.geometry import Grid
+from hemoseg.interop import read_plans
 from hemoseg.io import read_scan
 from hemoseg.models import open_bundle
 from hemoseg.nets import build_network
 from hemoseg.plan import Configuration
+from hemoseg.planning.memory import count_weights
 from hemoseg.training.loss import deep_loss
 from hemoseg.windows import apply_windows
 from plans import AXES_LPS, head_volume, tiny_configuration, tiny_plan
@@ -230,3 +232,22 @@ def test_a_curve_is_compared_in_parts_with_the_spread_of_seeds(script) -> None:
     assert train_step.is_inside([1.25, 0.35], full)
     assert not train_step.is_inside([1.35, 0.5], full)
     assert not train_step.is_inside([1.0, 0.75], full)
+
+
+def test_the_untrained_models_are_nnunets_plans(script) -> None:
+    """The INSTANCE-like one has 43.5 million weights, as nnU-Net's planner makes it."""
+    untrained = script("untrained")
+    for shape, weights in ((untrained.INSTANCE, 43.5e6), (untrained.SIX, None)):
+        dataset = {"channel_names": {"0": "CT"}, "file_ending": ".nii.gz", "numTraining": 1}
+        labels = {name: number for number, name in enumerate(("background", *shape.classes))}
+        plan = read_plans(untrained.plans_json(shape, (5.0, 0.5, 0.5)), dataset | {"labels": labels})
+        (item,) = plan.configurations
+        assert item.patch_size == shape.patch
+        if weights is not None:
+            assert count_weights(item, channels=1, classes=plan.outputs) == pytest.approx(weights, rel=0.01)
+
+
+def test_rows_of_a_prediction_are_told_by_their_medians(script) -> None:
+    keys = ("wall_s", "cpu_s", "peak_mb", "ratio", "cpu_ratio", "memory_ratio", "over_floor")
+    lines = [{"row": row, **dict.fromkeys(keys, value)} for value in (1.0, 5.0, 2.0) for row in ("default", "peer")]
+    assert script("predict").summary(lines) == [{"row": row, **dict.fromkeys(keys, 2.0)} for row in ("default", "peer")]
