@@ -23,7 +23,7 @@ SAVED_MB = 100
 def model(tmp_path_factory):
     """A small network with eighty classes: sums of tiles are the largest of what it needs."""
     labels = ("background", *(f"class{number}" for number in range(1, 81)))
-    plan = tiny_plan(tiny_configuration(patch_size=(32, 32, 32)), labels=labels)
+    plan = tiny_plan(tiny_configuration(patch_size=(32, 32, 32), spacing_mm=(4.0, 1.2, 1.2)), labels=labels)
     bundle = open_bundle(write_tiny_bundle(tmp_path_factory.mktemp("models") / "mirrored", plan=plan))
     folder = bundle.folder.with_name("eighty")
     write_bundle(

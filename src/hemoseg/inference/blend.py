@@ -49,7 +49,7 @@ class Blend:
         self.first = field.box[0].start
 
     def add(self, group: int, corner: IntZYX, logits: Float32[np.ndarray, "k z y x"]) -> None:
-        """Add a tile; its first slice must not be before one that was given already."""
+        """Add a tile, whose logits are weighted in place; its first slice must not be before one that was given."""
         place, inner = [], []
         for start, length, part, first in zip(
             corner, self.tile, self.box, (self.first, *(side.start for side in self.box[1:])), strict=True
@@ -58,7 +58,10 @@ class Blend:
             place.append(slice(low - first, high - first))
             inner.append(slice(low - start, high - start))
         sums = self.sums[group][(slice(None), *place)]
-        np.add(sums, (logits * self.factors)[(slice(None), *inner)], out=sums, casting="same_kind")
+        logits *= self.factors
+        for one, values in zip(sums, logits[(slice(None), *inner)], strict=True):  # so a file need not be held whole
+            np.add(one, values, out=one, casting="same_kind")
+            self.room.rest()
         if group == 0:
             self.total[tuple(place)] += self.weights[tuple(inner)]
         self.room.rest()
@@ -69,6 +72,7 @@ class Blend:
         held = min(stop - self.first, len(self.total))
         for number in range(held):
             yield self._slice(number)
+            self.room.rest()
         for _ in range(max(0, stop - self.first - held)):
             yield np.broadcast_to(self.blank[:, None, None, None], (len(self.blank), 1, *self.total.shape[1:]))
         if stop > self.first:
@@ -101,10 +105,9 @@ class Blend:
 
 
 def sums_bytes(field: Field, *, outputs: int, groups: int, half: bool) -> tuple[int, int]:
-    """Bytes of all sums, and of those that one tile touches."""
-    size = 2 if half else 4
-    numbers = (groups * outputs + 1) * size
-    return numbers * prod(sums_shape(field)), numbers * prod(field.tile)
+    """Bytes of all sums, and of those of one class with the weights', which are touched at a time."""
+    one = (2 if half else 4) * prod(sums_shape(field))
+    return (groups * outputs + 1) * one, 2 * one
 
 
 def sums_shape(field: Field) -> IntZYX:

@@ -14,6 +14,7 @@ import numpy as np
 from hemoseg.arrays import Float
 from hemoseg.errors import ResourceError
 from hemoseg.plan import Configuration
+from hemoseg.types import IntZYX
 
 GB = 1e9
 """Bytes."""
@@ -21,6 +22,13 @@ FLOAT32 = 4
 """Bytes of a number."""
 TOP_TENSORS = 3
 """Tensors of the finest stage that live at the same time at least, beside its skip: two joined, and what is made."""
+
+COPIES = 3
+"""Copies of a tile's logits: the engine's, the mean over mirrorings, and what is added."""
+LABEL_MAPS = 2
+"""Label maps that live at the same time: as networks see it, and as stored."""
+PLANES = 4
+"""Planes of logits that live at the same time: two that are mixed, the result, and what doubt makes of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +91,7 @@ def choose_room(limits: Limits, *, sums: int, at_once: int, others: int) -> Room
     Args:
         limits: what is allowed.
         sums: bytes of all sums.
-        at_once: bytes of the sums of one tile.
+        at_once: bytes of sums that are held even where they are in files.
         others: bytes that will be needed beside the sums and what the process holds already.
 
     Raises:
@@ -137,15 +145,23 @@ def check_peak(limits: Limits) -> None:
         raise _too_little(limits, f"{peak / GB:.2f} GB were taken")
 
 
-def network_bytes(configuration: Configuration, *, channels: int, outputs: int) -> int:
-    """What the network needs for one tile at least, weights apart: its skips, and the widest of its finest stage."""
+def network_bytes(configuration: Configuration, *, channels: int, outputs: int, batch: int) -> int:
+    """What running tiles needs beside weights: skips, the widest of the finest stage, copies of logits."""
     size = 2 if configuration.precision == "bf16" else FLOAT32
     left, skips = prod(configuration.patch_size), 0
     voxels = left
     for width, stride in zip(configuration.features[:-1], configuration.strides[:-1], strict=True):
         left //= prod(stride)
         skips += width * left * size
-    return skips + TOP_TENSORS * configuration.features[0] * voxels * size + (channels + outputs) * voxels * FLOAT32
+    patches = (channels + COPIES * outputs) * voxels * FLOAT32 * batch
+    return skips + TOP_TENSORS * configuration.features[0] * voxels * size + patches
+
+
+def result_bytes(volume_shape: IntZYX, *, outputs: int, more: int, with_shares: bool) -> int:
+    """What the way back needs: label maps, some planes of logits; probabilities, and maps of doubt, if wanted."""
+    voxels, plane = prod(volume_shape), outputs * max(prod(volume_shape[1:]), volume_shape[0] * max(volume_shape[1:]))
+    wanted = more + (2 * outputs if with_shares else 0)
+    return LABEL_MAPS * voxels + (PLANES * plane + wanted * voxels) * FLOAT32
 
 
 def _too_little(limits: Limits, found: str) -> ResourceError:

@@ -9,7 +9,6 @@ from hemoseg.inference.limits import NO_LIMITS, Limits
 from hemoseg.inference.predictor import Model, Stage
 from hemoseg.inference.trust import Trusted, trusted_networks
 from hemoseg.models import Bundle, find_bundle, open_bundle
-from hemoseg.nets import keep_freed_memory
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import FEWEST_VOTERS
 from hemoseg.segmentation import ModelIdentity
@@ -46,8 +45,6 @@ def load_model(
         ArtifactError: a file of the bundle is damaged.
         ResourceError: the device is not there, or no engine gives the right logits of the bundle's test patch.
     """
-    if limits.max_memory_gb is None:
-        keep_freed_memory()
     bundle = open_bundle(find_bundle(model, models=models))
     _check_members(bundle, extras, exact=exact)
     if exact:

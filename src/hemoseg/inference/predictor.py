@@ -19,9 +19,18 @@ from hemoseg.inference.findings import (
     sum_votes,
 )
 from hemoseg.inference.inputs import network_input, values_outside
-from hemoseg.inference.limits import NO_LIMITS, Limits, Room, check_room, choose_room, network_bytes, watched
+from hemoseg.inference.limits import (
+    NO_LIMITS,
+    Limits,
+    Room,
+    check_room,
+    choose_room,
+    network_bytes,
+    result_bytes,
+    watched,
+)
 from hemoseg.inference.panel import MORE, Panel
-from hemoseg.inference.sliding import Network, cut_tile, stream_logits
+from hemoseg.inference.sliding import Network, batch_size, cut_tile, stream_logits
 from hemoseg.models import Calibration
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import (
@@ -296,6 +305,7 @@ class Model:
         effort = self._effort(stage, channels, outside, part, course)
         networks, mirror_axes, more = self._members(stage, effort)
         tiles = make_field(prepared.shape, part, configuration.patch_size, effort.step)
+        del part  # a byte per voxel
         slices = stream_logits(
             channels,
             networks,
@@ -372,11 +382,12 @@ class Model:
         self, configuration: Configuration, tiles: Field, volume: Volume, *, folds: int, with_shares: bool
     ) -> Room:
         """Where the sums of tiles are held: in memory if as much is allowed."""
-        outputs, voxels = self.plan.outputs, volume.hu.size
+        outputs, channels = self.plan.outputs, self.plan.input_channels(configuration)
         more = MORE if self.extras.asks_members and not self.exact else 0
+        batch = batch_size(configuration.patch_size, half=self.exact)
         sums, at_once = sums_bytes(tiles, outputs=outputs + more, groups=folds if self.exact else 1, half=self.exact)
-        network = network_bytes(configuration, channels=self.plan.input_channels(configuration), outputs=outputs)
-        result = (2 + 4 * more) * voxels + (2 * 4 * outputs * voxels if with_shares else 0)
+        network = network_bytes(configuration, channels=channels, outputs=outputs + more, batch=batch)
+        result = result_bytes(volume.grid.shape, outputs=outputs, more=more, with_shares=with_shares)
         return choose_room(self.limits, sums=sums, at_once=at_once, others=network + result)
 
 

@@ -61,7 +61,7 @@ def stream_logits(
     """
     groups = [[network] for network in networks] if half else [list(networks)]
     blend = Blend(field, blank, groups=len(groups), half=half, room=room)
-    batch = 1 if half else max(1, BATCH_VOXELS // prod(field.tile))
+    batch = batch_size(field.tile, half=half)
     done, whole = 0, len(groups) * len(field.corners)
     for z, layer in groupby(field.corners, key=lambda corner: corner[0]):
         yield from blend.give_until(z)
@@ -77,17 +77,28 @@ def stream_logits(
     yield from blend.give_until(field.box[0].stop)
 
 
+def batch_size(tile: IntZYX, *, half: bool) -> int:
+    """Tiles that a network sees at once; one where everything is as nnU-Net does it."""
+    return 1 if half else max(1, BATCH_VOXELS // prod(tile))
+
+
 def tile_logits(
     patches: Float32[np.ndarray, "b c z y x"], networks: Sequence[Network], mirror_axes: Sequence[int]
 ) -> Float32[np.ndarray, "b k z y x"]:
     """Mean logits of tiles over networks and mirrorings; mirrored copies are run one after the other."""
-    sets = mirror_sets(mirror_axes)
-    mean = np.zeros((), dtype=np.float32)
+    sets, mean = mirror_sets(mirror_axes), None
     for network in networks:
         for chosen in sets:
             axes = tuple(axis + 2 for axis in chosen)
-            mean = mean + np.flip(network(np.ascontiguousarray(np.flip(patches, axes))), axes)
-    return np.asarray(mean / np.float32(len(sets) * len(networks)), dtype=np.float32)
+            logits = np.flip(network(np.ascontiguousarray(np.flip(patches, axes))), axes)
+            if mean is None:
+                mean = np.array(logits, dtype=np.float32)
+            else:
+                mean += logits
+            del logits  # tens of megabytes of a large tile, which the next pass need not find held
+    assert mean is not None
+    mean /= np.float32(len(sets) * len(networks))
+    return mean
 
 
 def cut_tile(

@@ -37,11 +37,11 @@ class OpenVinoNetwork:
 
     def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:
         """Logits of patches, float32; one patch after the other."""
-        found = []
-        for patch in patches:
+        logits = np.empty((len(patches), *self.request.get_output_tensor().shape[1:]), dtype=np.float32)
+        for one, patch in zip(logits, patches, strict=True):
             self.request.infer({0: np.ascontiguousarray(patch[np.newaxis])}, share_inputs=True)
-            found.append(self.request.get_output_tensor().data.copy())
-        return np.concatenate(found)
+            one[:] = self.request.get_output_tensor().data[0]
+        return logits
 
 
 def has_bf16() -> bool:
