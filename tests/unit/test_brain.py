@@ -7,6 +7,7 @@ import pytest
 
 from hemoseg.brain import find_brain
 from hemoseg.geometry import Orientation, uniform_slices
+from hemoseg.io import read_labels, read_scan
 from hemoseg.phantom import PhantomSpec, make_phantom
 from plans import head_volume
 
@@ -94,3 +95,16 @@ def test_the_order_of_axes_does_not_matter(axes, flips):
         volume, hu=np.ascontiguousarray(orientation.apply(volume.hu)), grid=grid, slices=uniform_slices(grid)
     )
     assert np.array_equal(everywhere(turned), orientation.apply(everywhere(volume)))
+
+
+@pytest.mark.data
+def test_no_labeled_voxel_of_real_scans_is_out(data):
+    shares = []
+    for path in sorted((data / "phe-sich" / "imagesTr").glob("*_0000.nii.gz")):
+        volume = read_scan(path)
+        labels, _ = read_labels(data / "phe-sich" / "labelsTr" / path.name.replace("_0000", ""))
+        region = everywhere(volume)
+        assert region[labels > 0].all(), path.name
+        shares.append(region.mean())
+    assert len(shares) == 80
+    assert np.median(shares) < 0.5
