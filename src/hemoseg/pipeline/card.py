@@ -32,8 +32,8 @@ class RunFiles:
     """Content of `evaluation.json`."""
     calibration: Calibration
     """Intervals around its volumes."""
-    train_cases: int
-    """Scans that the selected networks were trained on."""
+    train_cases: tuple[int, ...]
+    """Scans that the networks of each fold were trained on."""
     held_out_cases: int
     """Scans that the figures stand for."""
 
@@ -74,7 +74,6 @@ def model_card(
         unseen: what the model has never seen, one entry each.
         today: date of the card.
     """
-    folds = ", ".join(map(str, run.settings.folds))
     fingerprint = run.fingerprint
     patients = len({case.patient for case in fingerprint.cases})
     spacing = " x ".join(f"{value:g}" for value in fingerprint.spacing_mm)
@@ -97,9 +96,8 @@ def model_card(
             "",
             "## Data",
             "",
-            f"{len(fingerprint.cases)} scans of {patients} patients, median spacing {spacing} mm (z, y, x); fold "
-            f"{folds} of {FOLDS} by patient: trained on {run.train_cases} scans, measured on {run.held_out_cases} "
-            "held-out scans of the same source.",
+            f"{len(fingerprint.cases)} scans of {patients} patients, median spacing {spacing} mm (z, y, x); "
+            f"{folds_text(run.settings.folds, run.train_cases, run.held_out_cases)}.",
             "",
             *about_data,
             *_sources(fingerprint),
@@ -119,6 +117,28 @@ def model_card(
             "",
         ]
     )
+
+
+def folds_text(folds: Sequence[int], trained: Sequence[int], measured: int) -> str:
+    """What networks were trained and measured on; each fold is measured on scans that its networks had not seen.
+
+    Args:
+        folds: numbers of the folds.
+        trained: scans that the networks of each were trained on.
+        measured: scans held out of any of them.
+
+    Example:
+        >>> folds_text((1,), (64,), 16)
+        'fold 1 of 5 by patient: trained on 64 scans, measured on 16 held-out scans of the same source'
+        >>> folds_text((0, 2), (64, 63), 33).split(', all ')[0]
+        'folds 0, 2 of 5 by patient: each network trained on 63 to 64 scans'
+    """
+    count = " to ".join(map(str, sorted({min(trained), max(trained)})))
+    held = f"measured on {measured} held-out scans of the same source"
+    if len(folds) == 1:
+        return f"fold {folds[0]} of {FOLDS} by patient: trained on {count} scans, {held}"
+    numbers = ", ".join(map(str, folds))
+    return f"folds {numbers} of {FOLDS} by patient: each network trained on {count} scans, all {held}"
 
 
 def _sources(fingerprint: Fingerprint) -> list[str]:

@@ -147,6 +147,6 @@ def read_run(folder: RunFolder) -> RunFiles:
         settings=folder.settings(),
         result=result,
         calibration=calibrate_run(result, plan.table, folds=folds, dataset_name=plan.dataset_name),
-        train_cases=len({name for fold in folds for name in splits.train[fold]}),
+        train_cases=tuple(len(splits.train[fold]) for fold in folds),
         held_out_cases=len({name for fold in folds for name in splits.held_out[fold]}),
     )
