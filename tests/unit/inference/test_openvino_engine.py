@@ -1,5 +1,9 @@
 """OpenVINO's logits against torch's, and weights that are not the plan's."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +109,25 @@ def test_weights_of_another_network_are_refused(change, found, tmp_path):
     change(weights)
     with pytest.raises(ArtifactError, match=found):
         build_graph(plan, configuration, weights, where=path)
+
+
+SIGNALED = """
+import gc, os, signal
+from hemoseg.inference.engines.openvino_library import one_core
+
+first, second = one_core(), one_core()
+for core in (first, second):
+    core.get_property("CPU", "FULL_DEVICE_NAME")
+del core, first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_after_networks_are_gone_is_handled():
+    """Where a CPU has AMX, two cores that end one after the other make it a segmentation fault."""
+    done = subprocess.run([sys.executable, "-c", SIGNALED], capture_output=True, text=True, env=os.environ)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr

@@ -141,9 +141,12 @@ def test_every_embedded_model_is_whole_and_small():
         assert "research use only" in bundle.manifest.notice.lower()
 
 
-def test_a_bundle_from_before_warnings_is_read():
-    """The embedded model is of version 1 of the manifest."""
-    manifest = open_bundle(find_bundle(None)).manifest
+def test_a_bundle_from_before_warnings_is_read(tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    content = json.loads((folder / "manifest.json").read_text())
+    del content["warnings"]
+    (folder / "manifest.json").write_text(json.dumps(content | {"version": 1}))
+    manifest = open_bundle(folder).manifest
     assert (manifest.version, manifest.warnings) == (1, ())
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import hemoseg.models
 from hemoseg.errors import ArtifactError, InputError, ResourceError
 from hemoseg.pipeline.folder import RunFolder, digest_of
 from hemoseg.pipeline.watch import held_signals
@@ -99,9 +98,8 @@ def test_a_worker_thread_holds_nothing():
 
 
 def test_a_plan_that_was_written_before_keeps_its_digest():
-    """The embedded model's, of a time when a recipe had seven fields; and a later field that says something counts."""
-    bundle = Path(hemoseg.models.__file__).parent / "phe-sich-3d"
-    plan = Plan.model_validate_json((bundle / "plan.json").read_text())
+    """The first embedded model's, of a time when a recipe had seven fields; a later field that says something counts."""
+    plan = Plan.model_validate_json((Path(__file__).parents[2] / "golden" / "first-plan.json").read_text())
     assert digest_of(plan) == "168fb62bfbb4e4c1aef344076e0140e97e204b7bc34789e6e0f5f109bd61326b"
     changed = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"validation_batches": 1})})
     assert digest_of(changed) != digest_of(plan)

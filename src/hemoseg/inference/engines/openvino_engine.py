@@ -6,7 +6,7 @@ import numpy as np
 
 from hemoseg.arrays import Float32
 from hemoseg.errors import ArtifactError
-from hemoseg.inference.engines.openvino_library import Node, openvino
+from hemoseg.inference.engines.openvino_library import Node, one_core, openvino
 from hemoseg.inference.engines.openvino_library import opset13 as ops
 from hemoseg.nets.stored import HEADS, read_arrays
 from hemoseg.plan import Configuration, Plan, Precision
@@ -33,7 +33,7 @@ class OpenVinoNetwork:
             "PERFORMANCE_HINT": "LATENCY",  # all threads on one patch: the memory of one
             "ENABLE_CPU_PINNING": False,  # pinned threads of two processes would share one core and leave others idle
         }
-        self.request = openvino.Core().compile_model(graph, "CPU", hints).create_infer_request()
+        self.request = one_core().compile_model(graph, "CPU", hints).create_infer_request()
 
     def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:
         """Logits of patches, float32; one patch after the other."""
@@ -46,7 +46,7 @@ class OpenVinoNetwork:
 
 def has_bf16() -> bool:
     """Whether the CPU multiplies bf16 natively."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in one_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def build_graph(

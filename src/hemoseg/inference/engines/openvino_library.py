@@ -5,6 +5,7 @@ OpenVINO goes without where that package cannot be imported, it cannot be here w
 """
 
 import sys
+from functools import cache
 
 TELEMETRY = "openvino_telemetry"
 
@@ -17,4 +18,14 @@ finally:
     del sys.modules[TELEMETRY]
     sys.modules.update(_before)
 
-__all__ = ["Node", "openvino", "opset13"]
+__all__ = ["Node", "one_core", "openvino", "opset13"]
+
+
+@cache
+def one_core() -> openvino.Core:
+    """OpenVINO's only core in this process.
+
+    On a CPU with AMX each core gives its thread another stack for signals. Cores that end in the order in which they
+    began leave it on one that is freed, and the next signal, be it Ctrl-C, is a segmentation fault.
+    """
+    return openvino.Core()
