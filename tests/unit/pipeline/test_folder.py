@@ -98,7 +98,7 @@ def test_a_worker_thread_holds_nothing():
 
 
 def test_a_plan_that_was_written_before_keeps_its_digest():
-    """The first embedded model's, of a time when a recipe had seven fields; a later field that says something counts."""
+    """The first embedded model's, of a time when a recipe had seven fields; a later field that is set counts."""
     plan = Plan.model_validate_json((Path(__file__).parents[2] / "golden" / "first-plan.json").read_text())
     assert digest_of(plan) == "168fb62bfbb4e4c1aef344076e0140e97e204b7bc34789e6e0f5f109bd61326b"
     changed = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"validation_batches": 1})})
