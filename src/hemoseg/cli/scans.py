@@ -56,47 +56,51 @@ class EngineName(StrEnum):
     torch = "torch"
 
 
+ModelOption = Annotated[
+    str | None, typer.Option(help="Name of an embedded model, or a bundle's folder like RUN/model.")
+]
+EngineOption = Annotated[
+    EngineName, typer.Option(help="What runs the network; auto is OpenVINO on a CPU and torch on CUDA.")
+]
+AssumeHu = Annotated[bool, typer.Option("--assume-hu", help="Take the values as HU even if they do not look like it.")]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="All as nnU-Net does it: float32, whole field, every tile and mirroring.")
+]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option("--max-memory", min=0.0, metavar="GB", help="Most memory the process may hold, in 10^9 bytes."),
+]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--time-budget",
+        metavar="DURATION",
+        help="Time for each scan, like 30s, from memory to label map: mirrorings, overlap of tiles and folds that "
+        "do not fit are left out, with a warning.",
+    ),
+]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print report.json on stdout (an array for several scans, null for one that failed)."),
+]
+
+
 def segment(
     scans: Sources,
     out: Annotated[Path, typer.Option(help="Folder for the results, one folder per scan in it.")],
-    model: Annotated[
-        str | None, typer.Option(help="Name of an embedded model, or a bundle's folder like RUN/model.")
-    ] = None,
+    model: ModelOption = None,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.cpu,
-    engine: Annotated[
-        EngineName,
-        typer.Option(help="What runs the network; auto is OpenVINO on a CPU and torch on CUDA."),
-    ] = EngineName.auto,
-    assume_hu: Annotated[
-        bool, typer.Option("--assume-hu", help="Take the values as HU even if they do not look like it.")
-    ] = False,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="All as nnU-Net does it: float32, whole field, every tile and mirroring.")
-    ] = False,
+    engine: EngineOption = EngineName.auto,
+    assume_hu: AssumeHu = False,
+    exact: Exact = False,
     average: AverageOption = AverageName.logits,
     probabilities: ProbabilitiesOption = False,
     doubt: DoubtOption = False,
     low_vote: LowVote = False,
     second_look: SecondLook = False,
-    max_memory: Annotated[
-        float | None,
-        typer.Option("--max-memory", min=0.0, metavar="GB", help="Most memory the process may hold, in 10^9 bytes."),
-    ] = None,
-    time_budget: Annotated[
-        str | None,
-        typer.Option(
-            "--time-budget",
-            metavar="DURATION",
-            help="Time for each scan, like 30s, from memory to label map: mirrorings, overlap of tiles and folds that "
-            "do not fit are left out, with a warning.",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print report.json on stdout (an array for several scans, null for one that failed)."
-        ),
-    ] = False,
+    max_memory: MaxMemory = None,
+    time_budget: TimeBudget = None,
+    as_json: AsJson = False,
     layout: LayoutOption = Layout.folders,
     workers: Workers = 1,
     cluster: ClusterOption = None,

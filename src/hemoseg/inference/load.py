@@ -51,13 +51,6 @@ def load_model(
         _check_has_time(limits)
         _check_is_nnunets(bundle)
     runs = [_trusted(bundle, configuration, engine, device=device, exact=exact) for configuration in bundle.stages]
-    identity = ModelIdentity(
-        name=bundle.manifest.name,
-        version=bundle.manifest.model_version,
-        sha256=bundle.sha256,
-        notice=bundle.manifest.notice,
-        engine=", ".join(dict.fromkeys(run.engine.name for run in runs)),
-    )
     stages = tuple(
         Stage(configuration=configuration, networks=run.networks)
         for configuration, run in zip(bundle.stages, runs, strict=True)
@@ -65,7 +58,7 @@ def load_model(
     return Model(
         bundle.plan,
         stages,
-        identity,
+        _identity(bundle, [run.engine.name for run in runs]),
         mirror=bundle.selection.mirror,
         averaged=bundle.selection.configurations,
         postprocessing=() if exact else bundle.selection.postprocessing,
@@ -74,6 +67,17 @@ def load_model(
         calibration=bundle.calibration,
         extras=extras,
         limits=limits,
+    )
+
+
+def _identity(bundle: Bundle, engines: list[str]) -> ModelIdentity:
+    """Which model this is, and what runs its networks."""
+    return ModelIdentity(
+        name=bundle.manifest.name,
+        version=bundle.manifest.model_version,
+        sha256=bundle.sha256,
+        notice=bundle.manifest.notice,
+        engine=", ".join(dict.fromkeys(engines)),
     )
 
 

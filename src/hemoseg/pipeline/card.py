@@ -77,11 +77,6 @@ def model_card(
     fingerprint = run.fingerprint
     patients = len({case.patient for case in fingerprint.cases})
     spacing = " x ".join(f"{value:g}" for value in fingerprint.spacing_mm)
-    held = fingerprint.held_hu
-    if held is not None:
-        unseen = [f"HU outside [{held[0]:g}, {held[1]:g}]: the data were clipped.", *unseen]
-    if fingerprint.pseudo_hu is not None:
-        unseen = [f"HU of a scanner: the data were {pseudo_hu_text(fingerprint.pseudo_hu)}.", *unseen]
     return "\n".join(
         [
             f"# {name}",
@@ -113,10 +108,20 @@ def model_card(
             "",
             "## What it has never seen",
             "",
-            *[f"- {line}" for line in unseen],
+            *[f"- {line}" for line in (*_unseen_hu(fingerprint), *unseen)],
             "",
         ]
     )
+
+
+def _unseen_hu(fingerprint: Fingerprint) -> list[str]:
+    """What HU the data did not have."""
+    lines = []
+    if fingerprint.pseudo_hu is not None:
+        lines.append(f"HU of a scanner: the data were {pseudo_hu_text(fingerprint.pseudo_hu)}.")
+    if (held := fingerprint.held_hu) is not None:
+        lines.append(f"HU outside [{held[0]:g}, {held[1]:g}]: the data were clipped.")
+    return lines
 
 
 def folds_text(folds: Sequence[int], trained: Sequence[int], measured: int) -> str:
