@@ -17,7 +17,9 @@ import os
 import subprocess
 import time
 from datetime import UTC, datetime
+from math import sqrt
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from rich.console import Console
@@ -38,6 +40,7 @@ from hemoseg.pipeline.learn import learn_stage, prediction
 from hemoseg.pipeline.measure import check_settings, plan_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.plan import Plan
+from hemoseg.settings import FOLDS
 
 PEERS = Path(__file__).parent.parent / ".venv-peers" / "bin"
 PEER_DATASET, PEER_CONFIGURATION = "Dataset001_PHE", "3d_fullres"
@@ -198,10 +201,10 @@ def read_rows(names: list[str]) -> dict[str, dict[str, Any]]:
 def pooled(rows: list[dict[str, Any]], class_name: str, metric: str) -> str:
     """Mean [95 % bootstrap interval over patients] and n over the cases of several rows."""
     values = [case[class_name][metric] for row in rows for case in row["cases"]]
-    mean = bootstrap_mean(values, seed=0)
-    if mean.value is None:
+    found = bootstrap_mean(values, seed=0)
+    if found.value is None:
         return "undefined"
-    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}], {mean.n}"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}], {found.n}"
 
 
 def print_tables(console: Console) -> None:
@@ -219,6 +222,21 @@ def print_tables(console: Console) -> None:
             if members:
                 table.add_row(name, *(pooled(members, class_name, metric) for metric in METRICS))
         console.print(table)
+        console.print(f"{class_name}, Dice, cross-validation minus threshold rule: {paired(found, class_name)}")
+
+
+def paired(found: dict[str, dict[str, Any]], class_name: str) -> str:
+    """Mean difference of Dice over the cases of the folds that both have, its standard error, and n."""
+    differences = [
+        ours["cases"][number][class_name]["dice"] - rule["cases"][number][class_name]["dice"]
+        for fold in range(FOLDS)
+        if (ours := found.get(f"cv-fold-{fold}")) and (rule := found.get(f"rule-fold-{fold}"))
+        for number in range(len(rule["cases"]))
+    ]
+    if len(differences) < 2:
+        return "no fold that both have"
+    error = stdev(differences) / sqrt(len(differences))
+    return f"{mean(differences):+.3f}, standard error {error:.3f}, n {len(differences)}"
 
 
 def main() -> None:
