@@ -4,14 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 
 from cohort import command, hemoseg, write_cohort
+from worker_killing import kill_workers
 
 LIMIT_S = 120
 """No faulty run may take longer; sound ones take a few seconds."""
@@ -58,33 +57,13 @@ def stage(request, dataset, measured, planned, tmp_path):
     return ("preprocess", "--run", run), run, [f"cases/head{n}/image.npy" for n in range(6)]
 
 
-def workers_of(process):
-    """Worker processes of a run, started by the executor."""
-    with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if any("spawn_main" in part for part in child.cmdline()):
-                    yield child
-    return
-
-
 def run_killing(arguments, *, kills):
     """Run a stage and kill its first `kills` workers; (exit code, stderr, how many were killed)."""
     process = subprocess.Popen(
         command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ}
     )
-    killed, until = set(), time.monotonic() + LIMIT_S
-    while process.poll() is None and time.monotonic() < until:
-        for worker in workers_of(process):
-            if len(killed) < kills and worker.pid not in killed:
-                with suppress(psutil.NoSuchProcess):
-                    worker.kill()
-                    killed.add(worker.pid)
-        time.sleep(0.005)
-    if process.poll() is None:
-        process.kill()
-        pytest.fail(f"still running after {LIMIT_S} s")
-    return process.returncode, process.communicate()[1], len(killed)
+    killed = kill_workers(process, kills=kills, limit_s=LIMIT_S)
+    return process.returncode, process.communicate()[1], killed
 
 
 def contents(run, files):

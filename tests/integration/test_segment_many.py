@@ -6,16 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from contextlib import suppress
 
-import psutil
 import pytest
 
 from bundles import write_tiny_bundle
 from cohort import command, hemoseg
 from hemoseg.io import write_scan
 from plans import head_volume
+from worker_killing import kill_workers
 
 LIMIT_S = 180
 """No run may take longer; sound ones take a few seconds."""
@@ -76,32 +74,13 @@ def test_a_folder_of_results_is_refused_to_another_kind(bundle, scans, tmp_path)
     assert "choose another --out folder" in done.stderr
 
 
-def workers_of(process):
-    """Worker processes of a batch."""
-    with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if any("spawn_main" in part for part in child.cmdline()):
-                    yield child
-
-
 def run_killing(arguments, *, kills):
     """Run a command and kill its first `kills` workers; (exit code, stdout, stderr)."""
     environment = {**os.environ, "COLUMNS": "200"}
     process = subprocess.Popen(
         command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
-    killed, until = set(), time.monotonic() + LIMIT_S
-    while process.poll() is None and time.monotonic() < until:
-        for worker in workers_of(process):
-            if len(killed) < kills and worker.pid not in killed:
-                with suppress(psutil.NoSuchProcess):
-                    worker.kill()
-                    killed.add(worker.pid)
-        time.sleep(0.005)
-    if process.poll() is None:
-        process.kill()
-        pytest.fail(f"still running after {LIMIT_S} s")
+    kill_workers(process, kills=kills, limit_s=LIMIT_S)
     return process.returncode, *process.communicate()
 
 
