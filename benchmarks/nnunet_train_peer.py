@@ -38,6 +38,7 @@ def make_trainer(dataset: str, configuration: str, fold: int, epochs: int):
 
     folder = Path(nnUNet_preprocessed) / dataset
     plans, description = load_json(folder / "nnUNetPlans.json"), load_json(folder / "dataset.json")
+    plans["continue_training"] = False  # asked of a logger that is not used; the latest checkpoint is loaded below
     trainer = Short(plans, configuration, fold, description, device=torch.device("cpu"))
     latest = Path(trainer.output_folder) / "checkpoint_latest.pth"
     final = Path(trainer.output_folder) / "checkpoint_final.pth"
