@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hemoseg.arrays import Bool, Int64
+from hemoseg.arrays import Bool, Int64, Integer
 from hemoseg.types import IntZYX, Mask
 
 Box = tuple[slice, slice, slice]
 """A part of a volume along (z, y, x)."""
-Pairs = tuple[Int64[np.ndarray, " p"], Int64[np.ndarray, " p"]]
+Pairs = tuple[Integer[np.ndarray, " p"], Integer[np.ndarray, " p"]]
 """Indices of runs that touch: the one that comes first in scan order, and the other."""
+BLOCK = 2**20
+"""Runs whose neighbors are sought at once: masks of noise have millions, and each takes tens of bytes meanwhile."""
 
 FACES = ((0, 1, 0), (1, 0, 0))
 """6-connectivity: for each neighboring row that comes later, its offset in slices and rows, and how far runs may lie
@@ -121,22 +123,32 @@ def find_runs(planes: Iterable[Bool[np.ndarray, "y x"]], touching: tuple[tuple[i
         touching: `FACES` or `CORNERS`.
     """
     found, rows, width = _changes(planes)
-    starts, stops = found[::2], found[1::2]
-    row, start = np.divmod(starts, width)
-    z, y = np.divmod(row, rows)
-    pairs = []
+    starts, stops = np.ascontiguousarray(found[::2]), np.ascontiguousarray(found[1::2])
+    del found
+    root = np.arange(len(starts), dtype=starts.dtype)
     for slices_on, rows_on, reach in touching:
-        inside = np.flatnonzero((y + rows_on >= 0) & (y + rows_on < rows))
-        pairs.append(_touching(starts, stops, inside, (slices_on * rows + rows_on) * width, reach))
-    component = _join(len(starts), (np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])))
+        shift = (slices_on * rows + rows_on) * width
+        pairs = []
+        for first in range(0, max(1, len(starts)), BLOCK):
+            y_there = starts[first : first + BLOCK] // width % rows + rows_on
+            inside = first + np.flatnonzero((y_there >= 0) & (y_there < rows))
+            pairs.append(_touching(starts, stops, inside, shift, reach))
+        low, high = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        del pairs  # half of what is held
+        _join(root, low, high)
+    component = _numbered(root)
+    del root
+    row, start = np.divmod(starts.astype(np.int64), width)
+    z, y = np.divmod(row, rows)
     return Runs(z=z, y=y, start=start, stop=start + stops - starts, component=component)
 
 
-def _changes(planes: Iterable[Bool[np.ndarray, "y x"]]) -> tuple[Int64[np.ndarray, " m"], int, int]:
+def _changes(planes: Iterable[Bool[np.ndarray, "y x"]]) -> tuple[Integer[np.ndarray, " m"], int, int]:
     """Where the voxels of all slices, row after row, change between outside and inside; rows and width of a slice.
 
     Each row is followed by a voxel outside, so that runs end with it, and width counts that. One slice at a time
-    stays in the cache, and no copy of the volume is made.
+    stays in the cache, and no copy of the volume is made. Places are 32-bit numbers where these reach two slices
+    beyond the volume: half the memory.
     """
     found, rows, width = [], 0, 0
     padded = changed = np.zeros(0, dtype=bool)
@@ -146,13 +158,15 @@ def _changes(planes: Iterable[Bool[np.ndarray, "y x"]]) -> tuple[Int64[np.ndarra
             padded, changed = np.zeros(rows * width + 1, dtype=bool), np.empty(rows * width, dtype=bool)
         padded[1:].reshape(rows, width)[:, :-1] = plane
         np.not_equal(padded[1:], padded[:-1], out=changed)
-        found.append(np.flatnonzero(changed) + index * rows * width)
+        places = np.flatnonzero(changed) + index * rows * width
+        fits = (index + 3) * rows * width <= np.iinfo(np.int32).max
+        found.append(places.astype(np.int32) if fits else places)
     return np.concatenate(found), rows, width
 
 
 def _touching(
-    starts: Int64[np.ndarray, " n"],
-    stops: Int64[np.ndarray, " n"],
+    starts: Integer[np.ndarray, " n"],
+    stops: Integer[np.ndarray, " n"],
     inside: Int64[np.ndarray, " k"],
     shift: int,
     reach: int,
@@ -172,29 +186,33 @@ def _touching(
     first = np.searchsorted(stops, starts[inside] + (shift - reach), side="right")
     last = np.searchsorted(starts, stops[inside] + (shift + reach), side="left")
     count = np.maximum(last - first, 0)
-    return np.repeat(inside, count), _ranges(first, count)
+    return np.repeat(inside.astype(starts.dtype), count), _ranges(first, count).astype(starts.dtype)
 
 
-def _join(count: int, pairs: Pairs) -> Int64[np.ndarray, " n"]:
-    """Component of each of `count` items of which pairs belong together, numbered by the first item of each.
+def _join(root: Integer[np.ndarray, " n"], low: Integer[np.ndarray, " p"], high: Integer[np.ndarray, " p"]) -> None:
+    """Join items of which pairs belong together: `root`, the first item of each one's component, is brought up to date.
 
     Every item points to one that comes no later; in each round the last item of a chain, to which all before it
     point, is hooked to the first of those that it has a pair with.
     Source: Shiloach & Vishkin, J Algorithms 3:57-67 (1982), doi 10.1016/0196-6774(82)90008-6.
     """
-    root = np.arange(count)
-    low, high = pairs
-    while len(low):
+    while True:
+        a, b = root[low], root[high]
+        apart = np.flatnonzero(a != b)
+        if not len(apart):
+            return
+        low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
         np.minimum.at(root, high, low)
         while True:
             further = root[root]
             if np.array_equal(further, root):
                 break
-            root = further
-        a, b = root[low], root[high]
-        apart = np.flatnonzero(a != b)
-        low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
-    is_first = root == np.arange(count)
+            root[:] = further
+
+
+def _numbered(root: Integer[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """Components numbered by the first item of each."""
+    is_first = root == np.arange(len(root), dtype=root.dtype)
     numbers: Int64[np.ndarray, " n"] = (np.cumsum(is_first) - 1)[root]
     return numbers
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hemoseg.arrays import Float16
-from hemoseg.components import split_components
-from hemoseg.geometry import Volume
+from hemoseg.arrays import Float16, Float64, Int64
+from hemoseg.components import CORNERS, find_runs
+from hemoseg.geometry import Grid, Volume
 from hemoseg.labels import LabelTable
 from hemoseg.types import FloatXYZ, LabelMap, Mask
 
@@ -26,6 +26,30 @@ class Lesion:
     """Center of mass of its voxels, LPS, in mm."""
     slices: tuple[int, int]
     """First and last slice, 0-based as stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The connected components of one class, in scan order: a mask of noise has a million."""
+
+    class_name: str
+    """The class."""
+    volume_ml: Float64[np.ndarray, " n"]
+    """Volume of each."""
+    center: Float64[np.ndarray, "n 3"]
+    """Center of mass of its voxels: index (z, y, x)."""
+    slices: Int64[np.ndarray, "n 2"]
+    """First and last slice, 0-based as stored."""
+
+    def lesion(self, number: int, grid: Grid) -> Lesion:
+        """One of them."""
+        first, last = self.slices[number].tolist()
+        return Lesion(
+            class_name=self.class_name,
+            volume_ml=float(self.volume_ml[number]),
+            centroid_mm=grid.world(self.center[number].tolist()),
+            slices=(first, last),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,12 +191,22 @@ class Segmentation:
     @property
     def lesions(self) -> tuple[Lesion, ...]:
         """The connected components of every class, the largest first."""
+        return self.largest_lesions(None)[0]
+
+    def largest_lesions(self, most: int | None) -> tuple[tuple[Lesion, ...], int]:
+        """The largest connected components of all classes, the largest first, and how many there are in all.
+
+        Args:
+            most: how many are wanted; None for all.
+        """
         found = [
-            lesion
+            measure_lesions(self.table.mask(self.labels, name), self.volume, class_name=name)
             for name in self.table.members
-            for lesion in measure_lesions(self.table.mask(self.labels, name), self.volume, class_name=name)
         ]
-        return tuple(sorted(found, key=lambda lesion: -lesion.volume_ml))
+        places = [(one, number) for one in found for number in _largest(one.volume_ml, most)]
+        places.sort(key=lambda place: -place[0].volume_ml[place[1]])
+        chosen = tuple(one.lesion(number, self.volume.grid) for one, number in places[:most])
+        return chosen, sum(len(one.volume_ml) for one in found)
 
 
 def measure_ml(mask: Mask, volume: Volume, *, first_slice: int = 0) -> float:
@@ -189,17 +223,27 @@ def measure_ml(mask: Mask, volume: Volume, *, first_slice: int = 0) -> float:
     return float(np.count_nonzero(mask, axis=(1, 2)) @ weights) * pixel_mm2 / 1000
 
 
-def measure_lesions(mask: Mask, volume: Volume, *, class_name: str) -> list[Lesion]:
-    """The connected components of one class's mask (z, y, x), in scan order."""
-    lesions = []
-    for corner, part in split_components(mask):
-        center = np.argwhere(part).mean(axis=0) + corner
-        lesions.append(
-            Lesion(
-                class_name=class_name,
-                volume_ml=measure_ml(part, volume, first_slice=corner[0]),
-                centroid_mm=volume.grid.world([float(value) for value in center]),
-                slices=(corner[0], corner[0] + part.shape[0] - 1),
-            )
-        )
-    return lesions
+def measure_lesions(mask: Mask, volume: Volume, *, class_name: str) -> Measured:
+    """The connected components (26-connectivity) of one class's mask (z, y, x), measured on its runs of voxels."""
+    runs = find_runs(mask, CORNERS)
+    component, length = runs.component, runs.length
+    weights = np.array([part.weight_mm for part in volume.slices])
+    pixel_mm2 = volume.grid.voxel_ml * 1000 / volume.grid.slice_interval_mm
+    volume_ml = np.bincount(component, weights=length * weights[runs.z]) * pixel_mm2 / 1000
+    middles = (runs.z, runs.y, runs.start + (length - 1) / 2)
+    moments = [np.bincount(component, weights=length * middle) for middle in middles]
+    slices = np.zeros((len(volume_ml), 2), dtype=np.int64)
+    slices[component[::-1], 0] = runs.z[::-1]  # of what is written twice the last stays, and runs are in scan order
+    slices[component, 1] = runs.z
+    return Measured(
+        class_name=class_name,
+        volume_ml=volume_ml,
+        center=np.stack(moments, axis=1) / runs.sizes[:, None],
+        slices=slices,
+    )
+
+
+def _largest(volumes_ml: Float64[np.ndarray, " n"], most: int | None) -> list[int]:
+    """Indices of the largest, the first of equals."""
+    found: list[int] = np.argsort(-volumes_ml, kind="stable")[:most].tolist()
+    return found

@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -57,3 +58,31 @@ def test_largest_of_equals_is_the_first_and_empty_stays_empty():
     assert not largest_component(mask).any()
     mask[0, 0, [0, 4]] = True
     assert np.argwhere(largest_component(mask)).tolist() == [[0, 0, 0]]
+
+
+def test_runs_of_noise_take_little_memory(rng):
+    """An untrained network gives millions of runs, which are joined in 100 bytes each."""
+    mask = rng.random((40, 200, 200)) < 0.15
+    tracemalloc.start()
+    runs = find_runs(mask, CORNERS)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(runs.z) > 150_000
+    assert peak < 100 * len(runs.z)
+
+
+def test_runs_that_are_joined_in_blocks_are_the_same(monkeypatch, rng):
+    mask = rng.random((9, 20, 20)) < 0.2
+    whole = find_runs(mask, CORNERS)
+    monkeypatch.setattr("hemoseg.components.BLOCK", 7)
+    assert np.array_equal(find_runs(mask, CORNERS).component, whole.component)
+
+
+def test_places_beyond_32_bits_are_counted():
+    """Forty rows of 2**26 voxels are as far as large slices would be."""
+    marked = np.zeros((1, 2**26), dtype=bool)
+    marked[0, [0, -1]] = True
+    runs = find_runs((marked if number == 39 else np.zeros_like(marked) for number in range(40)), CORNERS)
+    assert runs.z.tolist() == [39, 39]
+    assert runs.start.tolist() == [0, 2**26 - 1]
+    assert runs.sizes.tolist() == [1, 1]

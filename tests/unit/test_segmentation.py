@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hemoseg.components import split_components
 from hemoseg.geometry import Grid, Slice, Volume, uniform_slices
 from hemoseg.labels import LabelTable
 from hemoseg.segmentation import ModelIdentity, Segmentation, measure_ml
@@ -43,6 +44,32 @@ def test_lesions_come_with_the_largest_first():
     assert large.slices == (2, 3)
     assert large.centroid_mm == pytest.approx((4.5 * 2, 4.5, 100 + 2.5 * 5))
     assert small.centroid_mm == pytest.approx((0, 0, 100))
+
+
+def test_lesions_are_measured_as_their_voxels_are(rng):
+    labels = (3 * rng.random((4, 10, 10)) ** 3).astype(np.uint8)
+    found = segmentation(labels).lesions
+    expected = []
+    for number, name in enumerate(("hemorrhage", "edema"), start=1):
+        for corner, part in split_components(labels == number):
+            center = GRID.world((np.argwhere(part).mean(axis=0) + corner).tolist())
+            last = corner[0] + part.shape[0] - 1
+            ml = measure_ml(part, VOLUME, first_slice=corner[0])
+            expected.append((name, pytest.approx(ml), pytest.approx(center), (corner[0], last)))
+    expected.sort(key=lambda row: -row[1].expected)
+    assert len(expected) > 10
+    rows = [(one.class_name, one.volume_ml, one.centroid_mm, one.slices) for one in found]
+    assert sorted(rows, key=lambda row: -row[1]) == rows
+    assert sorted(rows, key=lambda row: (row[0], row[3], row[2])) == sorted(
+        expected, key=lambda row: (row[0], row[3], tuple(row[2].expected))
+    )
+
+
+def test_the_largest_lesions_alone_and_how_many_there_are(rng):
+    result = segmentation((3 * rng.random((4, 10, 10)) ** 3).astype(np.uint8))
+    largest, count = result.largest_lesions(5)
+    assert count == len(result.lesions)
+    assert largest == result.lesions[:5]
 
 
 def test_slices_weigh_what_they_say():

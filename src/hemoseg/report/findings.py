@@ -18,6 +18,8 @@ RESEARCH_USE_ONLY = "Research use only. Not a medical device. Not for diagnosis.
 """Stands in every result."""
 NOTHING_FOUND = "no hemorrhage was segmented; this does not exclude one"
 """Warning of a result without a bleeding voxel."""
+LISTED = 1000
+"""Lesions that a report lists: masks of real bleeds have fewer; a million, as noise has, would take gigabytes."""
 
 
 def result_json(segmentation: Segmentation, *, seconds: dict[str, float], provenance: dict[str, Any]) -> dict[str, Any]:
@@ -32,15 +34,20 @@ def result_json(segmentation: Segmentation, *, seconds: dict[str, float], proven
         Strict JSON: ml rounded to 0.001, mm to 0.01, s to 0.001. A stage that nobody measured is null.
     """
     volumes = segmentation.volume_ml
+    lesions, count = segmentation.largest_lesions(LISTED)
+    warnings = gather_warnings(segmentation)
+    if count > LISTED:
+        warnings = (*warnings, f"{count} separate lesions, as in noise; the report lists the {LISTED} largest")
     spent = {**segmentation.seconds, **seconds}
     return {
         "volume_ml": {name: round(value, 3) for name, value in volumes.items()},
         "hemorrhage_ml": round(segmentation.hemorrhage_ml, 3),
         "interval": _interval_json(segmentation),
         "doubt": _doubt_json(segmentation.doubt),
-        "lesions": [_lesion_json(lesion) for lesion in segmentation.lesions],
+        "lesion_count": count,
+        "lesions": [_lesion_json(lesion) for lesion in lesions],
         "model": asdict(segmentation.model),
-        "warnings": list(gather_warnings(segmentation)),
+        "warnings": list(warnings),
         "seconds": {stage: round(spent[stage], 3) if stage in spent else None for stage in STAGES},
         "provenance": provenance,
     }

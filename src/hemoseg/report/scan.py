@@ -18,7 +18,7 @@ from hemoseg.segmentation import Segmentation
 BESIDE_DOUBT = 3
 """Slices shown on either side of the one where blood is likeliest, if nothing is segmented."""
 LESIONS_SHOWN = 20
-"""Rows of the page's lesion table; report.json holds all."""
+"""Rows of the page's lesion table; report.json lists more."""
 
 
 RESULT_FILES = re.compile(
@@ -124,7 +124,7 @@ def scan_page(segmentation: Segmentation, result: dict[str, Any]) -> str:
         result=result,
         bleeding=segmentation.table.bleeding,
         lesions=result["lesions"][:LESIONS_SHOWN],
-        lesions_left=len(result["lesions"]) - LESIONS_SHOWN,
+        lesions_left=result["lesion_count"] - LESIONS_SHOWN,
         montage=data_uri(montage),
         is_around_doubt=bool(around),
         window=BRAIN_WINDOW,

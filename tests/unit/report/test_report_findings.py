@@ -11,7 +11,15 @@ import pytest
 
 from hemoseg.artifacts import dump_json
 from hemoseg.labels import LabelTable
-from hemoseg.report.findings import NOTHING_FOUND, RESEARCH_USE_ONLY, gather_warnings, provenance, result_json, versions
+from hemoseg.report.findings import (
+    LISTED,
+    NOTHING_FOUND,
+    RESEARCH_USE_ONLY,
+    gather_warnings,
+    provenance,
+    result_json,
+    versions,
+)
 from hemoseg.segmentation import ClassDoubt, Doubt, Intervals, Peak, VolumeInterval
 from report_scans import MODEL, TABLE, make_head, make_segmentation
 
@@ -26,9 +34,20 @@ def two_bleeds_and_edema():
     return labels
 
 
+def test_of_noise_the_largest_lesions_are_listed_with_words():
+    labels = np.zeros(HEAD.hu.shape, dtype=np.uint8)
+    labels[::2, ::3, ::3] = 1
+    labels[0, 0, 0:2] = 1
+    result = result_json(make_segmentation(labels, HEAD), seconds={}, provenance={})
+    count = result["lesion_count"]
+    assert count == labels[::2, ::3, ::3].size > LISTED == len(result["lesions"])
+    assert result["lesions"][0]["volume_ml"] == max(lesion["volume_ml"] for lesion in result["lesions"])
+    assert f"{count} separate lesions, as in noise; the report lists the {LISTED} largest" in result["warnings"]
+
+
 def test_the_keys_are_the_contract():
     result = result_json(make_segmentation(two_bleeds_and_edema(), HEAD), seconds={}, provenance={"a": 1})
-    keys = ["volume_ml", "hemorrhage_ml", "interval", "doubt", "lesions"]
+    keys = ["volume_ml", "hemorrhage_ml", "interval", "doubt", "lesion_count", "lesions"]
     keys += ["model", "warnings", "seconds", "provenance"]
     assert list(result) == keys
     assert list(result["interval"]) == [
