@@ -120,7 +120,7 @@ def _peer(row: Row, folder: RunFolder, data: Path) -> dict[str, Path]:
     world, environment = prepare_peer(row, folder, data)
     (fold,) = row.settings.folds
     script = Path(__file__).with_name("nnunet_train_peer.py")
-    steps = str(PEER_STEPS[row.name])
+    steps = str(PEER_STEPS[row.peer_gb])
     with (folder.path / "nnunet.log").open("ab") as log:
         subprocess.run(
             [PEERS / "python", script, PEER_DATASET, PEER_CONFIGURATION, str(fold), steps],
@@ -160,7 +160,7 @@ def prepare_peer(row: Row, folder: RunFolder, data: Path) -> tuple[Path, dict[st
     prepared = world / "preprocessed" / PEER_DATASET
     splits = folder.splits()
     if not (prepared / "splits_final.json").is_file():
-        target_gb = str(row.settings.memory_gb)
+        target_gb = str(row.peer_gb)
         for command in (
             ["nnUNetv2_extract_fingerprint", "-d", "1", "-np", "2"],
             ["nnUNetv2_plan_experiment", "-d", "1", "-gpu_memory_target", target_gb],
@@ -174,14 +174,14 @@ def prepare_peer(row: Row, folder: RunFolder, data: Path) -> tuple[Path, dict[st
 
 def _content(row: Row, plan: Plan, result: dict[str, Any], seconds: float) -> dict[str, Any]:
     """What a row leaves: its means with intervals, and what can be pooled, without names of cases."""
-    configuration = plan.trained_configurations[-1]
+    ours = plan.trained_configurations[-1].iterations
     return {
         "row": row.name,
         "what": row.what,
         "options": row.settings.options() if row.kind == "train" else row.kind,
         "version": __version__,
         "date": datetime.now(UTC).date().isoformat(),
-        "steps": configuration.iterations if row.kind == "train" else None,
+        "steps": {"train": ours, "peer": PEER_STEPS.get(row.peer_gb)}.get(row.kind),
         "wall_s_of_the_last_part": round(seconds),
         "mean": {name: {metric: means[metric] for metric in METRICS} for name, means in result["mean"].items()},
         "lesions": result["lesions"],

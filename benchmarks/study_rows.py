@@ -17,8 +17,8 @@ RATES = (0.01, 0.03, 0.06)
 zoomed, so the one with 0.03 shows beside `window-default-seed-0` what turning does."""
 SEEDS = (0, 1)
 """Seeds of the window study."""
-PEER_STEPS = {"nnunet-1gb-fold-0": 400, "nnunet-2gb-fold-0": 200, "nnunet-4gb-fold-0": 100}
-"""Steps of nnU-Net that take it as long as `CV_STEPS` take us, by `nnunet_train_peer.py --time`."""
+PEER_STEPS = {0.25: 1200, 0.5: 600, 1.0: 300}
+"""Steps of nnU-Net by its memory target in GB, as long as `CV_STEPS` of ours: `study.py --time-peer` times them."""
 FEW = 30
 """Training patients of the row that has as many as the report on INSTANCE 2022 had."""
 
@@ -37,6 +37,8 @@ class Row:
     """Who does it: hemoseg, the threshold rule, or nnU-Net."""
     settings: Settings
     """Settings of the run, fold and seed included."""
+    peer_gb: float = 0.0
+    """Memory target that nnU-Net plans for, in its row."""
     adapt: Adapt = field(default=lambda plan, _: plan)
     """What is changed in the plan that these settings give, where no setting can ask for it."""
 
@@ -135,12 +137,13 @@ def make_rows() -> dict[str, Row]:
     few = _run(0, CV_STEPS).model_copy(update={"train_cases": FEW})
     peers = [
         Row(
-            name=f"nnunet-{memory_gb}gb-fold-0",
-            what=f"nnU-Net, planned for {memory_gb} GB",
+            name=f"nnunet-{memory_gb:g}gb-fold-0",
+            what=f"nnU-Net, planned for {memory_gb:g} GB",
             kind="peer",
-            settings=_run(0, CV_STEPS).model_copy(update={"memory_gb": float(memory_gb)}),
+            settings=_run(0, CV_STEPS),
+            peer_gb=memory_gb,
         )
-        for memory_gb in (1, 2, 4)
+        for memory_gb in PEER_STEPS
     ]
     rows = [
         *rules,
