@@ -47,6 +47,21 @@ def test_a_pattern_gives_scans_by_path_but_no_results(folder: Path) -> None:
     assert names(folder / "odd[1].nii") == ["odd[1]"]
 
 
+def test_results_below_the_scans_are_no_scans(folder: Path) -> None:
+    """As where `--out` lies in the folder of a pattern, and the command is given again."""
+    for name in ("entropy", "disagreement", "probability_1_hemorrhage"):
+        (folder / "deep" / f"{name}.nii.gz").touch()
+    (folder / "flat").mkdir()
+    header = '{"version": 1, "options": {"layout": "flat"}}\n'
+    (folder / "flat" / "manifest-1-of-2.jsonl").write_text(f'{header}{{"name": "b"}}\n{{"name": "x"}}\n{{"na')
+    for name in ("b.nii.gz", "x.nii", "y.nii.gz"):
+        (folder / "flat" / name).touch()
+    assert names(f"{folder}/**/*.nii*") == ["a", "b", "c", "x", "y"]
+    assert names(folder / "flat") == ["x", "y"]
+    (folder / "manifest.jsonl").write_text(header.replace("flat", "folders") + '{"name": "b"}\n')
+    assert names(folder) == ["a", "b"]
+
+
 def test_a_table_gives_paths_as_seen_from_its_folder_and_names(folder: Path) -> None:
     table = folder / "list.csv"
     table.write_text("\ufeffName, Path,ward\nfirst,deep/c.nii.gz,x\n,a.nii,y\n")
@@ -116,3 +131,21 @@ def test_shards_have_every_scan_once_in_order_and_are_alike_in_size(count: int) 
     assert sorted(scan.name for shard in shards for scan in shard) == [scan.name for scan in found.scans]
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
     assert all(list(shard) == sorted(shard, key=lambda scan: scan.name) for shard in shards)
+
+
+def test_a_path_that_leads_nowhere_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_scans([str(tmp_path / "scanz")])
+    with pytest.raises(InputError, match="no such file or folder"):
+        find_scans([""])
+    (told,) = (file for file in find_scans([str(tmp_path / "scanz"), "a.nii"]).files if isinstance(file, NoScan))
+    assert told.error.remedy == "check the path"
+
+
+@pytest.mark.parametrize("names", [("01.dcm",), ("IM0001", "DICOMDIR")])
+def test_a_folder_of_dicom_is_told_to_be_converted(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(InputError, match="no scan is there, but DICOM") as caught:
+        find_scans([str(tmp_path)])
+    assert "dcm2niix" in caught.value.remedy

@@ -10,6 +10,7 @@ from pathlib import Path
 from hemoseg.artifacts import readable
 from hemoseg.errors import InputError
 from hemoseg.io import scan_name
+from hemoseg.pipeline.batch.results import without_results
 
 PATH_COLUMNS = ("path", "scan", "image", "file")
 """Columns of a table that may hold the scans; the first that is there does."""
@@ -17,8 +18,10 @@ NAME_COLUMN = "name"
 """Column of a table that holds the names of results."""
 ENDINGS = (".nii", ".nii.gz")
 """Endings of files that are scans where a folder or a pattern finds them."""
-RESULT = "report.json"
-"""What lies beside a mask of ours, which no folder or pattern takes for a scan."""
+FILES = f"files that end in {' or '.join(ENDINGS)}"
+"""What is expected of folders and patterns."""
+LOOKED_AT = 16
+"""Files of a folder without scans that are looked at for what they are."""
 NAME = re.compile(r"[^/\\\0.][^/\\\0]*")
 """What can name a folder of results."""
 
@@ -67,7 +70,7 @@ def find_scans(sources: Sequence[str]) -> Found:
     """The scans that words on a command line stand for.
 
     A word is a file, a folder (its `.nii` and `.nii.gz` by name, not those of folders in it), a pattern
-    with `*`, `?`, `[]` or `**` (by path), or a `.csv` table.
+    with `*`, `?`, `[]` or `**` (by path), or a `.csv` table. Results of ours are no scans for a folder or pattern.
 
     Raises:
         InputError: a folder, pattern or table has no scan, a table cannot be read, two scans have one name, or the
@@ -78,7 +81,7 @@ def find_scans(sources: Sequence[str]) -> Found:
     for source in sources:
         for path, name in _listed(source):
             try:
-                files.append(Scan(path=path, name=scan_name(path) if name is None else name))
+                files.append(Scan(path=path, name=_name_of(path) if name is None else name))
             except InputError as error:
                 if not is_batch:
                     raise
@@ -102,7 +105,7 @@ def take_shard(found: Found, number: int, count: int) -> Found:
 def _kind(source: str) -> str:
     """What a word stands for; an existing path is never a pattern."""
     path = Path(source)
-    if path.is_dir():
+    if source and path.is_dir():
         return "folder"
     if path.suffix.lower() == ".csv":
         return "table"
@@ -120,15 +123,48 @@ def _listed(source: str) -> Iterator[tuple[Path, str | None]]:
         return
     with readable(Path(source)):
         inside = Path(source).iterdir() if kind == "folder" else map(Path, _glob(source))
-        found = sorted(path for path in inside if _is_scan(path))
+        found = without_results(sorted(path for path in inside if _is_scan(path)))
     if not found:
-        raise InputError(
-            "no scan is there" if kind == "folder" else "no scan fits this pattern",
-            where=source,
-            expected=f"files that end in {' or '.join(ENDINGS)}",
-            remedy="check the path; for folders in folders give a pattern like 'FOLDER/**/*.nii.gz', in quotes",
-        )
+        raise _no_scan(source, kind)
     yield from ((path, None) for path in found)
+
+
+def _name_of(path: Path) -> str:
+    """What its result is named after.
+
+    Raises:
+        InputError: it is neither there nor named as a scan, or is there and no scan.
+    """
+    try:
+        return scan_name(path)
+    except InputError:
+        if path.exists() and path.name:
+            raise
+        raise InputError(
+            "no such file or folder",
+            where=path,
+            expected="a scan, a folder of scans, a pattern or a table",
+            remedy="check the path",
+        ) from None
+
+
+def _no_scan(source: str, kind: str) -> InputError:
+    """What to say of a folder or pattern without scans."""
+    found = "no scan is there" if kind == "folder" else "no scan fits this pattern"
+    remedy = "check the path; for folders in folders give a pattern like 'FOLDER/**/*.nii.gz', in quotes"
+    if kind == "folder":
+        with readable(Path(source)):
+            if any(map(_is_dicom, sorted(Path(source).iterdir())[:LOOKED_AT])):
+                found += ", but DICOM"
+                remedy = f"convert the series, for example with dcm2niix -z y -o SCANS {source}"
+    return InputError(found, where=source, expected=FILES, remedy=remedy)
+
+
+def _is_dicom(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with readable(path), path.open("rb") as handle:
+        return handle.read(132)[128:] == b"DICM"
 
 
 def _glob(pattern: str) -> list[str]:
@@ -138,8 +174,7 @@ def _glob(pattern: str) -> list[str]:
 
 def _is_scan(path: Path) -> bool:
     name = path.name.lower()
-    is_result = name == "mask.nii.gz" and (path.parent / RESULT).is_file()
-    return name.endswith(ENDINGS) and not name.startswith(".") and path.is_file() and not is_result
+    return name.endswith(ENDINGS) and not name.startswith(".") and path.is_file()
 
 
 def _table(path: Path) -> list[tuple[Path, str | None]]:
