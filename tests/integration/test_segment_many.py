@@ -105,6 +105,20 @@ def test_workers_that_are_killed_are_survived_and_their_scans_named(bundle, scan
     assert done.stdout.count("ml hemorrhage") == 2
 
 
+@pytest.mark.parametrize("options", [(), ("--json",), ("--workers", "2")])
+def test_warnings_say_of_which_scan_they_are(bundle, scans, tmp_path, options):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name, apart_mm in (("thick", 9.0), ("usual", 5.0)):
+        write_scan(folder / f"{name}.nii.gz", head_volume(spacing_mm=(apart_mm, 2.0, 2.0)))
+    done = hemoseg("segment", folder, "--out", tmp_path / "out", "--model", bundle, *options)
+    found = [line for line in done.stderr.splitlines() if "warning: " in line]
+    assert "thick: warning: slices are 9.0 mm apart; small bleeds fall between them" in found
+    assert all(line.startswith(("thick: warning: ", "usual: warning: ")) for line in found)
+    alone = hemoseg("segment", folder / "thick.nii.gz", "--out", tmp_path / "alone", "--model", bundle)
+    assert "  warning: slices are 9.0 mm apart; small bleeds fall between them" in alone.stderr.splitlines()
+
+
 def test_shards_and_the_join(bundle, scans, tmp_path):
     options = ("--out", tmp_path, "--model", bundle, "--layout", "flat")
     first = hemoseg("segment", scans, *options, "--shard", "1/2")

@@ -180,7 +180,7 @@ def _segment_alone(
         segmentation = loaded.segment(volume, watch=_tiles(watch))
         watch.finish()
         report = write_one(segmentation, out, options.layout, {"start": start, "read": read})
-        _tell(report, _line(scan, report, out, options), watch, as_json)
+        _tell(report, _line(scan, report, out, options), watch, as_json, mark="  warning")
     return report
 
 
@@ -202,7 +202,13 @@ def _segment_many(batch: "Batch", executor: "Executor | None", *, as_json: bool)
             executor=executor,
             watch=watch,
             ready=ready,
-            done=lambda scan, report: _tell(report, _line(scan, report, batch.out, batch.options), watch, as_json),
+            done=lambda scan, report: _tell(
+                report,
+                _line(scan, report, batch.out, batch.options),
+                watch,
+                as_json,
+                mark=f"{scan.name}: warning",  # its other line may go elsewhere, and lines of other scans lie between
+            ),
         )
         if result.earlier:
             watch.say(f"{result.earlier} of {len(batch.found.scans)} scans were segmented before")
@@ -257,11 +263,11 @@ def demo(
     console.print(f"Look at {page.resolve()}", soft_wrap=True, markup=False)
 
 
-def _tell(result: dict[str, Any], line: str, watch: Bars, as_json: bool) -> None:
-    """One line on stdout, which JSON needs for itself, and the warnings."""
+def _tell(result: dict[str, Any], line: str, watch: Bars, as_json: bool, *, mark: str) -> None:
+    """One line on stdout, which JSON needs for itself, and the warnings, each after its mark."""
     watch.say(line) if as_json else typer.echo(line)
     for warning in result["warnings"]:
-        watch.say(f"  warning: {warning}")
+        watch.say(f"{mark}: {warning}")
 
 
 def _tiles(watch: Bars) -> Callable[[int, int], None]:

@@ -122,6 +122,11 @@ def check_room(limits: Limits, more: int) -> None:
         raise _too_little(limits, f"at least {needed / GB:.2f} GB are needed to prepare the scan")
 
 
+def has_room(limits: Limits, more: int) -> bool:
+    """Whether so many bytes more are allowed."""
+    return limits.max_memory_gb is None or _resident_bytes() + more <= limits.max_memory_gb * GB
+
+
 def watched(limits: Limits, watch: Callable[[int, int], None]) -> Callable[[int, int], None]:
     """The same watch, and memory is looked at each time that it is told something."""
 

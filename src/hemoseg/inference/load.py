@@ -1,5 +1,6 @@
 """From a bundle to a model at work."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from hemoseg.errors import SettingsError
@@ -7,7 +8,7 @@ from hemoseg.inference.engines.choice import Engine, EngineChoice, candidates, l
 from hemoseg.inference.findings import NO_EXTRAS, Extras
 from hemoseg.inference.limits import NO_LIMITS, Limits
 from hemoseg.inference.predictor import Model, Stage
-from hemoseg.inference.trust import Trusted, trusted_networks
+from hemoseg.inference.trust import trusted_networks
 from hemoseg.models import Bundle, find_bundle, open_bundle
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import FEWEST_VOTERS
@@ -23,6 +24,7 @@ def load_model(
     engine: EngineChoice = "auto",
     extras: Extras = NO_EXTRAS,
     limits: Limits = NO_LIMITS,
+    threads: int | None = None,
 ) -> Model:
     """Load a model bundle, by default the one that comes with hemoseg.
 
@@ -36,6 +38,7 @@ def load_model(
             Exact results come from torch.
         extras: what is asked for beyond the mask.
         limits: what each scan may take.
+        threads: threads that networks compute with on a CPU; None for as many as there are CPUs.
 
     Raises:
         InputError: there is no such model.
@@ -50,7 +53,10 @@ def load_model(
     if exact:
         _check_has_time(limits)
         _check_is_nnunets(bundle)
-    runs = [_trusted(bundle, configuration, engine, device=device, exact=exact) for configuration in bundle.stages]
+    runs = [
+        trusted_networks(bundle, one, _engines(bundle, one, engine, device=device, exact=exact, threads=threads))
+        for one in bundle.stages
+    ]
     stages = tuple(
         Stage(configuration=configuration, networks=run.networks)
         for configuration, run in zip(bundle.stages, runs, strict=True)
@@ -81,19 +87,25 @@ def _identity(bundle: Bundle, engines: list[str]) -> ModelIdentity:
     )
 
 
-def _trusted(
-    bundle: Bundle, configuration: Configuration, choice: EngineChoice, *, device: str, exact: bool
-) -> Trusted:
-    """The networks of a configuration on the engine to be preferred that works on this machine."""
+def _engines(
+    bundle: Bundle,
+    configuration: Configuration,
+    choice: EngineChoice,
+    *,
+    device: str,
+    exact: bool,
+    threads: int | None,
+) -> list[Engine]:
+    """The engines that may run the networks of a configuration, the one to be preferred first."""
     agreement = bundle.agreement
-    engines = candidates(
+    found = candidates(
         configuration,
         choice,
         device=device,
         exact=exact,
         measured=lambda name: None if agreement is None else agreement.deviation(configuration.name, name),
     )
-    return trusted_networks(bundle, configuration, engines)
+    return [replace(one, threads=threads) for one in found]
 
 
 def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, engine: Engine) -> Stage:

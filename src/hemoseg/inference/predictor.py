@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from hemoseg.brain import BrainRegion, find_brain
+from hemoseg.brain import find_brain
 from hemoseg.geometry import Volume
-from hemoseg.inference.blend import sums_bytes
+from hemoseg.inference.course import Course
 from hemoseg.inference.effort import Effort, effort_within
 from hemoseg.inference.field import Field, make_field, region_on
 from hemoseg.inference.findings import (
@@ -18,6 +18,7 @@ from hemoseg.inference.findings import (
     disagreement_of_mean,
     sum_votes,
 )
+from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
 from hemoseg.inference.inputs import network_input, values_outside
 from hemoseg.inference.limits import (
     NO_LIMITS,
@@ -25,12 +26,11 @@ from hemoseg.inference.limits import (
     Room,
     check_room,
     choose_room,
-    network_bytes,
-    result_bytes,
+    has_room,
     watched,
 )
 from hemoseg.inference.panel import MORE, Panel
-from hemoseg.inference.sliding import Network, batch_size, cut_tile, stream_logits
+from hemoseg.inference.sliding import Network, cut_tile, stream_logits
 from hemoseg.models import Calibration
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import (
@@ -68,28 +68,6 @@ class Stage:
     """What they see."""
     networks: tuple[Network, ...]
     """One per fold."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Course:
-    """How the work on one scan goes."""
-
-    region: BrainRegion | None
-    """Where networks look; None for the whole field."""
-    watch: Callable[[int, int], None]
-    """Told (tiles done, tiles in all) of each stage."""
-    began: float
-    """When it began, on the model's clock."""
-    stages_left: int
-    """Stages that were not run yet."""
-    seconds: dict[str, float] = field(default_factory=lambda: {"prepare": 0.0, "network": 0.0, "restore": 0.0})
-    """Time spent, by stage."""
-    warnings: list[str] = field(default_factory=list)
-    """What the reader of the result must know."""
-    members: int = 0
-    """Networks, times mirrored copies, that were run."""
-    is_full: bool = True
-    """Whether all was done that the model does."""
 
 
 class Model:
@@ -232,6 +210,12 @@ class Model:
         if self.calibration.too_few is not None:
             return replace(found, no_intervals=self.calibration.too_few)
         return replace(found, intervals=self.calibration.intervals(found.volume_ml, found.hemorrhage_ml))
+
+    def has_room_beside(self, volume: Volume, more: int) -> bool:
+        """Whether a scan in memory can be segmented within the limit while so many bytes more are taken."""
+        asked = self._asked(max(len(stage.networks) for stage in self.stages), with_shares=True)
+        needs = [foreseen_bytes(self.plan, stage.configuration, volume, asked) for stage in self.stages]
+        return has_room(self.limits, max(needs) + more)
 
     def predict(self, volume: Volume, *, previous: LabelMap | None = None) -> Prediction:
         """Labels and probabilities of one scan before any rule; arguments as those of `segment`."""
@@ -382,13 +366,14 @@ class Model:
         self, configuration: Configuration, tiles: Field, volume: Volume, *, folds: int, with_shares: bool
     ) -> Room:
         """Where the sums of tiles are held: in memory if as much is allowed."""
-        outputs, channels = self.plan.outputs, self.plan.input_channels(configuration)
+        asked = self._asked(folds, with_shares=with_shares)
+        needs = needs_of(self.plan, configuration, tiles, volume.grid.shape, asked)
+        return choose_room(self.limits, sums=needs.sums, at_once=needs.at_once, others=needs.others)
+
+    def _asked(self, folds: int, *, with_shares: bool) -> Asked:
+        """What memory depends on."""
         more = MORE if self.extras.asks_members and not self.exact else 0
-        batch = batch_size(configuration.patch_size, half=self.exact)
-        sums, at_once = sums_bytes(tiles, outputs=outputs + more, groups=folds if self.exact else 1, half=self.exact)
-        network = network_bytes(configuration, channels=channels, outputs=outputs + more, batch=batch)
-        result = result_bytes(volume.grid.shape, outputs=outputs, more=more, with_shares=with_shares)
-        return choose_room(self.limits, sums=sums, at_once=at_once, others=network + result)
+        return Asked(folds=folds, more=more, half=self.exact, with_shares=with_shares)
 
 
 def _doubts(volume: Volume, plan: Plan) -> tuple[str, ...]:

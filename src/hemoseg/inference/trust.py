@@ -95,7 +95,7 @@ def cache_folder() -> Path | None:
 
 def _deviation_here(bundle: Bundle, configuration: Configuration, engine: Engine, network: Network) -> float:
     """How far the engine is off on this machine, from the cache if it was measured before."""
-    if bundle.agreement is None or engine == REFERENCE:
+    if bundle.agreement is None or engine.name == REFERENCE.name:
         return 0.0
     folder = cache_folder()
     place = None if folder is None else folder / f"{_key(bundle, configuration, engine)}.json"

@@ -3,7 +3,7 @@
 from hemoseg.io.labels import read_labels
 from hemoseg.io.nifti import read_place
 from hemoseg.io.nifti import stem as scan_name
-from hemoseg.io.scan import RawScan, read_raw, read_scan
+from hemoseg.io.scan import RawScan, read_raw, read_scan, reading_bytes
 from hemoseg.io.write import write_labels, write_map, write_mask, write_scan
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "read_place",
     "read_raw",
     "read_scan",
+    "reading_bytes",
     "scan_name",
     "write_labels",
     "write_map",

@@ -1,6 +1,7 @@
 """The entry for scans, and a shorter one for what only measures them."""
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from hemoseg.artifacts import readable, sha256_of
 from hemoseg.errors import InputError
 from hemoseg.geometry import Grid, Slice, Volume, uniform_slices
 from hemoseg.io.frame import stored_spacing_mm
-from hemoseg.io.header import Header
+from hemoseg.io.header import Header, parse_header
 from hemoseg.io.hu import check_hu
-from hemoseg.io.nifti import MAX_VOXELS, read_stored, stem
+from hemoseg.io.nifti import MAX_VOXELS, read_start, read_stored, stem
 from hemoseg.types import HU, FloatZYX, IntZYX
 
 
@@ -73,6 +74,16 @@ def read_scan(
         sha256=digest,
         warnings=(*stored.warnings, *doubts),
     )
+
+
+def reading_bytes(path: Path) -> int:
+    """Most memory that `read_scan` takes for a file, by its header: voxels as stored, and in float32 or float64.
+
+    Raises:
+        InputError: the file is absent or no NIfTI; then reading it takes no memory.
+    """
+    header = parse_header(read_start(path), where=path, max_voxels=MAX_VOXELS)
+    return header.data_bytes + prod(header.shape) * (12 if header.dtype.itemsize > 2 else 4)
 
 
 def read_raw(path: Path, *, pseudo_hu: tuple[float, float] | None = None) -> RawScan:

@@ -7,16 +7,20 @@ import pytest
 
 from bundles import write_tiny_bundle
 from hemoseg.errors import ResourceError, SettingsError
+from hemoseg.geometry import Orientation
 from hemoseg.inference import Limits, load_model
 from hemoseg.inference.blend import sums_bytes
 from hemoseg.inference.effort import Effort, fit_effort, lesser_efforts
 from hemoseg.inference.field import whole_field
+from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
 from hemoseg.inference.limits import NO_LIMITS, Room, choose_room
 from hemoseg.inference.predictor import Model, Stage
 from hemoseg.inference.sliding import stream_logits
+from hemoseg.preprocess import prepare
 from hemoseg.segmentation import ModelIdentity
 from plans import head_volume, tiny_configuration, tiny_plan
 
+TURNED = Orientation(axes=(2, 0, 1), flips=(False, False, False))
 NOBODY = ModelIdentity(name="none", version="0", sha256="", notice="")
 
 
@@ -184,3 +188,26 @@ def test_scans_within_the_limit_are_segmented_as_without(tmp_path):
     assert np.array_equal(plenty.segment(volume).labels, load_model(folder).segment(volume).labels)
     with pytest.raises(ResourceError, match=r"0\.001 GB are allowed"):
         load_model(folder, limits=replace(plenty.limits, max_memory_gb=0.001)).segment(volume)
+
+
+def test_what_a_scan_takes_is_foreseen_from_its_size(tmp_path):
+    """More than its parts: sums of all tiles, what networks see, and the label map."""
+    folder, volume = write_tiny_bundle(tmp_path / "tiny"), head_volume()
+    plan = load_model(folder).plan
+    asked = Asked(folds=1, more=0, half=False, with_shares=True)
+    (configuration,) = plan.configurations
+    foreseen = foreseen_bytes(plan, configuration, volume, asked)
+    field = whole_field(prepare(volume, plan.preparation, configuration.spacing_mm).shape, configuration.patch_size)
+    least = needs_of(plan, configuration, field, volume.grid.shape, asked)
+    seen = 4 * plan.input_channels(configuration) * volume.hu.size
+    assert least.sums + least.others + seen < foreseen < 2 * (least.sums + least.others + seen)
+    turned = replace(volume, hu=volume.hu.transpose(2, 0, 1), grid=volume.grid.reoriented(TURNED))
+    assert foreseen_bytes(plan, configuration, turned, asked) == foreseen, "in any order of axes"
+
+
+def test_a_scan_beside_another_counts(tmp_path):
+    folder, volume = write_tiny_bundle(tmp_path / "tiny"), head_volume()
+    assert load_model(folder).has_room_beside(volume, 10**15)
+    limited = load_model(folder, limits=Limits(max_memory_gb=50.0))
+    assert limited.has_room_beside(volume, 10**9)
+    assert not limited.has_room_beside(volume, 50 * 10**9)

@@ -131,3 +131,15 @@ def test_a_signal_after_networks_are_gone_is_handled():
     """Where a CPU has AMX, two cores that end one after the other make it a segmentation fault."""
     done = subprocess.run([sys.executable, "-c", SIGNALED], capture_output=True, text=True, env=os.environ)
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+
+
+def test_it_takes_the_threads_that_it_is_given_and_all_otherwise(tmp_path):
+    configuration, path = tiny_configuration(), tmp_path / "net.safetensors"
+    plan = written(path, configuration)
+
+    def threads_of(threads):
+        network = OpenVinoNetwork(plan, configuration, path, precision="fp32", threads=threads)
+        return network.request.get_compiled_model().get_property("INFERENCE_NUM_THREADS")
+
+    assert threads_of(1) == 1
+    assert threads_of(None) == len(os.sched_getaffinity(0))

@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
+import hemoseg.inference
 from bundles import write_tiny_bundle
 from hemoseg.errors import ArtifactError, HemosegError, InputError, InterruptedRunError, ResourceError, SettingsError
 from hemoseg.geometry import Volume
@@ -338,6 +339,41 @@ def test_reading_and_writing_overlap_the_network_with_two_scans_at_most(
     assert events.index("write_one b ended") < events.index("read_one d")
 
 
+@pytest.mark.parametrize("has_room", [True, False])
+def test_the_next_scan_is_read_ahead_only_where_the_limit_of_memory_holds_both(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room: bool
+) -> None:
+    model, asked, events, seen = hemoseg.inference.load_model(), [], [], threading.Event()
+
+    def room(volume: Volume, more: int) -> bool:
+        asked.append((volume.name, more))
+        return has_room
+
+    def read(scan: Any, options: Options) -> Any:
+        events.append(f"read {scan.name}")
+        if scan.name == "b":
+            seen.set()
+        return work.read_one(scan, options)
+
+    def write(segmentation: Segmentation, *others: Any) -> Any:
+        report = work.write_one(segmentation, *others)
+        events.append(f"written {segmentation.volume.name}")
+        return report
+
+    (scans / "d.nii.gz").write_bytes(b"no scan")
+    monkeypatch.setattr(model, "has_room_beside", room, raising=False)
+    monkeypatch.setattr("hemoseg.inference.load_model", lambda *_, **__: model)
+    monkeypatch.setattr(stream, "read_one", read)
+    monkeypatch.setattr(stream, "write_one", write)
+    if has_room:
+        fail_at(monkeypatch, "segment_one", "a", lambda: seen.wait(20) and None)
+    result = run(bundle, tmp_path / "out", scans, max_memory_gb=9.0)
+    assert sorted(result.reports) == ["a", "b", "c"]
+    assert asked == [("a", 6 * 12 * 40 * 36), ("b", 6 * 12 * 40 * 36)], "of 16 bits as stored, and of 32"
+    assert (events.index("read b") < events.index("written a")) == has_room
+    assert has_room or events.index("read c") > events.index("written b")
+
+
 def test_what_cannot_be_remembered_ends_the_batch(
     bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,3 +439,32 @@ def test_a_folder_without_any_result_takes_another_model(
         with pytest.raises(InterruptedRunError):
             run(bundle, tmp_path / "out", scans)
     assert sorted(run(other_bundle, tmp_path / "out", scans).reports) == ["a", "b", "c", "d"]
+
+
+def test_a_worker_computes_with_its_share_of_the_threads(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+    true = hemoseg.inference.load_model
+
+    def load(*arguments: Any, threads: int | None = None, **others: Any) -> Any:
+        asked.append(threads)
+        return true(*arguments, **others)
+
+    monkeypatch.setattr("hemoseg.inference.load_model", load)
+    work._model_for.cache_clear()
+    (scan,) = find_scans([str(scans / "a.nii.gz")]).scans
+    found = work.segment_file(
+        work.Work(
+            scan=scan,
+            model=str(bundle),
+            options=Options(layout="flat"),
+            out=tmp_path,
+            limit_s=60.0,
+            max_memory_gb=None,
+            threads=3,
+        )
+    )
+    work._model_for.cache_clear()
+    assert asked == [3]
+    assert found["hemorrhage_ml"] > 0

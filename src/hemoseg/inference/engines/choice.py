@@ -27,6 +27,8 @@ class Engine:
     """Arithmetic of its convolutions."""
     device: str = "cpu"
     """`cpu` or `cuda`."""
+    threads: int | None = None
+    """Threads that it computes with on a CPU; None leaves that to the library, which takes all."""
 
     @property
     def tolerance(self) -> float:
@@ -100,10 +102,13 @@ def load_network(plan: Plan, configuration: Configuration, weights: Path, *, eng
     if engine.kind == "openvino":
         from hemoseg.inference.engines.openvino_engine import OpenVinoNetwork
 
-        return OpenVinoNetwork(plan, configuration, weights, precision=engine.precision)
+        return OpenVinoNetwork(plan, configuration, weights, precision=engine.precision, threads=engine.threads)
     try:
         from hemoseg.inference.engines.torch_engine import TorchNetwork, check_device
+        from hemoseg.nets import use_threads
     except ModuleNotFoundError as error:
         raise lacks_extra(error, where=f"engine {engine.name}") from error
     check_device(engine.device)
+    if engine.threads is not None:
+        use_threads(engine.threads)
     return TorchNetwork(plan, configuration, weights, precision=engine.precision, device=engine.device)

@@ -1,6 +1,7 @@
 """Networks on OpenVINO, CPU: the graph is built from plan and weights, without torch and without ONNX."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,13 +27,35 @@ HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoNetwork:
     """One trained network: patches to logits."""
 
-    def __init__(self, plan: Plan, configuration: Configuration, weights: Path, *, precision: Precision) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        configuration: Configuration,
+        weights: Path,
+        *,
+        precision: Precision,
+        threads: int | None = None,
+    ) -> None:
+        """Build and compile it.
+
+        Args:
+            plan: the plan.
+            configuration: which of its networks.
+            weights: file of weights.
+            precision: arithmetic of its convolutions.
+            threads: threads that it computes with; None for all CPUs.
+
+        Raises:
+            ArtifactError: weights are damaged or of another network.
+        """
         graph = build_graph(plan, configuration, read_arrays(weights), where=weights)
-        hints = {
+        hints: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY",  # all threads on one patch: the memory of one
             "ENABLE_CPU_PINNING": False,  # pinned threads of two processes would share one core and leave others idle
         }
+        if threads is not None:
+            hints["INFERENCE_NUM_THREADS"] = threads
         self.request = one_core().compile_model(graph, "CPU", hints).create_infer_request()
 
     def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:

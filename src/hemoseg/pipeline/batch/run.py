@@ -196,6 +196,7 @@ def _stream(
         model=load_for(batch.model, batch.options, max_memory_gb=batch.max_memory_gb, scratch=batch.out),
         options=batch.options,
         out=batch.out,
+        max_memory_gb=batch.max_memory_gb,
         limit_s=batch.limit_s,
         start_s=batch.start_s,
         tell=tell,

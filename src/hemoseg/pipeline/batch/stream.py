@@ -1,6 +1,7 @@
 """Scans through one network in this process: while it works on one, the next is read and the last is written.
 
-A scan is read only when the one before the last is on disk, so at most two are in memory. Reading and writing are
+A scan is read only when the one before the last is on disk, so at most two are in memory; and where memory is limited
+and would not hold both, only when its predecessor is on disk. Reading and writing are
 threads that nobody waits for beyond a scan's time: a disk that does not answer costs that scan alone.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hemoseg.errors import HemosegError
 from hemoseg.geometry import Volume
+from hemoseg.io import reading_bytes
 from hemoseg.pipeline.batch.sources import Scan
 from hemoseg.pipeline.batch.work import ERRORS_LOG, Deadline, Options, as_ours, read_one, segment_one, write_one
 from hemoseg.scale.pool import late
@@ -87,6 +89,8 @@ class Stream:
     """What is asked of every scan."""
     out: Path
     """Folder of all results."""
+    max_memory_gb: float | None = None
+    """Most memory that the process may hold, in 10^9 bytes; None for no limit."""
     limit_s: float
     """Seconds that reading and network together, and writing, may take."""
     start_s: float
@@ -109,10 +113,10 @@ class Stream:
         reading = self._read(scans[0], None) if scans else None
         try:
             for number, scan in enumerate(scans):
-                assert reading is not None
-                read = self._read_in_time(reading, scan)
-                following = scans[number + 1] if number + 1 < len(scans) else None
-                reading = None if following is None else self._read(following, writing)
+                read = self._read_in_time(reading or self._read(scan, writing), scan)
+                following, reading = scans[number + 1] if number + 1 < len(scans) else None, None
+                if following is not None and (read is None or self._has_room(read[0], following)):
+                    reading = self._read(following, writing)
                 write = None if read is None else self._through_network(scan, *read)
                 del read  # the scan lives on in what is written, and in nothing else
                 self._collect(writing)
@@ -146,6 +150,16 @@ class Stream:
             return read_one(scan, self.options)
 
         return _Later(read)
+
+    def _has_room(self, volume: Volume, following: Scan) -> bool:
+        """Whether the next scan may be read while the network has this one."""
+        if self.max_memory_gb is None:
+            return True
+        try:
+            ahead = reading_bytes(following.path)
+        except HemosegError:  # reading it will say what is wrong, and ends at the header
+            return True
+        return self.model.has_room_beside(volume, ahead)
 
     def _read_in_time(self, reading: "_Later[tuple[Volume, float]]", scan: Scan) -> tuple[Volume, float] | None:
         """The scan and the seconds that reading took; None if it failed, which is told."""

@@ -104,7 +104,9 @@ class Deadline:
             raise late(self.name, self.limit_s)
 
 
-def load_for(model: str | None, options: Options, *, max_memory_gb: float | None, scratch: Path) -> "Model":
+def load_for(
+    model: str | None, options: Options, *, max_memory_gb: float | None, scratch: Path, threads: int | None = None
+) -> "Model":
     """The model as the options ask for it.
 
     Args:
@@ -112,6 +114,7 @@ def load_for(model: str | None, options: Options, *, max_memory_gb: float | None
         options: what is asked of every scan.
         max_memory_gb: most memory that the process may hold, in 10^9 bytes; None for no limit.
         scratch: folder for what memory does not hold.
+        threads: threads to compute with; None for all CPUs.
 
     Raises:
         HemosegError: what `load_model` raises.
@@ -131,6 +134,7 @@ def load_for(model: str | None, options: Options, *, max_memory_gb: float | None
             average=options.average,
         ),
         limits=Limits(max_memory_gb=max_memory_gb, time_budget_s=options.time_budget_s, scratch=scratch),
+        threads=threads,
     )
 
 
@@ -265,9 +269,5 @@ def as_ours(error: BaseException, scan: Scan, *, log: Path | None) -> HemosegErr
 def _model_for(
     model: str | None, options: Options, threads: int | None, max_memory_gb: float | None, scratch: Path
 ) -> "Model":
-    """The model, loaded once by each worker. OpenVINO's threads wait without computing, and share CPUs as they are."""
-    if threads is not None and (options.exact or options.engine == "torch"):
-        from hemoseg.nets import use_threads
-
-        use_threads(threads)
-    return load_for(model, options, max_memory_gb=max_memory_gb, scratch=scratch)
+    """The model, loaded once by each worker."""
+    return load_for(model, options, max_memory_gb=max_memory_gb, scratch=scratch, threads=threads)
