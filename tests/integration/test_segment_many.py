@@ -74,6 +74,17 @@ def test_a_folder_of_results_is_refused_to_another_kind(bundle, scans, tmp_path)
     assert "choose another --out folder" in done.stderr
 
 
+def test_a_scan_alone_keeps_to_what_a_folder_of_results_is(bundle, scans, tmp_path):
+    options = ("--out", tmp_path, "--model", bundle)
+    hemoseg("segment", f"{scans}/[ab].nii.gz", *options)
+    done = hemoseg("segment", scans / "a.nii.gz", *options, "--doubt", code=2)
+    assert "--doubt was False, is True" in done.stderr
+    assert "1 of 1 scans were segmented before" in hemoseg("segment", scans / "a.nii.gz", *options).stderr
+    (report,) = json.loads(hemoseg("segment", scans / "c.nii.gz", *options, "--json").stdout)
+    assert report == json.loads((tmp_path / "c" / "report.json").read_text())
+    assert list(rows(tmp_path / "summary.csv")) == ["c", "a", "b"]
+
+
 def run_killing(arguments, *, kills):
     """Run a command and kill its first `kills` workers; (exit code, stdout, stderr)."""
     environment = {**os.environ, "COLUMNS": "200"}

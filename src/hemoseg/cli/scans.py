@@ -114,6 +114,7 @@ def segment(
     the others: summary.csv has them all, a table of failures comes last, and the same command goes on where a killed
     one ended.
     """
+    from hemoseg.pipeline.batch.record import has_manifest
     from hemoseg.pipeline.batch.run import Batch
     from hemoseg.pipeline.batch.sources import find_scans, take_shard
     from hemoseg.pipeline.batch.work import Options
@@ -136,7 +137,8 @@ def segment(
         layout=layout.value,
     )
     executor = make_scan_executor(workers, cluster, limit_s, out)
-    if not found.is_batch and options.layout == "folders" and part is None and executor is None:
+    is_batch = found.is_batch or layout is Layout.flat or part is not None or executor is not None
+    if not is_batch and not has_manifest(out):
         result = _segment_alone(found.scans[0], out, model, options, max_memory_gb=max_memory, as_json=as_json)
         if as_json:
             _print_json(result)

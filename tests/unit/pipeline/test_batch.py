@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,49 @@ def test_a_changed_scan_and_a_result_that_is_gone_are_done_again(
     assert segmented == ["b", "c"]
 
 
+def test_a_mask_or_report_that_is_gone_from_its_folder_is_done_again(
+    bundle: Path, scans: Path, tmp_path: Path, segmented: list[str]
+) -> None:
+    out = tmp_path / "out"
+    run(bundle, out, scans, layout="folders")
+    (out / "b" / "mask.nii.gz").unlink()
+    (out / "d" / "report.json").unlink()
+    (out / "d" / "report.html").unlink()
+    del segmented[:]
+    run(bundle, out, scans, layout="folders")
+    assert segmented == ["b", "d"]
+
+
+@pytest.mark.parametrize("layout", ["flat", "folders"])
+def test_a_result_is_not_replaced_by_that_of_another_folder_s_scan(
+    bundle: Path, scans: Path, tmp_path: Path, segmented: list[str], layout: str
+) -> None:
+    """As where each ward has a `a.nii.gz`: one call with both is refused, so are two."""
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    write_scan(other / "a.nii.gz", replace(head_volume(), hu=head_volume().hu + 1))
+    run(bundle, out, scans, layout=layout)
+    before = (out / "manifest.jsonl").read_bytes()
+    with pytest.raises(InputError, match="result of another scan of this name"):
+        run(bundle, out, other, layout=layout)
+    assert (out / "manifest.jsonl").read_bytes() == before
+    assert segmented == ["a", "b", "c", "d"]
+    scans.rename(tmp_path / "moved")
+    os.utime(tmp_path / "moved" / "b.nii.gz")  # as copying does
+    assert run(bundle, out, tmp_path / "moved", layout=layout).earlier == 3
+
+
+def test_the_summary_keeps_what_earlier_calls_did(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (scans / "c.nii.gz").write_bytes(b"no scan")
+    run(bundle, out, scans / "c.nii.gz", scans / "b.nii.gz")
+    run(bundle, out, scans / "d.nii.gz", scans / "a.nii.gz")
+    assert [row["scan"] for row in rows(out / "summary.csv")] == ["d", "a", "b"]
+    (out / "b.nii.gz").unlink()
+    run(bundle, out, scans / "a.nii.gz", scans / "d.nii.gz")
+    assert [row["scan"] for row in rows(out / "summary.csv")] == ["a", "d"]
+
+
 def test_another_model_or_option_in_the_same_folder_is_refused(
     bundle: Path, other_bundle: Path, scans: Path, tmp_path: Path
 ) -> None:
@@ -210,6 +254,21 @@ def test_two_processes_do_not_work_in_one_folder(bundle: Path, scans: Path, tmp_
     header = Header(model="tiny 1", model_sha256=open_bundle(bundle).sha256, options=Options())
     with open_record(tmp_path / "out", header, None), pytest.raises(ResourceError, match="another process works"):
         run(bundle, tmp_path / "out", scans)
+
+
+@pytest.mark.parametrize(
+    ("running", "part"), [((1, 2), None), (None, (1, 2)), ((1, 2), (1, 3))], ids=["join", "shard", "other-count"]
+)
+def test_a_part_is_not_done_while_another_process_does_the_same_scans(
+    bundle: Path, scans: Path, tmp_path: Path, running: tuple[int, int] | None, part: tuple[int, int] | None
+) -> None:
+    from hemoseg.pipeline.batch.record import Header, open_record
+
+    header = Header(model="tiny 1", model_sha256=open_bundle(bundle).sha256, options=Options(layout="flat"))
+    with open_record(tmp_path / "out", header, running):
+        with pytest.raises(ResourceError, match="another process works"):
+            run(bundle, tmp_path / "out", scans, part=part)
+        assert running is None or run(bundle, tmp_path / "out", scans, part=(2, running[1])).reports
 
 
 def test_shards_are_joined_by_the_command_without_them(

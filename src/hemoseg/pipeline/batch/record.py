@@ -16,10 +16,10 @@ from typing import IO, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hemoseg.artifacts import appended, readable
+from hemoseg.artifacts import appended, readable, sha256_of
 from hemoseg.errors import ArtifactError, HemosegError, InputError, ResourceError, SettingsError
 from hemoseg.pipeline.batch.sources import NoScan, Scan
-from hemoseg.pipeline.batch.work import Options
+from hemoseg.pipeline.batch.work import Layout, Options, result_files
 
 
 class Header(BaseModel):
@@ -46,6 +46,8 @@ class Event(BaseModel):
     """Name of its result."""
     source: str
     """SHA-256 of its file's name, size and time of change."""
+    place: str = ""
+    """SHA-256 of the folder that its file lay in; earlier versions did not write it."""
     status: Literal["begun", "done", "failed"]
     """`begun` is written before anything of the result is."""
     seconds: float = 0.0
@@ -81,14 +83,46 @@ class Record:
             _write(self.handle, b"".join(_line(event) for event in events))
         self.events.update((event.name, event) for event in events)
 
-    def is_done(self, scan: Scan, target: Path) -> bool:
+    def is_done(self, scan: Scan, out: Path, layout: Layout) -> bool:
         """Whether the scan, as its file is now, was segmented, and its result is still there."""
-        event = self.events.get(scan.name)
-        return event is not None and event.status == "done" and event.source == source_of(scan) and target.exists()
+        return self.events[scan.name].source == source_of(scan) if self.has_result(scan.name, out, layout) else False
+
+    def has_result(self, name: str, out: Path, layout: Layout) -> bool:
+        """Whether a scan of this name was segmented, and its result is still there."""
+        event = self.events.get(name)
+        files = result_files(name, out, layout)
+        return event is not None and event.status == "done" and all(file.exists() for file in files)
+
+    def check_same_scan(self, scan: Scan, out: Path, layout: Layout) -> None:
+        """Make sure that a result does not take the place of another scan's, which has the same name elsewhere.
+
+        Raises:
+            InputError: it would.
+        """
+        if not self.has_result(scan.name, out, layout):
+            return
+        event = self.events[scan.name]
+        assert event.report is not None
+        moved = event.place not in ("", place_of(scan))
+        if moved and scan.path.is_file():
+            with readable(scan.path):
+                digest = sha256_of(scan.path)
+            if digest != event.report["provenance"]["source"]["sha256"]:
+                raise InputError(
+                    "the result of another scan of this name is there, from another folder",
+                    where=result_files(scan.name, out, layout)[0],
+                    expected="a name of its own for each scan, since its result is named after it",
+                    remedy="choose another --out folder, or give names in a table with the columns path and name",
+                )
 
     def is_ours(self, scan: Scan) -> bool:
         """Whether what may lie in the place of the scan's result is from an earlier call."""
         return scan.name in self.events
+
+
+def has_manifest(out: Path) -> bool:
+    """Whether a folder holds results of many scans, or of a part of them."""
+    return any(out.glob("manifest*.jsonl"))
 
 
 def manifest_name(shard: tuple[int, int] | None) -> str:
@@ -107,15 +141,20 @@ def source_of(scan: Scan | NoScan) -> str:
     ).hexdigest()
 
 
+def place_of(scan: Scan | NoScan) -> str:
+    """What tells whether a scan's file lies where it lay; the folder cannot be read off it."""
+    return hashlib.sha256(str(scan.path.parent.resolve()).encode(errors="replace")).hexdigest()
+
+
+def event_of(scan: Scan | NoScan, **values: Any) -> Event:
+    """An event of a scan, as its file is now."""
+    return Event(name=scan.name, source=source_of(scan), place=place_of(scan), **values)
+
+
 def failed_event(scan: Scan | NoScan, error: HemosegError) -> Event:
     """The event of a scan that failed."""
-    return Event(
-        name=scan.name,
-        source=source_of(scan),
-        status="failed",
-        error=(error.found, error.expected, error.remedy),
-        exit_code=error.exit_code,
-    )
+    said = (error.found, error.expected, error.remedy)
+    return event_of(scan, status="failed", error=said, exit_code=error.exit_code)
 
 
 @contextmanager
@@ -133,6 +172,7 @@ def open_record(out: Path, header: Header, shard: tuple[int, int] | None) -> Ite
     with _locked(path) as handle:
         events: dict[str, Event] = {}
         for other in others:
+            _check_idle(other, shard)
             with readable(other):
                 events.update(_read(other, other.read_bytes(), header)[0])
         handle.seek(0)
@@ -176,16 +216,32 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
             remedy="free space or choose another --out folder",
         ) from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ResourceError(
-                "another process works on these scans",
-                where=path.parent,
-                expected="one process per --out folder, or one per --shard",
-                remedy="wait for it, stop it, or choose another --out folder",
-            ) from error
+        _lock(handle, fcntl.LOCK_EX, path)
         yield handle
+
+
+def _check_idle(other: Path, shard: tuple[int, int] | None) -> None:
+    """Make sure that nobody writes a manifest of scans that are ours too: other shards of as many have others.
+
+    Raises:
+        ResourceError: somebody does.
+    """
+    if shard is not None and other.stem.endswith(f"-of-{shard[1]}"):
+        return
+    with readable(other), other.open("rb") as handle:
+        _lock(handle, fcntl.LOCK_SH, other)
+
+
+def _lock(handle: IO[bytes], kind: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ResourceError(
+            "another process works on these scans",
+            where=path.parent,
+            expected="one process per --out folder, or one per --shard",
+            remedy="wait for it, stop it, or choose another --out folder",
+        ) from error
 
 
 def _read(path: Path, content: bytes, header: Header) -> tuple[dict[str, Event], int]:

@@ -12,15 +12,15 @@ from hemoseg.pipeline.batch.record import (
     Event,
     Header,
     Record,
+    event_of,
     failed_event,
     manifest_name,
     open_record,
-    source_of,
 )
 from hemoseg.pipeline.batch.sources import Found, Scan
 from hemoseg.pipeline.batch.stream import Done, Failed, Stream
 from hemoseg.pipeline.batch.summary import summary_name, write_summary
-from hemoseg.pipeline.batch.work import ERRORS_LOG, Options, Work, check_place, load_for, segment_file, target_of
+from hemoseg.pipeline.batch.work import ERRORS_LOG, Options, Work, check_place, load_for, segment_file
 from hemoseg.pipeline.watch import Watch
 from hemoseg.scale import Executor, Job
 
@@ -99,27 +99,40 @@ def run_batch(
         result = Result()
         waiting = []
         for scan in batch.found.scans:
-            if record.is_done(scan, target_of(scan.name, batch.out, batch.options.layout)):
+            if record.is_done(scan, batch.out, batch.options.layout):
                 report = record.events[scan.name].report
                 assert report is not None
                 result.reports[scan.name] = report
             else:
                 waiting.append(scan)
+                record.check_same_scan(scan, batch.out, batch.options.layout)
                 if batch.options.layout == "folders" or not record.is_ours(scan):
                     check_place(scan, batch.out, batch.options.layout)
         result.earlier = len(result.reports)
         ready()
         sweep_gone(batch.out)
-        record.add(*(Event(name=scan.name, source=source_of(scan), status="begun") for scan in waiting))
+        record.add(*(event_of(scan, status="begun") for scan in waiting))
         try:
             _work_through(batch, waiting, record, result, executor=executor, watch=watch, done=done)
         finally:
-            rows = [
-                (file.name, record.events.get(file.name) if isinstance(file, Scan) else failed_event(file, file.error))
-                for file in batch.found.files
-            ]
-            write_summary(batch.out / summary_name(batch.shard), rows, bundle.plan.table.members)
+            write_summary(batch.out / summary_name(batch.shard), _rows(batch, record), bundle.plan.table.members)
     return result
+
+
+def _rows(batch: Batch, record: Record) -> list[tuple[str, Event | None]]:
+    """The summary's rows: the batch's scans in their order, then what earlier calls did, but not in those of shards."""
+    rows: list[tuple[str, Event | None]] = [
+        (file.name, record.events.get(file.name) if isinstance(file, Scan) else failed_event(file, file.error))
+        for file in batch.found.files
+    ]
+    if batch.shard is None:
+        asked = {name for name, _ in rows}
+        rows += [
+            (name, event)
+            for name, event in record.events.items()
+            if name not in asked and record.has_result(name, batch.out, batch.options.layout)
+        ]
+    return rows
 
 
 def _work_through(
@@ -168,7 +181,7 @@ def _work_through(
 
 def _done_event(scan: Scan, report: dict[str, Any]) -> Event:
     seconds = sum(value for stage, value in report["seconds"].items() if stage != "start" and value is not None)
-    return Event(name=scan.name, source=source_of(scan), status="done", seconds=round(seconds, 3), report=report)
+    return event_of(scan, status="done", seconds=round(seconds, 3), report=report)
 
 
 def _check_names(batch: Batch) -> None:

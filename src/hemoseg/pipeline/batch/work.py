@@ -217,6 +217,12 @@ def target_of(name: str, out: Path, layout: Layout) -> Path:
     return out / name if layout == "folders" else out / f"{name}.nii.gz"
 
 
+def result_files(name: str, out: Path, layout: Layout) -> tuple[Path, ...]:
+    """Files without which a scan's result is not there."""
+    target = target_of(name, out, layout)
+    return (target / "mask.nii.gz", target / "report.json") if layout == "folders" else (target,)
+
+
 def check_place(scan: Scan, out: Path, layout: Layout) -> None:
     """Make sure that a result replaces nothing but an older result of ours.
 
