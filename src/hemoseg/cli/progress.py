@@ -1,6 +1,7 @@
 """Progress on stderr, and values that options take."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,8 +15,26 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 RESEARCH_ONLY = "Research use only. Not a medical device. Not for diagnosis."
 
 
-class Bars:
-    """A watch (`pipeline.Watch`) that draws one bar per stage; plain lines where nobody looks on."""
+class Lines:
+    """A watch (`pipeline.Watch`) for where nobody looks on: a line per stage on stderr."""
+
+    def begin(self, stage: str, total: int) -> None:
+        """A stage begins."""
+        self.say(f"{stage} ({total})")
+
+    def advance(self, done: int, text: str = "", *, total: int | None = None) -> None:
+        """Steps are done, which nobody sees."""
+
+    def say(self, text: str) -> None:
+        """A line."""
+        print(text, file=sys.stderr)
+
+    def finish(self) -> None:
+        """The stage is over, which nobody sees."""
+
+
+class Bars(Lines):
+    """A watch that draws one bar per stage."""
 
     def __init__(self, progress: "Progress") -> None:
         self.progress = progress
@@ -24,14 +43,12 @@ class Bars:
     def begin(self, stage: str, total: int) -> None:
         """A stage begins."""
         self.finish()
-        if not self.progress.console.is_terminal:
-            self.progress.console.print(f"{stage} ({total})", highlight=False, markup=False)
         self.task = self.progress.add_task(stage, total=total, text="")
 
-    def advance(self, done: int, text: str = "") -> None:
-        """Steps are done."""
+    def advance(self, done: int, text: str = "", *, total: int | None = None) -> None:
+        """Steps are done, of a total that may be known only now."""
         if self.task is not None:
-            self.progress.update(self.task, completed=done, text=text)
+            self.progress.update(self.task, completed=done, total=total, text=text)
 
     def say(self, text: str) -> None:
         """A line above the bars."""
@@ -45,8 +62,11 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Bars on stderr as long as the block lasts."""
+def bars() -> Iterator[Lines]:
+    """Bars on stderr as long as the block lasts; plain lines where it is no terminal, which take less to load."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -65,8 +85,7 @@ def bars() -> Iterator[Bars]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         watch = Bars(progress)
         yield watch
         watch.finish()

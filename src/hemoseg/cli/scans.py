@@ -32,7 +32,7 @@ from hemoseg.cli.doubts import (
     check_layout,
 )
 from hemoseg.cli.failures import print_failures
-from hemoseg.cli.progress import RESEARCH_ONLY, Bars, bars, parse_duration
+from hemoseg.cli.progress import RESEARCH_ONLY, Lines, bars, parse_duration
 
 if TYPE_CHECKING:
     from hemoseg.pipeline.batch.run import Batch
@@ -265,19 +265,15 @@ def demo(
     console.print(f"Look at {page.resolve()}", soft_wrap=True, markup=False)
 
 
-def _tell(result: dict[str, Any], line: str, watch: Bars, as_json: bool, *, mark: str) -> None:
+def _tell(result: dict[str, Any], line: str, watch: Lines, as_json: bool, *, mark: str) -> None:
     """One line on stdout, which JSON needs for itself, and the warnings, each after its mark."""
     watch.say(line) if as_json else typer.echo(line)
     for warning in result["warnings"]:
         watch.say(f"{mark}: {warning}")
 
 
-def _tiles(watch: Bars) -> Callable[[int, int], None]:
-    def tell(done: int, total: int) -> None:
-        if watch.task is not None:
-            watch.progress.update(watch.task, completed=done, total=total, text="tiles")
-
-    return tell
+def _tiles(watch: Lines) -> Callable[[int, int], None]:
+    return lambda done, total: watch.advance(done, "tiles", total=total)
 
 
 def _seconds_since_start() -> float:

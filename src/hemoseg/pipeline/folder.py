@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from hemoseg.artifacts import read_model, sweep
 from hemoseg.datasets import Split
 from hemoseg.pipeline.lock import locked
-from hemoseg.plan import Configuration, Later, Plan
 from hemoseg.planning import Fingerprint
 
 if TYPE_CHECKING:
+    from hemoseg.plan import Configuration, Plan
     from hemoseg.planning import DeviceTiming
     from hemoseg.settings import Settings
 
@@ -125,7 +125,7 @@ class RunFolder:
         """Out-of-fold predictions of what was selected, after its rules."""
         return self.path / "predictions"
 
-    def store(self, configuration: Configuration) -> Path:
+    def store(self, configuration: "Configuration") -> Path:
         """The prepared cases of a configuration. Those on one grid share theirs."""
         if configuration.name == "3d_lowres":
             return self.path / "cases_lowres"
@@ -155,8 +155,10 @@ class RunFolder:
 
         return _read(self.device_file, DeviceTiming, command=PLAN)
 
-    def plan(self) -> Plan:
+    def plan(self) -> "Plan":
         """The plan."""
+        from hemoseg.plan import Plan
+
         return _read(self.plan_file, Plan, command=PLAN)
 
     def splits(self) -> Splits:
@@ -191,7 +193,7 @@ def _read(path: Path, kind: type[Model], *, command: str) -> Model:
     return read_model(path, kind, remedy=remedy)
 
 
-def digest_of(plan: Plan) -> str:
+def digest_of(plan: "Plan") -> str:
     """SHA-256 of a plan without its reasons and doubts, which decide nothing.
 
     Fields that were added later count only where they say something new, so that weights keep the plan they name.
@@ -202,6 +204,8 @@ def digest_of(plan: Plan) -> str:
 
 def _content(model: BaseModel) -> dict[str, Any]:
     """A model as JSON without `Later` fields that have their default."""
+    from hemoseg.plan import Later
+
     data: dict[str, Any] = model.model_dump(mode="json")
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)

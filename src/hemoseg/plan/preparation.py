@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, model_validator
 
+from hemoseg.plan.intensity import Intensity
+
 Normalization = Literal["none", "ct", "zscore", "rescale", "rgb"]
 """nnU-Net's schemes: unchanged; global clip and z-score of CT; z-score per image; to [0, 1]; divided by 255."""
 PoolingKind = Literal["maximum", "average", "summed-area", "random-area"]
@@ -37,27 +39,6 @@ class Window(BaseModel):
     def center_hu(self) -> float:
         """Window center (level): the middle of the range."""
         return (self.low_hu + self.high_hu) / 2
-
-
-class Intensity(BaseModel):
-    """Foreground intensities of one image channel over a data set, in nnU-Net's words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mean: float
-    """Mean."""
-    median: float
-    """Median."""
-    std: float
-    """Population standard deviation."""
-    min: float
-    """Smallest value."""
-    max: float
-    """Largest value."""
-    percentile_00_5: float
-    """0.5th percentile: the lower bound that CT is clipped to."""
-    percentile_99_5: float
-    """99.5th percentile: the upper bound."""
 
 
 class Channel(BaseModel):

@@ -36,3 +36,28 @@ def test_the_command_line_loads_nothing_heavy():
 )
 def test_torch_is_loaded_by_networks_alone(module):
     assert "torch" not in loaded(f"import hemoseg.{module}")
+
+
+def test_measuring_with_a_log_loads_neither_rich_nor_the_plan():
+    script = """
+import sys
+import hemoseg.datasets, hemoseg.pipeline.fingerprint, hemoseg.pipeline.folder, hemoseg.planning.fingerprint
+from hemoseg.cli.progress import bars
+with bars() as watch:
+    watch.begin("fingerprint", 3)
+    watch.advance(1, "HEAD_1", total=2)
+    watch.say("a line [of] text")
+    watch.finish()
+print(*(m for m in ("rich", "scipy", "hemoseg.plan.model", "hemoseg.plan.preparation") if m in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+    assert done.stderr == "fingerprint (3)\na line [of] text\n"
+
+
+def test_a_plan_has_all_the_names_that_it_offers():
+    import hemoseg.plan
+
+    assert all(getattr(hemoseg.plan, name).__name__ == name for name in ("Plan", "Region", "Intensity", "make_table"))
+    assert all(hasattr(hemoseg.plan, name) for name in hemoseg.plan.__all__)
+    assert not hasattr(hemoseg.plan, "Decision")
