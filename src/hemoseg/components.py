@@ -173,8 +173,8 @@ def _touching(
 ) -> Pairs:
     """The pairs of runs that touch across one offset.
 
-    Runs are sorted and do not overlap, so those that touch a given one follow each other: two binary searches find
-    the first and the last.
+    Runs are sorted and do not overlap, so those that touch a given one follow each other, from the first that ends
+    behind its start to the last that starts before its end.
 
     Args:
         starts: first voxels of runs, counted along all padded rows.
@@ -183,10 +183,23 @@ def _touching(
         shift: the offset, counted in the same way.
         reach: how far runs may lie beside each other and still touch.
     """
-    first = np.searchsorted(stops, starts[inside] + (shift - reach), side="right")
-    last = np.searchsorted(starts, stops[inside] + (shift + reach), side="left")
+    first = _count_up_to(stops, starts[inside] + (shift - reach))
+    last = _count_up_to(starts, stops[inside] + (shift + reach - 1))
     count = np.maximum(last - first, 0)
     return np.repeat(inside.astype(starts.dtype), count), _ranges(first, count).astype(starts.dtype)
+
+
+def _count_up_to(numbers: Integer[np.ndarray, " n"], limits: Integer[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
+    """How many of some numbers lie at or below each limit; both ascend.
+
+    A stable sort sees two ascending sequences and merges them, in half the time that binary searches take.
+    """
+    if not len(limits):
+        return np.zeros(0, dtype=np.int64)
+    begin, end = np.searchsorted(numbers, limits[[0, -1]], side="right")
+    order = np.argsort(np.concatenate([numbers[begin:end], limits]), kind="stable")
+    counts: Int64[np.ndarray, " k"] = begin + np.flatnonzero(order >= end - begin) - np.arange(len(limits))
+    return counts
 
 
 def _join(root: Integer[np.ndarray, " n"], low: Integer[np.ndarray, " p"], high: Integer[np.ndarray, " p"]) -> None:

@@ -150,9 +150,11 @@ def filled_box(array: Numbers) -> Box:
     box = [slice(0, size) for size in array.shape]
     for axis in range(3):
         rest = array[box[0], box[1], box[2]]
-        if axis and not (rest[:, 0].any() if axis == 1 else rest[:, :, 0].any()):
-            rest = np.any(rest, axis=0, keepdims=True)  # much to take away: look at all slices as one
         planes = np.moveaxis(rest, axis, 0)
+        if axis and not planes[0].any():  # much to take away: look at all slices as one, and at all its lines at once
+            filled = np.flatnonzero(np.any(np.any(rest, axis=0), axis=2 - axis))
+            box[axis] = slice(int(filled[0]), int(filled[-1]) + 1)
+            continue
         low = next((index for index in range(len(planes)) if planes[index].any()), None)
         if low is None:
             break
@@ -176,7 +178,8 @@ def brain_mode_hu(hu: Numbers, labels: LabelMap, *, voxel_ml: float) -> float | 
     counts = np.zeros(high - low + 1, dtype=np.int64)
     for plane, marks in zip(hu[:, ::EVERY_ROW], labels[:, ::EVERY_ROW], strict=True):
         tissue = plane[(plane >= low) & (plane <= high) & (marks == 0)]
-        counts += np.bincount(np.rint(tissue).astype(np.int64) - low, minlength=len(counts))
+        whole = tissue if tissue.dtype.kind in "iu" else np.rint(tissue).astype(np.int64)
+        counts += np.bincount(whole - low, minlength=len(counts))
     smooth = np.convolve(counts, np.ones(SMOOTH_HU, dtype=np.int64), mode="valid")
     peak = int(smooth.argmax())
     if counts[reach:-reach].sum() * EVERY_ROW * voxel_ml < LEAST_BRAIN_ML or peak in (0, len(smooth) - 1):

@@ -61,7 +61,7 @@ def check_hu(
         _check_bounds(low, high, pseudo_hu, where=where)
         return ()
     warnings = []
-    doubt = find_doubt(low, high, lambda: _share_within(hu, SOFT_TISSUE_HU))
+    doubt = find_doubt(low, high, lambda: _soft_share(hu))
     if doubt is not None:
         if not assume_hu:
             raise InputError(
@@ -86,7 +86,8 @@ def find_doubt(low: float, high: float, soft_share: Callable[[], float]) -> Doub
     Args:
         low: the smallest.
         high: the largest.
-        soft_share: gives the share of them in `SOFT_TISSUE_HU`, which takes longer to know.
+        soft_share: gives the share of them in `SOFT_TISSUE_HU`, which takes longer to know; any above
+            `SMALLEST_SOFT_SHARE` will do where it is above that.
     """
     found = f"values from {low:g} to {high:g}"
     export = "export HU from the DICOM series, for example with dcm2niix"
@@ -118,8 +119,16 @@ def _check_bounds(low: float, high: float, bounds_hu: tuple[float, float], *, wh
         )
 
 
-def _share_within(hu: Numbers, limits: tuple[int, int]) -> float:
-    return sum(int(np.count_nonzero((plane >= limits[0]) & (plane <= limits[1]))) for plane in hu) / hu.size
+def _soft_share(hu: Numbers) -> float:
+    """The share of voxels in `SOFT_TISSUE_HU`, or of as many slices as bring it to `SMALLEST_SOFT_SHARE`: few do."""
+    low, high = SOFT_TISSUE_HU
+    share, count = 0.0, 0
+    for plane in hu:
+        count += int(np.count_nonzero((plane >= low) & (plane <= high)))
+        share = count / hu.size
+        if share >= SMALLEST_SOFT_SHARE:
+            break
+    return share
 
 
 def _not_finite(hu: Numbers, *, where: Path) -> InputError:

@@ -60,6 +60,17 @@ def test_other_numbers_are_refused_unless_taken_as_hu(values, text):
     assert caught.value.found in warnings[0]
 
 
+@pytest.mark.parametrize("first", [0, 5])
+def test_soft_tissue_of_one_percent_in_whichever_slices_is_enough(first):
+    values = np.where(np.arange(8000) % 2, -1000, 1000).reshape(8, 25, 40)
+    values[first : first + 3, 7, :26] = 30
+    values[first, 3, :2] = 30
+    assert checked(values) == ()
+    values[first, 3, 0] = -500
+    with pytest.raises(InputError, match=r"0\.99 % of voxels from 5 to 80"):
+        checked(values)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("assume_hu", [False, True])
 def test_values_that_are_not_finite_are_counted_and_placed(value, assume_hu):
