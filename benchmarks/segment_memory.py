@@ -5,11 +5,13 @@ Run: python benchmarks/segment_memory.py --data DATA --out runs/bench-segment-me
 One scan of 200 x 512 x 512 voxels, made from the first of phe-sich; six classes; nnU-Net's patch for BHSD, 28 x 256 x
 256, one fold, no mirroring. The network has few channels and is not trained: what counts here are the arrays of the
 volume, and large networks add the same on both sides (`predict.py` has the memory of one). Ours is `hemoseg segment`
-with the imported model by default, and with `--max-memory` at 0.8 of what that took, which must keep to it; the peer
-is `nnUNetv2_predict` (`make peers`). Memory is sampled over the process tree.
+with the imported model by default, in fp32 and in bf16 (where the CPU has none that is fp32 again: `engines` says what
+ran), and with `--max-memory` at 0.8 of what fp32 took, which must keep to it; the peer is `nnUNetv2_predict` (`make
+peers`). Memory is sampled over the process tree. An untrained network gives a mask of noise, whose million lesions are
+measured too: real masks take less.
 
-The last line is one JSON object: `name`, `memory_ratio` (the peer's peak over ours), `peak_gb`, `n`, `agree` (whether
-the limit was kept to, and both of our masks are the same).
+The last line is one JSON object: `name`, `memory_ratio` (the peer's peak over the larger of ours), `peak_gb` (by
+precision), `engines`, `n`, `agree` (whether the limit was kept to, and both of our masks in fp32 are the same).
 """
 
 import argparse
@@ -17,10 +19,11 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from measure import Cost, finish, make_parser, measure_command
-from untrained import SIX, environment, make_models, peer_command
+from untrained import PRECISIONS, SIX, environment, make_models, peer_command
 
 from hemoseg.geometry import Grid, Volume, uniform_slices
 from hemoseg.io import read_labels, read_scan, scan_name, write_scan
@@ -50,7 +53,12 @@ def compare(options: argparse.Namespace) -> bool:
     out, threads = options.out.resolve(), os.cpu_count() or 1
     scan = write_large(options.data, out / "scans" / "large.nii.gz")
     make_models(SIX, read_scan(scan).grid.rounded_spacing_mm, out, [0], mirror=False)
-    ours = [str(Path(sys.executable).with_name("hemoseg")), "segment", str(scan), "--model", str(out / "fp32")]
+
+    def ours(name: str, model: str, *options: str) -> Cost:
+        program = str(Path(sys.executable).with_name("hemoseg"))
+        return run(
+            name, [program, "segment", str(scan), "--model", str(out / model), "--out", str(out / name), *options]
+        )
 
     def run(name: str, command: list[str]) -> Cost:
         print(f"{name}: {' '.join(command)}", flush=True)
@@ -58,16 +66,25 @@ def compare(options: argparse.Namespace) -> bool:
         print(f"{name}: peak {cost.peak_mb:.0f} MB, {cost.wall_s:.0f} s, CPU {cost.cpu_s:.0f} s", flush=True)
         return cost
 
-    free = run("default", [*ours, "--out", str(out / "default")])
-    limit_gb = round(LESS * free.peak_mb / 1000, 3)
-    limited = run("limited", [*ours, "--out", str(out / "limited"), "--max-memory", str(limit_gb)])
-    masks = [read_labels(out / name / scan_name(scan) / "mask.nii.gz")[0] for name in ("default", "limited")]
+    free = {model: ours(f"default-{model}", model) for model in PRECISIONS}
+    peak_mb = max(cost.peak_mb for cost in free.values())
+    limit_gb = round(LESS * free["fp32"].peak_mb / 1000, 3)
+    limited = ours("limited", "fp32", "--max-memory", str(limit_gb))
+    results = {
+        name: out / name / scan_name(scan) for name in (*(f"default-{model}" for model in PRECISIONS), "limited")
+    }
+    masks = [read_labels(results[name] / "mask.nii.gz")[0] for name in ("default-fp32", "limited")]
     agree = limited.peak_mb <= 1000 * limit_gb and bool(np.array_equal(*masks))
-    result = {"name": "segment_memory", "n": 1, "agree": agree, "peak_gb": round(free.peak_mb / 1000, 3)}
+    result: dict[str, Any] = {"name": "segment_memory", "n": 1, "agree": agree}
+    result["peak_gb"] = {model: round(cost.peak_mb / 1000, 3) for model, cost in free.items()}
+    result["engines"] = {
+        model: json.loads((results[f"default-{model}"] / "report.json").read_text())["model"]["engine"]
+        for model in free
+    }
     result |= {"limit_gb": limit_gb, "limited_peak_gb": round(limited.peak_mb / 1000, 3), "memory_ratio": None}
     if not options.without_peer:
         peer = run("peer", peer_command(scan, out, [0], mirror=False)[0])
-        result |= {"memory_ratio": round(peer.peak_mb / free.peak_mb, 2), "peer_peak_gb": round(peer.peak_mb / 1000, 3)}
+        result |= {"memory_ratio": round(peer.peak_mb / peak_mb, 2), "peer_peak_gb": round(peer.peak_mb / 1000, 3)}
     (out / "segment_memory.json").write_text(json.dumps(result, indent=2))
     print(json.dumps(result))
     return agree

@@ -137,10 +137,13 @@ def find_runs(planes: Iterable[Bool[np.ndarray, "y x"]], touching: tuple[tuple[i
         del pairs  # half of what is held
         _join(root, low, high)
     component = _numbered(root)
-    del root
+    del root, low, high
+    length = stops - starts
     row, start = np.divmod(starts.astype(np.int64), width)
+    del starts, stops
     z, y = np.divmod(row, rows)
-    return Runs(z=z, y=y, start=start, stop=start + stops - starts, component=component)
+    del row
+    return Runs(z=z, y=y, start=start, stop=start + length, component=component)
 
 
 def _changes(planes: Iterable[Bool[np.ndarray, "y x"]]) -> tuple[Integer[np.ndarray, " m"], int, int]:

@@ -148,6 +148,18 @@ def test_several_scans_print_an_array(bundle, scan, tmp_path):
     assert (tmp_path / "out" / "second" / "mask.nii.gz").is_file()
 
 
+@pytest.mark.parametrize("shape", [(1, 40, 36), (2, 12, 9), (1, 1024, 1024)])
+def test_a_scan_of_any_size_gets_a_mask_and_a_page(bundle, tmp_path, shape):
+    """A single slice, one smaller than a patch, and a large picture; of one slice the report says what it rests on."""
+    volume = head_volume(shape, (5.0, *(round(80 / size, 3) for size in shape[1:])))
+    write_scan(tmp_path / "odd.nii.gz", volume)
+    done = hemoseg("segment", tmp_path / "odd.nii.gz", "--out", tmp_path / "out", "--model", bundle, "--json")
+    assert nibabel.load(tmp_path / "out" / "odd" / "mask.nii.gz").shape == shape[::-1]
+    assert (tmp_path / "out" / "odd" / "report.html").is_file()
+    warnings = json.loads(done.stdout)["warnings"]
+    assert any("a single slice: volumes rest on the 5 mm" in text for text in warnings) == (shape[0] == 1)
+
+
 def test_two_scans_of_one_name_are_refused_before_any_work(bundle, scan, tmp_path):
     other = tmp_path / "head.nii"
     write_scan(other, head_volume())

@@ -180,6 +180,7 @@ def _segment_alone(
         volume, read = read_one(scan, options)
         watch.begin(volume.name, 1)
         segmentation = loaded.segment(volume, watch=_tiles(watch))
+        del loaded  # hundreds of megabytes of a large network, while the result is measured and written
         watch.finish()
         report = write_one(segmentation, out, options.layout, {"start": start, "read": read})
         _tell(report, _line(scan, report, out, options), watch, as_json, mark="  warning")

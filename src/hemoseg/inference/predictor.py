@@ -319,6 +319,7 @@ class Model:
             restoring += time.monotonic() - given
         predicted = time.monotonic()
         findings = witness.findings(back.finish(), volume)
+        back.look = None  # the two hold each other, and the prepared scan with them, until garbage is collected
         course.stages_left -= 1
         course.members += effort.passes
         course.seconds["prepare"] += ready - began

@@ -40,6 +40,7 @@ def read_scan(
     assume_hu: bool = False,
     max_voxels: int = MAX_VOXELS,
     pseudo_hu: tuple[float, float] | None = None,
+    least_slices: int = 2,
 ) -> Volume:
     """Read a head CT from a NIfTI file.
 
@@ -49,6 +50,8 @@ def read_scan(
         max_voxels: larger volumes are refused from their header alone.
         pseudo_hu: bounds of HU that are known to be rebuilt from windowed pictures: values beyond them are refused,
             and nothing else is asked of them.
+        least_slices: fewer are refused. One can be segmented, and its thickness is what its header says; data sets of
+            volumes have no use for it.
 
     Returns:
         The volume as stored, padding included; doubts are in its `warnings`.
@@ -59,7 +62,7 @@ def read_scan(
     """
     file = Path(path)
     stored = read_stored(file, max_voxels=max_voxels)
-    _check_is_volume(stored.grid.shape, where=file)
+    _check_is_volume(stored.grid.shape, where=file, least_slices=least_slices)
     with readable(file):
         digest = sha256_of(file)
     hu = _scaled(stored.array, stored.header)
@@ -72,7 +75,7 @@ def read_scan(
         stored_spacing_mm=stored_spacing_mm(stored.header.fields),
         nifti_header=stored.header.raw,
         sha256=digest,
-        warnings=(*stored.warnings, *doubts),
+        warnings=(*stored.warnings, *doubts, *_doubts_of_one_slice(stored.grid)),
     )
 
 
@@ -109,14 +112,20 @@ def read_raw(path: Path, *, pseudo_hu: tuple[float, float] | None = None) -> Raw
     )
 
 
-def _check_is_volume(shape: IntZYX, *, where: Path) -> None:
-    if min(shape) < 2:
+def _check_is_volume(shape: IntZYX, *, where: Path, least_slices: int = 2) -> None:
+    if shape[0] < least_slices or min(shape[1:]) < 2:
         raise InputError(
             f"a single picture: {' x '.join(map(str, shape))} voxels (z, y, x)",
             where=where,
             expected="at least two slices",
             remedy="convert the whole series to one volume, for example with dcm2niix",
         )
+
+
+def _doubts_of_one_slice(grid: Grid) -> tuple[str, ...]:
+    if grid.shape[0] > 1:
+        return ()
+    return (f"a single slice: volumes rest on the {grid.slice_interval_mm:g} mm that its header says it is thick",)
 
 
 def as_hu(array: Shaped[np.ndarray, "z y x"], header: Header) -> Real[np.ndarray, "z y x"]:

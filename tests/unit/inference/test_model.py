@@ -1,5 +1,7 @@
 """A model at work: averages of configurations, a shared first stage, rules after the networks."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ from bundles import write_tiny_bundle
 from hemoseg.errors import SettingsError
 from hemoseg.geometry import Orientation, uniform_slices
 from hemoseg.inference import Extras, Model, load_model
+from hemoseg.inference.inputs import network_input
 from hemoseg.inference.predictor import NO_HEAD, Stage
 from hemoseg.models import Selection, open_bundle, write_bundle
 from hemoseg.plan import Channel, SplineResampling
@@ -59,26 +62,42 @@ def test_a_scan_of_air_is_background_with_a_warning(two):
         assert NO_HEAD not in model.segment(volume).warnings
 
 
+def plan_for(preparation, *configurations):
+    """A plan that prepares scans in either way."""
+    if preparation == "headct":
+        return tiny_plan(*configurations)
+    changes = {
+        "orientation": "as-stored",
+        "channels": (Channel(name="CT"),),
+        "windowed": "first",
+        "head_crop": False,
+        "nonzero_crop": True,
+        "resampling": SplineResampling(),
+    }
+    return tiny_plan(*configurations, preparation=tiny_preparation(**changes))
+
+
 @pytest.mark.parametrize("shape", [(1, 40, 36), (2, 40, 36), (3, 90, 20), (5, 7, 6), (60, 24, 24)])
 @pytest.mark.parametrize("preparation", ["headct", "nnunet"])
 def test_odd_sizes_are_segmented(tmp_path, shape, preparation):
     """Single slices, a few, scans smaller than a patch in every axis, and more slices than across."""
-    if preparation == "nnunet":
-        changes = {
-            "orientation": "as-stored",
-            "channels": (Channel(name="CT"),),
-            "windowed": "first",
-            "head_crop": False,
-            "nonzero_crop": True,
-            "resampling": SplineResampling(),
-        }
-        plan = tiny_plan(preparation=tiny_preparation(**changes))
-    else:
-        plan = tiny_plan()
-    model = load_model(write_tiny_bundle(tmp_path / "tiny", plan=plan))
+    model = load_model(write_tiny_bundle(tmp_path / "tiny", plan=plan_for(preparation)))
     found = model.segment(head_volume(shape))
     assert found.labels.shape == shape
     assert found.labels.any()
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+@pytest.mark.parametrize("preparation", ["headct", "nnunet"])
+def test_pictures_of_1024_pixels_are_segmented(tmp_path, slices, preparation):
+    """Networks see them at half their resolution, and the mask has all of it."""
+    configuration = tiny_configuration(patch_size=(4, 128, 128), spacing_mm=(5.0, 0.5, 0.5))
+    model = load_model(write_tiny_bundle(tmp_path / "tiny", plan=plan_for(preparation, configuration)))
+    volume = head_volume((slices, 1024, 1024), (5.0, 0.25, 0.25))
+    found = model.segment(volume)
+    assert found.labels.shape == volume.hu.shape
+    assert found.labels.any()
+    assert sum(found.volume_ml.values()) == pytest.approx(np.count_nonzero(found.labels) * volume.grid.voxel_ml)
 
 
 def test_configurations_are_averaged_as_probabilities(two):
@@ -319,3 +338,22 @@ def test_what_members_cannot_say_is_refused(tmp_path):
     load_model(write_tiny_bundle(tmp_path / "two", folds=(0, 1)), extras=Extras(low_vote=True))
     with pytest.raises(SettingsError, match="--exact with --average probabilities"):
         load_model(folder, exact=True, extras=Extras(average="probabilities"))
+
+
+def test_a_prepared_scan_is_let_go_with_its_stage(two, monkeypatch):
+    """Without the help of the garbage collector: it is as large as the scan, or several times that."""
+    prepared = []
+
+    def noted(*arguments):
+        found = network_input(*arguments)
+        prepared.extend([weakref.ref(found[0].image), weakref.ref(found[1])])
+        return found
+
+    monkeypatch.setattr("hemoseg.inference.predictor.network_input", noted)
+    model = rewritten(two, configurations=[FINE, COARSE])
+    gc.disable()
+    try:
+        model.segment(head_volume())
+        assert [one() is None for one in prepared] == [True] * 4
+    finally:
+        gc.enable()

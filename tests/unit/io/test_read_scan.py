@@ -134,6 +134,15 @@ def test_several_volumes_are_refused(tmp_path):
         read_scan(path)
 
 
+def test_a_single_slice_is_read_where_it_is_asked_for(tmp_path):
+    path = save(tmp_path / "a.nii", head_hu()[:1])
+    volume = read_scan(path, least_slices=1)
+    assert volume.hu.shape == (1, 24, 20)
+    assert any("a single slice: volumes rest on the" in text for text in volume.warnings)
+    with pytest.raises(InputError, match="single picture"):
+        read_scan(save(tmp_path / "b.nii", head_hu()[:, :1]), least_slices=1)
+
+
 @pytest.mark.parametrize("shape", [(24, 20), (1, 24, 20), (6, 1, 20)])
 def test_pictures_are_refused(tmp_path, shape):
     path = save(tmp_path / "a.nii", np.zeros(shape, dtype=np.int16))

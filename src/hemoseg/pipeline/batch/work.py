@@ -167,7 +167,7 @@ def read_one(scan: Scan, options: Options) -> tuple[Volume, float]:
         InputError: it cannot be read, or its values are no HU.
     """
     began = time.monotonic()
-    volume = read_scan(scan.path, assume_hu=options.assume_hu)
+    volume = read_scan(scan.path, assume_hu=options.assume_hu, least_slices=1)
     return replace(volume, name=scan.name), time.monotonic() - began
 
 
