@@ -209,15 +209,20 @@ def _join(root: Integer[np.ndarray, " n"], low: Integer[np.ndarray, " p"], high:
     """Join items of which pairs belong together: `root`, the first item of each one's component, is brought up to date.
 
     Every item points to one that comes no later; in each round the last item of a chain, to which all before it
-    point, is hooked to the first of those that it has a pair with.
+    point, is hooked to the first of those that it has a pair with. The pairs are overwritten: there are millions.
     Source: Shiloach & Vishkin, J Algorithms 3:57-67 (1982), doi 10.1016/0196-6774(82)90008-6.
     """
     while True:
-        a, b = root[low], root[high]
-        apart = np.flatnonzero(a != b)
-        if not len(apart):
+        for side in (low, high):
+            for first in range(0, len(side), BLOCK):
+                side[first : first + BLOCK] = root[side[first : first + BLOCK]]
+        apart = low != high
+        if not apart.any():
             return
-        low, high = np.minimum(a[apart], b[apart]), np.maximum(a[apart], b[apart])
+        low, high = low[apart], high[apart]
+        lower = np.minimum(low, high)
+        np.maximum(low, high, out=high)
+        low = lower
         np.minimum.at(root, high, low)
         while True:
             further = root[root]
