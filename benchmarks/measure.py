@@ -24,6 +24,9 @@ REST = 20
 """Seconds between two looks per second that a look takes: the kernel walks the pages of gigabytes for long."""
 QUIET = 0.1
 """Largest share of the CPUs that others may take."""
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Python keeps byte code, as every installation has it; else our sources alone would be compiled at each start, since
+those of the peer were compiled when it was installed."""
 GEMM_SIZE = 4096
 """Edge of the matrices that are multiplied: too large for the caches, as convolutions of a scan are."""
 GEMM_ROUNDS = 5
@@ -79,7 +82,7 @@ def measure_command(command: Sequence[str], environment: Mapping[str, str], log:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
         began = time.monotonic()
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=file, stderr=file)
+        process = subprocess.Popen(command, env={**os.environ, **COMPILED, **environment}, stdout=file, stderr=file)
         while memory and process.poll() is None:
             looked = time.monotonic()
             peak = max(peak, _tree_bytes(process.pid))

@@ -202,6 +202,12 @@ def test_memory_of_children_counts_and_shared_pages_count_once(script, tmp_path:
     assert cost.wall_s > 1
 
 
+def test_commands_keep_byte_code_whatever_the_machine_says(script, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    command = [sys.executable, "-c", "import sys; raise SystemExit(sys.dont_write_bytecode)"]
+    script("measure").measure_command(command, {}, tmp_path / "log", memory=False)
+
+
 def test_a_command_that_fails_is_told_with_its_last_lines(script, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('no luck'); raise SystemExit(5)"]
     with pytest.raises(ResourceError, match="exit code 5: no luck"):
