@@ -9,12 +9,12 @@ Source:
     nnU-Net v2 2.8.1, `nnUNetPredictor._internal_predict_sliding_window_return_logits`, `compute_gaussian`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 
 import numpy as np
 
-from hemoseg.arrays import Float, Float32
+from hemoseg.arrays import Bool, Float, Float32
 from hemoseg.inference.field import Field
 from hemoseg.inference.limits import Room
 from hemoseg.inference.tiles import half_weights, tile_weights
@@ -22,6 +22,8 @@ from hemoseg.types import IntZYX
 
 Planes = Float[np.ndarray, "k 1 y x"]
 """Logits of one slice, axes (class, 1, y, x)."""
+IsThere = Callable[[Float[np.ndarray, "k y x"]], Bool[np.ndarray, "y x"]]
+"""Takes the logits of a slice to where something holds of them."""
 
 
 class Blend:
@@ -78,6 +80,21 @@ class Blend:
         if stop > self.first:
             self._drop(held)
             self.first = stop
+
+    def where(
+        self, is_there: Callable[[Float[np.ndarray, "k y x"]], Bool[np.ndarray, "y x"]]
+    ) -> Bool[np.ndarray, "y x"]:
+        """Where in the box something holds of the mean so far, in any of the slices that are held.
+
+        Args:
+            is_there: takes the logits of a slice to where it holds.
+        """
+        found: Bool[np.ndarray, "y x"] = np.zeros(self.total.shape[1:], dtype=bool)
+        for number in range(len(self.total)):
+            if self.total[number].any():
+                found |= is_there(self._slice(number)[:, 0]) & (self.total[number] > 0)
+                self.room.rest()
+        return found
 
     def _slice(self, number: int) -> Planes:
         total, count = self.total[number], len(self.sums)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hemoseg.brain import find_brain
 from hemoseg.geometry import Volume
@@ -20,6 +21,7 @@ from hemoseg.inference.findings import (
 )
 from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
 from hemoseg.inference.inputs import network_input, values_outside
+from hemoseg.inference.later import may_be_there
 from hemoseg.inference.limits import (
     NO_LIMITS,
     Limits,
@@ -50,8 +52,6 @@ from hemoseg.types import LabelMap, Mask, NewStack
 
 THICK_MM = 7.5
 """Slice interval beyond which a warning is due: no training data of usual head CT are thicker."""
-
-
 NO_HEAD = "no head was found: everything is background, and no network looked at the scan"
 """The warning of a scan of air."""
 
@@ -108,7 +108,7 @@ class Model:
             limits: what each scan may take.
             clock: seconds that only grow; what a time budget is measured with.
         """
-        self.plan = plan
+        self.plan, self.is_nnunets = plan, plan.nnunet is not None
         self.stages = stages
         self.identity = identity
         self.mirror = mirror
@@ -288,7 +288,7 @@ class Model:
         part = None if course.region is None else region_on(prepared, course.region)
         effort = self._effort(stage, channels, outside, part, course)
         networks, mirror_axes, more = self._members(stage, effort)
-        tiles = make_field(prepared.shape, part, configuration.patch_size, effort.step)
+        tiles = make_field(prepared.shape, part, configuration.patch_size, effort.step, as_nnunet=self.is_nnunets)
         del part  # a byte per voxel
         slices = stream_logits(
             channels,
@@ -299,6 +299,7 @@ class Model:
             outside=outside,
             half=self.exact,
             watch=watched(self.limits, course.watch),
+            is_there=partial(may_be_there, outputs=plan.outputs, is_regions=bool(plan.regions)),
             room=self._room(configuration, tiles, volume, folds=effort.folds, with_shares=with_shares),
         )
         back = WayBack(
@@ -344,7 +345,7 @@ class Model:
         z, y, x = channels.shape[1:]
 
         def tiles(step: float) -> Field:
-            return make_field((z, y, x), part, configuration.patch_size, step)
+            return make_field((z, y, x), part, configuration.patch_size, step, as_nnunet=self.is_nnunets)
 
         corners = tiles(full.step).corners
         if budget_s is None or not corners:

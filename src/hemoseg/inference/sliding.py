@@ -7,8 +7,9 @@ from math import prod
 import numpy as np
 
 from hemoseg.arrays import Float, Float32
-from hemoseg.inference.blend import Blend
+from hemoseg.inference.blend import Blend, IsThere
 from hemoseg.inference.field import Field
+from hemoseg.inference.later import worth_running
 from hemoseg.inference.limits import Room
 from hemoseg.types import Channels, IntZYX
 
@@ -41,6 +42,7 @@ def stream_logits(
     outside: Sequence[float],
     half: bool,
     watch: Callable[[int, int], None],
+    is_there: IsThere | None = None,
     room: Room = IN_MEMORY,
 ) -> Iterator[Logits]:
     """Logits of the field's box, slice by slice: the mean over networks, mirrorings and, by weight, tiles.
@@ -53,7 +55,9 @@ def stream_logits(
         mirror_axes: array axes (0 z, 1 y, 2 x) to mirror along.
         outside: value of each channel beyond the volume, where it is smaller than a tile; as in training.
         half: whether sums are rounded as nnU-Net rounds them, see `blend.py`; tiles are run one by one then.
-        watch: told (tiles done, tiles in all).
+        watch: told (tiles done, tiles in all); of the later ones those that turn out to be needed.
+        is_there: where in a slice's logits, axes (class, y, x), something may be, for which the field's later tiles
+            are run if they matter there; None runs all tiles.
         room: where sums are held.
 
     Yields:
@@ -63,9 +67,9 @@ def stream_logits(
     blend = Blend(field, blank, groups=len(groups), half=half, room=room)
     batch = batch_size(field.tile, half=half)
     done, whole = 0, len(groups) * len(field.corners)
-    for z, layer in groupby(field.corners, key=lambda corner: corner[0]):
-        yield from blend.give_until(z)
-        corners = list(layer)
+
+    def run(corners: Sequence[IntZYX]) -> None:
+        nonlocal done
         for first in range(0, len(corners), batch):
             some = corners[first : first + batch]
             patches = np.stack([cut_tile(channels, corner, field.tile, outside) for corner in some])
@@ -74,6 +78,17 @@ def stream_logits(
                     blend.add(number, corner, logits)
                 done += len(some)
                 watch(done, whole)
+
+    for z, layer in groupby(field.corners, key=lambda corner: corner[0]):
+        yield from blend.give_until(z)
+        corners = list(layer)
+        later = [] if is_there is None else [corner for corner in corners if corner in field.later]
+        run([corner for corner in corners if corner not in later])
+        if is_there is not None and later:
+            needed = worth_running(field, later, blend.where(is_there))
+            whole -= len(groups) * (len(later) - len(needed))
+            watch(done, whole)
+            run(needed)
     yield from blend.give_until(field.box[0].stop)
 
 

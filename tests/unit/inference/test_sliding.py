@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemoseg.inference.field import part_field, place_of, whole_field
+from hemoseg.inference.field import nnunet_field, part_field, place_of, whole_field
+from hemoseg.inference.later import may_be_there
 from hemoseg.inference.sliding import mirror_sets, stream_logits
 from hemoseg.inference.tiles import axis_starts, half_weights, part_starts, tile_corners, tile_weights
 
@@ -19,7 +20,9 @@ def identity(batch):
     return batch
 
 
-def predict(channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), networks=None, field=None, half=False):
+def predict(
+    channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), networks=None, field=None, half=False, **rest
+):
     """All slices at once, of the whole volume or of the box that the field's tiles cover."""
     count = channels.shape[0]
     slices = stream_logits(
@@ -30,7 +33,7 @@ def predict(channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), netwo
         mirror_axes=mirror_axes,
         outside=[float(i) for i in range(count)],
         half=half,
-        watch=quiet,
+        **{"watch": quiet, **rest},
     )
     return np.concatenate([one.copy() for one in slices], axis=1)
 
@@ -184,6 +187,58 @@ def test_what_is_marked_is_as_if_no_tile_had_been_left_out(case):
         covered[place_of(corner, tile)] = True
     assert (found[:, ~covered] == np.array([[-100], [-99]])).all()
     assert (found[:, covered] > -50).all()
+
+
+@given(parts())
+@settings(deadline=None, max_examples=150)
+def test_nnunets_tiles_over_a_part_are_its_own_and_the_first_of_them_cover_it(case):
+    part, tile = case
+    field, whole = nnunet_field(part, tile), whole_field(part.shape, tile)
+    assert field.corners == tuple(c for c in whole.corners if part[place_of(c, tile)].any())
+    assert field.later <= set(field.corners)
+    covered = np.zeros(part.shape, dtype=bool)
+    for corner in set(field.corners) - field.later:
+        covered[place_of(corner, tile)] = True
+    assert covered[part].all()
+
+
+def in_tenths(logits):
+    """Two classes, as probabilities above a tenth are found."""
+    return may_be_there(logits, outputs=2, is_regions=False)
+
+
+def spotted(batch):
+    """A network that finds what is bright, each tile a little more or less of it."""
+    logits = np.zeros_like(batch)
+    logits[:, 1] = batch[:, 0] - 5 + batch[:, 0, :, :, :1].mean(axis=(1, 2, 3))[:, None, None, None]
+    return logits
+
+
+def test_later_tiles_are_run_where_they_matter_for_what_was_found():
+    """Tiles of 8 over 16 rows and columns begin at 0, 4 and 8: four cover all, five come later."""
+    field = nnunet_field(np.ones((4, 16, 16), dtype=bool), (4, 8, 8))
+    assert len(field.corners) == 9
+    assert sorted(field.later) == [(0, 0, 4), (0, 4, 0), (0, 4, 4), (0, 4, 8), (0, 8, 4)]
+    channels = np.zeros((2, 4, 16, 16), dtype=np.float32)
+    told = []
+    nothing = predict(channels, spotted, field=field, is_there=in_tenths, watch=lambda *counts: told.append(counts))
+    assert told[-1] == (4, 4)
+    assert nothing[1] == pytest.approx(-5, abs=0.2)
+    channels[0, 1, 7:9, 3:5] = 12
+    told.clear()
+    found = predict(channels, spotted, field=field, is_there=in_tenths, watch=lambda *counts: told.append(counts))
+    every = predict(channels, spotted, field=field)
+    assert told[-1][0] == told[-1][1] < 9
+    assert np.array_equal(found.argmax(axis=0), every.argmax(axis=0))
+    assert np.abs(found - every)[:, 1, 7:9, 3:5].max() < 0.1
+    assert not np.array_equal(found, every)
+
+
+def test_what_may_be_there_has_a_tenth_of_the_probability():
+    logits = np.log(np.array([[[0.92, 0.88]], [[0.04, 0.02]], [[0.04, 0.10]]], dtype=np.float32))
+    assert may_be_there(logits, outputs=3, is_regions=False).tolist() == [[False, True]]
+    assert may_be_there(logits, outputs=2, is_regions=False).tolist() == [[False, False]]
+    assert may_be_there(np.float32([[[-2.1, -2.3]], [[9, 9]]]), outputs=1, is_regions=True).tolist() == [[True, False]]
 
 
 @given(st.integers(1, 40), st.integers(2, 20), st.sampled_from([0.5, 0.75, 1.0]), st.data())
