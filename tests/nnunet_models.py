@@ -29,6 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "regions": {"configurations": ("3d_fullres",), "labels": REGIONS, "mirror": (1, 2)},
     "region-cascade": {"configurations": ("3d_lowres", "3d_cascade_fullres"), "labels": REGIONS, "mirror": None},
     "old": {"configurations": ("3d_fullres",), "old": True, "folds": ("all",), "mirror": (0,)},
+    "transposed": {"configurations": ("3d_fullres",), "transpose": (1, 2, 0), "mirror": (0, 2)},
 }
 """{name: what is particular of the model}."""
 SHAPES: dict[str, dict[str, Any]] = {
@@ -53,6 +54,7 @@ def plans_json(kind: str, patches: Mapping[str, list[int]] | None = None) -> dic
         patches: {configuration: patch size} where another one is wanted.
     """
     model = KINDS[kind]
+    turn = model.get("transpose", (0, 1, 2))
     configurations = {
         name: _configuration(name, residual=model.get("residual", False), old=model.get("old", False))
         for name in ("2d", "3d_lowres", "3d_fullres")
@@ -67,8 +69,8 @@ def plans_json(kind: str, patches: Mapping[str, list[int]] | None = None) -> dic
         "original_median_spacing_after_transp": [5.0, 0.94, 0.94],
         "original_median_shape_after_transp": [8, 30, 26],
         "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
+        "transpose_forward": list(turn),
+        "transpose_backward": [turn.index(axis) for axis in range(3)],
         "configurations": configurations,
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",

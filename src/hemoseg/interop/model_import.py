@@ -145,7 +145,12 @@ def _check_is_ours(plan: Plan, where: Path) -> None:
     """One channel of CT, read without turning axes."""
     names = [channel.name for channel in plan.preparation.channels]
     if len(names) > 1:
-        raise _unlike(f"{len(names)} channels: {', '.join(names)}", where, "one: hemoseg segments CT")
+        raise InputError(
+            f"{len(names)} channels: {', '.join(names)}",
+            where=where,
+            expected="one channel: here a scan is one file of CT, not several _0000, _0001, … of other modalities",
+            remedy="predict with nnU-Net itself, or import a model that was trained on CT alone",
+        )
     reader = plan.nnunet.reader if plan.nnunet is not None else ""
     if reader not in READERS:
         raise _unlike(f"image_reader_writer {reader}", where, f"{' or '.join(READERS)}, which keep axes as stored")

@@ -104,8 +104,10 @@ def test_several_channels_are_refused(plain, tmp_path):
     intensities["1"] = intensities["0"]
     edit(plain / "plans.json", **plans)
     edit(plain / "dataset.json", channel_names={"0": "CT", "1": "CT2"})
-    with pytest.raises(InputError, match="2 channels: CT, CT2"):
+    wanted = r"2 channels: CT, CT2[\s\S]*expected: one channel[\s\S]*_0000, _0001[\s\S]*try: "
+    with pytest.raises(InputError, match=wanted):
         import_model(plain, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_configurations_that_are_not_needed_need_not_be_known(plain, tmp_path):
