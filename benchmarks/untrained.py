@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hemoseg.inference.agreement import measure_anew
 from hemoseg.interop import import_model
 from hemoseg.io import scan_name
 from hemoseg.models import Bundle, Selection, open_bundle, weights_name, write_bundle
@@ -15,7 +16,6 @@ from hemoseg.plan import Precision
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin"
 DATASET, TRAINER, PLANS, NAME = "Dataset022_Untrained", "nnUNetTrainer", "nnUNetPlans", "3d_fullres"
-PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
 SPACING = tuple[float, float, float]
 
 
@@ -109,7 +109,10 @@ def plans_json(shape: Shape, spacing_mm: SPACING) -> dict[str, Any]:
 
 
 def make_models(shape: Shape, spacing_mm: SPACING, out: Path, folds: list[int], *, mirror: bool) -> Bundle:
-    """The peer's results folder, made by its own trainer, and two bundles of it; the one named `fp32`."""
+    """The peer's results folder, made by its own trainer, and two bundles of it; the one named `fp32`.
+
+    That one runs in float32; the one named `default` runs on the engine that an imported model runs on.
+    """
     results = out / "peer" / "results" / DATASET / f"{TRAINER}__{PLANS}__{NAME}"
     if not (results / f"fold_{folds[-1]}" / "checkpoint_final.pth").is_file():
         shutil.rmtree(results, ignore_errors=True)
@@ -123,9 +126,8 @@ def make_models(shape: Shape, spacing_mm: SPACING, out: Path, folds: list[int], 
     shutil.rmtree(out / "imported", ignore_errors=True)
     import_model(results, out / "imported")
     bundle = open_bundle(out / "imported")
-    for precision in PRECISIONS:
-        _rewrite(bundle, out / precision, precision, mirror=mirror)
-    return open_bundle(out / "fp32")
+    rewrite_bundle(bundle, out / "default", mirror=mirror, precision="fp32", measured=True)
+    return rewrite_bundle(bundle, out / "fp32", mirror=mirror, precision="fp32")
 
 
 def peer_command(scan: Path, out: Path, folds: list[int], *, mirror: bool) -> tuple[list[str], Path]:
@@ -148,20 +150,27 @@ def environment(out: Path, threads: int) -> dict[str, str]:
     }
 
 
-def _rewrite(bundle: Bundle, folder: Path, precision: Precision, *, mirror: bool) -> None:
-    """The bundle with another precision, and with mirroring or without."""
+def rewrite_bundle(
+    bundle: Bundle, folder: Path, *, mirror: bool, precision: Precision, measured: bool = False
+) -> Bundle:
+    """The bundle with another precision, with mirroring or without, and with or without what was measured of engines.
+
+    Where nothing was measured, the plan's precision is what runs.
+    """
     plan, selection = bundle.plan, bundle.selection
     (item,) = bundle.stages
     shutil.rmtree(folder, ignore_errors=True)
     names = [weights_name(item.name, fold) for fold in selection.folds[item.name]]
     write_bundle(
         folder,
-        name=f"untrained-{precision}",
-        model_version="1",
-        notice="Untrained. Research use only.",
+        name=f"{bundle.manifest.name}-{folder.name}",
+        model_version=bundle.manifest.model_version,
+        notice=bundle.manifest.notice,
         plan=plan.model_copy(update={"configurations": (item.model_copy(update={"precision": precision}),)}),
         selection=Selection.model_validate(selection.model_dump() | {"mirror": mirror}),
         card="",
         license_text="",
         weights=[(name, path.read_bytes()) for name, path in zip(names, bundle.weights(item), strict=True)],
+        measure=measure_anew(bundle.folder) if measured else None,
     )
+    return open_bundle(folder)
