@@ -16,12 +16,14 @@ It agrees if all of these hold:
 Dice of the peer's own hemorrhage with the silver labels must be 0.7 at least: a network that found nothing would
 agree with anything.
 
+The peer's masks are kept in OUT, in a folder named after the checkpoint, and a run that was stopped goes on with them.
 The numbers go to benchmarks/results/agreement.json with `--keep`, without names of scans.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -37,10 +39,10 @@ from rich.console import Console
 from rich.table import Table
 from untrained import PEERS, environment, rewrite_bundle
 
-from hemoseg.artifacts import write_json
+from hemoseg.artifacts import sha256_of, write_json
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.evaluation.overlap import dice
-from hemoseg.inference.engines.choice import Engine, load_network
+from hemoseg.inference.engines.choice import Engine, has_native_bf16, load_network
 from hemoseg.io import read_labels, read_scan
 from hemoseg.models import Bundle, open_bundle
 from hemoseg.types import LabelMap
@@ -118,6 +120,7 @@ def run_ours(results: Path, fold: int, scans: list[Path], out: Path) -> Bundle:
     bundle = open_bundle(out / "imported")
     rewrite_bundle(bundle, out / "fp32", mirror=False, precision="fp32")
     made = rewrite_bundle(bundle, out / "default", mirror=False, precision="fp32", measured=True)
+    shutil.rmtree(out / "ours", ignore_errors=True)  # else masks of an earlier version would be kept
     for row, (model, options) in ROWS.items():
         command = [str(OURS), "segment", *map(str, scans), "--out", str(out / "ours" / row)]
         _run([*command, "--model", str(out / model), *options], out, {})
@@ -128,10 +131,9 @@ def patch_differences(bundle: Bundle, out: Path) -> dict[str, list[float]]:
     """Largest difference of the logits of each tile from the peer's, by engine."""
     (configuration,) = bundle.stages
     (weights,) = bundle.weights(configuration)
-    engines = (
-        Engine(kind="torch", precision="fp32"),
-        *(Engine(kind="openvino", precision=p) for p in ("fp32", "bf16")),
-    )
+    engines = [Engine(kind="torch", precision="fp32"), Engine(kind="openvino", precision="fp32")]
+    if has_native_bf16():
+        engines.append(Engine(kind="openvino", precision="bf16"))
     found: dict[str, list[float]] = {}
     for engine in engines:
         network = load_network(bundle.plan, configuration, weights, engine=engine)
@@ -235,8 +237,9 @@ def compare(options: argparse.Namespace) -> bool:
     """Run all, print all, and say whether all is met."""
     if not (PEERS / "nnUNetv2_predict").is_file():
         raise ArtifactError("no such program", where=PEERS, expected="nnU-Net beside us", remedy="`make peers`")
-    results, out, console = options.results.resolve(), options.out.resolve(), Console(highlight=False, width=140)
+    results, console = options.results.resolve(), Console(highlight=False, width=140)
     names = held_out(results, options.fold)[: options.scans]
+    out = options.out.resolve() / sha256_of(results / f"fold_{options.fold}" / "checkpoint_final.pth")[:12]
     scans = [options.data / "imagesTr" / f"{name}_0000.nii.gz" for name in names]
     absent = [scan for scan in scans if not scan.is_file()]
     if absent:
