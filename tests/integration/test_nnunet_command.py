@@ -10,10 +10,11 @@ from hemoseg.io import read_labels
 
 def test_a_model_of_nnunets_is_imported_segments_and_goes_back(tmp_path):
     folder = small.write_results(tmp_path / "results", "regions")
-    scan, bundle = tmp_path / "scan_0000.nii.gz", tmp_path / "bundle"
+    scan, bundle = tmp_path / "scan_0000.nii.gz", tmp_path / "my bundle"
     small.write_small_scan(scan)
     done = hemoseg("nnunet", "import-model", folder, bundle, "--name", "mine")
     assert "3d_fullres: folds 0" in done.stdout
+    assert f"--model '{bundle}' --out DIR" in done.stdout
     hemoseg("segment", scan, "--out", tmp_path / "out", "--model", bundle, "--exact")
     mask, _ = read_labels(tmp_path / "out" / "scan_0000" / "mask.nii.gz")
     with np.load(small.ROOT / "tests" / "golden" / "nnunet-models.npz") as golden:

@@ -1,5 +1,6 @@
 """`nnunet import-model`, `nnunet export-model` and `export-onnx`: models of others here, and ours there."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +61,7 @@ def import_model(
     for configuration, numbers in made.folds.items():
         listed = "all cases" if made.trained_on_all else f"folds {', '.join(map(str, numbers))}"
         typer.echo(f"{configuration}: {listed}")
-    typer.echo(f"-> {out}: hemoseg segment SCAN --model {out} --out DIR")
+    typer.echo(f"-> {out}: hemoseg segment SCAN --model {shlex.quote(str(out))} --out DIR")
 
 
 @app.command("export-model")
