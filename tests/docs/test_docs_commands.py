@@ -14,7 +14,7 @@ import typer.main
 from pages import SHELLS, Block, all_blocks, blocks_of, commands_of
 from torch.distributed.run import parse_args as torchrun_options
 
-from hemoseg.cli import app
+from hemoseg.cli import make_app
 
 SHELL_BLOCKS = [block for block in all_blocks() if block.language in SHELLS]
 LINES = [
@@ -43,7 +43,7 @@ def parse(line: str) -> None:
     if name.startswith("-"):
         assert name == "--help", f"no option {name}"
         return
-    commands = typer.main.get_command(app).commands
+    commands = typer.main.get_command(make_app()).commands
     assert name in commands, f"no command {name}"
     command = commands[name]
     if hasattr(command, "commands"):
@@ -107,7 +107,7 @@ def test_marked_commands_run(block: Block, tmp_path: Path) -> None:
 
 def _commands() -> Iterator[tuple[str, Any]]:
     """All commands, those of a group by both names."""
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in typer.main.get_command(make_app()).commands.items():
         if hasattr(command, "commands"):
             yield from ((f"{name} {inner}", item) for inner, item in command.commands.items())
         else:

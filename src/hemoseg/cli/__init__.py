@@ -8,56 +8,75 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
-from hemoseg.cli.about import models, version
-from hemoseg.cli.assess import bundle, check, report
-from hemoseg.cli.datasets import import_data, merge
 from hemoseg.cli.failures import failure_of, print_failure
-from hemoseg.cli.judge import compare, evaluate, rank
-from hemoseg.cli.nnunet import app as nnunet
-from hemoseg.cli.nnunet import export_onnx
-from hemoseg.cli.plan import plan
-from hemoseg.cli.runs import fingerprint, preprocess, run, select, splits, train, validate
-from hemoseg.cli.scans import demo, segment
 from hemoseg.errors import HemosegError, InterruptedRunError
 
-app = typer.Typer(
-    name="hemoseg",
-    help="Hemorrhage masks, milliliters and a report from non-contrast head CT; validated models from labeled "
-    "scans. Research use only. Not a medical device.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 YOUNG_OBJECTS = 50_000
 """New objects after which the collector looks for cycles: Python's 700 make it look a hundred times during imports."""
 USE, TRAIN, JUDGE, STAGES = "Use a model", "Make a model", "Judge a model", "Its stages, each alone"
-app.command(rich_help_panel=USE)(segment)
-app.command(rich_help_panel=USE)(demo)
-app.command(rich_help_panel=USE)(models)
-app.command(rich_help_panel=USE)(version)
-app.add_typer(nnunet, rich_help_panel=USE)
-app.command("export-onnx", rich_help_panel=USE)(export_onnx)
-app.command("import", rich_help_panel=TRAIN)(import_data)
-app.command(rich_help_panel=TRAIN)(merge)
-app.command(rich_help_panel=TRAIN)(check)
-app.command(rich_help_panel=TRAIN)(run)
-app.command(rich_help_panel=JUDGE)(evaluate)
-app.command(rich_help_panel=JUDGE)(compare)
-app.command(rich_help_panel=JUDGE)(rank)
-app.command(rich_help_panel=STAGES)(fingerprint)
-app.command(rich_help_panel=STAGES)(plan)
-app.command(rich_help_panel=STAGES)(splits)
-app.command(rich_help_panel=STAGES)(preprocess)
-app.command(rich_help_panel=STAGES)(train)
-app.command(rich_help_panel=STAGES)(validate)
-app.command(rich_help_panel=STAGES)(select)
-app.command(rich_help_panel=STAGES)(report)
-app.command(rich_help_panel=STAGES)(bundle)
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "segment": ("scans:segment", USE),
+    "demo": ("scans:demo", USE),
+    "models": ("about:models", USE),
+    "version": ("about:version", USE),
+    "nnunet": ("nnunet:app", USE),
+    "export-onnx": ("nnunet:export_onnx", USE),
+    "import": ("datasets:import_data", TRAIN),
+    "merge": ("datasets:merge", TRAIN),
+    "check": ("assess:check", TRAIN),
+    "run": ("runs:run", TRAIN),
+    "evaluate": ("judge:evaluate", JUDGE),
+    "compare": ("judge:compare", JUDGE),
+    "rank": ("judge:rank", JUDGE),
+    "fingerprint": ("runs:fingerprint", STAGES),
+    "plan": ("plan:plan", STAGES),
+    "splits": ("runs:splits", STAGES),
+    "preprocess": ("runs:preprocess", STAGES),
+    "train": ("runs:train", STAGES),
+    "validate": ("runs:validate", STAGES),
+    "select": ("runs:select", STAGES),
+    "report": ("assess:report", STAGES),
+    "bundle": ("assess:bundle", STAGES),
+}
+"""{name: where it stands in this package, and its panel in the help}; the help keeps their order."""
+
+
+def make_app(wanted: str | None = None) -> typer.Typer:
+    """The command line; where a command is wanted, that one alone is loaded.
+
+    Args:
+        wanted: what may be the name of a command. Any other word gives all of them.
+    """
+    app = typer.Typer(
+        name="hemoseg",
+        help="Hemorrhage masks, milliliters and a report from non-contrast head CT; validated models from labeled "
+        "scans. Research use only. Not a medical device.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_hold_commands)
+    names = (wanted,) if wanted is not None and wanted in COMMANDS else tuple(COMMANDS)
+    for name in names:
+        place, panel = COMMANDS[name]
+        module, attribute = place.split(":")
+        command = getattr(import_module(f"hemoseg.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, rich_help_panel=panel)(command)
+    return app
+
+
+def _hold_commands() -> None:
+    """Without a callback a lone command would take the place of the group."""
 
 
 def main() -> NoReturn:
@@ -69,7 +88,7 @@ def main() -> NoReturn:
         gc.set_threshold(YOUNG_OBJECTS)
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # else it searches every installed package for some
         atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks
-        app()
+        make_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except (HemosegError, MemoryError, OSError, ModuleNotFoundError) as error:
         failure = failure_of(error, where="hemoseg")
         print_failure(failure)

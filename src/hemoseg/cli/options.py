@@ -17,6 +17,13 @@ TRAINING = "Training"
 STEPS = "Steps of the preparation"
 
 
+class Device(StrEnum):
+    """Where networks run."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Config(StrEnum):
     """Kinds of network."""
 

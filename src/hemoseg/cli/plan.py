@@ -9,6 +9,7 @@ from hemoseg.cli.options import (
     Budget,
     Config,
     ConfigOption,
+    Device,
     Epochs,
     Folds,
     Init,
@@ -38,7 +39,6 @@ from hemoseg.cli.options import (
 )
 from hemoseg.cli.progress import bars
 from hemoseg.cli.runs import open_run
-from hemoseg.cli.scans import Device
 
 if TYPE_CHECKING:
     from hemoseg.plan import Plan

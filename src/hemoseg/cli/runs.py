@@ -12,6 +12,7 @@ from hemoseg.cli.options import (
     Config,
     ConfigOption,
     Dataset,
+    Device,
     Epochs,
     Folds,
     Init,
@@ -41,7 +42,6 @@ from hemoseg.cli.options import (
     make_steps,
 )
 from hemoseg.cli.progress import RESEARCH_ONLY, bars
-from hemoseg.cli.scans import Device
 from hemoseg.cli.selection import (
     Choice,
     ChoiceOption,

@@ -32,6 +32,7 @@ from hemoseg.cli.doubts import (
     check_layout,
 )
 from hemoseg.cli.failures import print_failures
+from hemoseg.cli.options import Device
 from hemoseg.cli.progress import RESEARCH_ONLY, Lines, bars, parse_duration
 
 if TYPE_CHECKING:
@@ -39,13 +40,6 @@ if TYPE_CHECKING:
     from hemoseg.pipeline.batch.sources import Scan
     from hemoseg.pipeline.batch.work import Options
     from hemoseg.scale import Executor
-
-
-class Device(StrEnum):
-    """Where networks run."""
-
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 class EngineName(StrEnum):

@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
+
+from hemoseg.cli import COMMANDS, make_app
 
 HEAVY = ("torch", "numpy", "scipy", "nibabel", "matplotlib", "PIL", "pydantic")
 
@@ -16,6 +19,33 @@ def loaded(code: str) -> set[str]:
 
 def test_the_command_line_loads_nothing_heavy():
     assert loaded("import hemoseg, hemoseg.cli") == set()
+
+
+def test_a_wanted_command_is_loaded_alone():
+    script = "import sys; from hemoseg.cli import make_app; make_app('fingerprint')"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}; print(*(m for m in sys.modules if m.startswith('hemoseg.cli.')))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "hemoseg.cli.runs" in done.stdout.split()
+    assert not {"hemoseg.cli.scans", "hemoseg.cli.plan", "hemoseg.cli.nnunet"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_alone_a_command_is_what_it_is_among_all(command: str):
+    alone, among = (
+        CliRunner().invoke(app, [command, "--help"], prog_name="hemoseg") for app in (make_app(command), make_app())
+    )
+    assert alone.exit_code == among.exit_code == 0
+    assert alone.stdout == among.stdout
+
+
+def test_an_unknown_word_is_held_against_all_commands():
+    shown = CliRunner().invoke(make_app("fingerprnt"), ["fingerprnt"], prog_name="hemoseg")
+    assert shown.exit_code == 2
+    assert "fingerprint" in shown.output
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from hemoseg import artifacts
-from hemoseg.cli import app
+from hemoseg.cli import make_app
 from hemoseg.cli.options import Planner, SlabRange, make_settings, make_splitting, make_steps
 from hemoseg.cli.progress import parse_duration, parse_folds
 from hemoseg.errors import InputError
@@ -80,5 +80,5 @@ def test_a_file_of_splits_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("command", "extra"), [("segment", "dask"), ("train", "tensorboard")])
 def test_help_names_what_to_install(command, extra):
     """Square brackets are markup there: unescaped, `hemoseg[dask]` is printed as `hemoseg`."""
-    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    shown = CliRunner().invoke(make_app(), [command, "--help"], env={"COLUMNS": "200"})
     assert f"hemoseg[{extra}]" in shown.stdout

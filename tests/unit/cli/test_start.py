@@ -11,8 +11,8 @@ import pytest
 
 INTERRUPTED = """
 import builtins, os, runpy, sys
-load, (wanted, number) = builtins.__import__, (sys.argv[1], int(sys.argv[2]))
-sys.argv[1:] = ["version"]
+load, (wanted, number, command) = builtins.__import__, (sys.argv[1], int(sys.argv[2]), sys.argv[3])
+sys.argv[1:] = [command]
 
 def interrupted(name, *arguments, **options):
     if name == wanted:
@@ -24,19 +24,29 @@ runpy.run_module("hemoseg", run_name="__main__")
 """
 
 
+LOADED = [("hemoseg.cli.progress", "fingerprint"), ("hemoseg.report", "version")]
+"""What a command needs, with its command."""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("module", ["hemoseg.cli", "typer", "hemoseg.cli.scans"])
+@pytest.mark.parametrize("module", ["hemoseg.cli", "typer", "hemoseg.cli.failures"])
 def test_an_interrupt_while_the_command_line_is_loaded_ends_it_quietly(module, number, code):
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, module, str(int(number))], capture_output=True, text=True, check=False
+        [sys.executable, "-c", INTERRUPTED, module, str(int(number)), "version"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_while_a_command_loads_what_it_needs_says_so(number, code):
+@pytest.mark.parametrize(
+    ("module", "command"), [("hemoseg.cli.progress", "fingerprint"), ("hemoseg.report", "version")]
+)
+def test_an_interrupt_while_a_command_loads_what_it_needs_says_so(module, command, number, code):
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "hemoseg.report", str(int(number))],
+        [sys.executable, "-c", INTERRUPTED, module, str(int(number)), command],
         capture_output=True,
         text=True,
         check=False,
