@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import sqrt
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from measure import Cost, finish, is_disturbed, make_parser, measure_command, median_cost
@@ -45,7 +46,8 @@ from hemoseg.scale import default_workers
 PEER = Path(__file__).parent.parent / ".venv-peers" / "bin" / "nnUNetv2_extract_fingerprint"
 OURS = Path(sys.executable).with_name("hemoseg")
 FLOOR = Path(__file__).with_name("inflate.py")
-ROUNDS = 3
+ROUNDS, MEMORY_ROUNDS = 9, 3
+"""Rounds that are timed: on virtual machines one differs from the next by a tenth; and rounds that measure memory."""
 SAMPLES = 1e8
 """Foreground voxels that nnU-Net draws from a data set."""
 ERRORS = 5.0
@@ -68,8 +70,8 @@ def commands(dataset: Path, out: Path, processes: int) -> dict[str, list[str]]:
     }
 
 
-def run_rounds(sides: dict[str, list[str]], dataset: Path, out: Path) -> dict[str, Cost]:
-    """Median cost of each side, which take turns, after one round that warms the cache and does not count.
+def run_rounds(sides: dict[str, list[str]], dataset: Path, out: Path) -> tuple[dict[str, Cost], list[float]]:
+    """Median cost of each side, and in each round the peer's time over ours. The sides take turns, after one round that warms the cache and does not count.
 
     Time and memory are measured in rounds of their own, as looking at the memory takes time.
     """
@@ -81,7 +83,7 @@ def run_rounds(sides: dict[str, list[str]], dataset: Path, out: Path) -> dict[st
     }
     timed: dict[str, list[Cost]] = {side: [] for side in sides}
     weighed: dict[str, list[Cost]] = {side: [] for side in sides}
-    for number in range(2 * ROUNDS + 1):
+    for number in range(ROUNDS + MEMORY_ROUNDS + 1):
         order = list(sides) if number % 2 else list(reversed(sides))
         memory = number > ROUNDS
         for side in order:
@@ -91,7 +93,8 @@ def run_rounds(sides: dict[str, list[str]], dataset: Path, out: Path) -> dict[st
             if number:
                 (weighed if memory else timed)[side].append(cost)
     peaks = {side: median_cost(found).peak_mb for side, found in weighed.items()}
-    return {side: replace(median_cost(found), peak_mb=peaks[side]) for side, found in timed.items()}
+    ratios = [peer.wall_s / ours.wall_s for peer, ours in zip(timed["peer"], timed["ours"], strict=True)]
+    return {side: replace(median_cost(found), peak_mb=peaks[side]) for side, found in timed.items()}, ratios
 
 
 def differences(
@@ -167,8 +170,9 @@ def compare(data: Path, out: Path) -> bool:
     for side, command in sides.items():
         console.print(f"{side}: {' '.join(command[: 8 if side == 'floor' else None])}", markup=False)
     console.print(f"{processes} cases at a time on either side: threads of ours, processes of the peer and the floor")
-    costs = run_rounds(sides, dataset, out)
+    costs, ratios = run_rounds(sides, dataset, out)
     console.print(cost_table(costs))
+    console.print(f"peer over ours in a round: {min(ratios):.1f} to {max(ratios):.1f}, median {median(ratios):.1f}")
     if any(is_disturbed(cost, os.cpu_count() or 1) for cost in costs.values()):
         console.print("warning: other programs were at work; the ratios are not to be relied on")
     folder = RunFolder(out / "ours")
