@@ -1,11 +1,11 @@
 """Does a model that nnU-Net trained give the same masks here as in nnU-Net?
 
-Run: python benchmarks/agreement.py RESULTS --data DATA/phe-sich --out runs/agreement [--fold 0] [--scans N] [--keep]
+Run: python benchmarks/agreement.py RESULTS --data DATA/phe-sich --out runs/agreement [--splits FILE] [--scans N] [--keep]
 
-RESULTS is a results folder TRAINER__PLANS__CONFIGURATION of nnU-Net whose fold was validated: what it held out is
-segmented. The peer is `nnUNetv2_predict -device cpu` (`make peers`), ours `hemoseg nnunet import-model` and then
-`hemoseg segment`: with `--exact`; by default; and in float32 beside the default, which tells what its engine changes
-from what its tiles change. Nothing is mirrored on either side: of eight copies of every tile one tells enough.
+RESULTS is a results folder TRAINER__PLANS__CONFIGURATION of nnU-Net; what a fold of it held out is segmented. The peer
+is `nnUNetv2_predict -device cpu` (`make peers`), ours `hemoseg nnunet import-model` and then `hemoseg segment`: with
+`--exact`; by default; and, where the default is bf16, in float32 beside it, which tells what the engine changes from
+what the tiles change. Nothing is mirrored on either side: of eight copies of every tile one tells enough.
 
 It agrees if all of these hold:
 - logits of the middle tile of some scans are within 1e-4 of the peer's, on torch in float32;
@@ -59,7 +59,9 @@ TIE = 2.0**-7
 LARGE_ML = 5.0
 """Dice counts above, milliliters below."""
 LEAST_DICE, MOST_ML, LEAST_SILVER = 0.998, 0.1, 0.7
-ROWS = {"exact": ("default", ["--exact"]), "default": ("default", []), "fp32": ("fp32", [])}
+ROWS = {"exact": ("default", ["--exact"]), "default": ("default", [])}
+if has_native_bf16():
+    ROWS["fp32"] = ("fp32", [])  # elsewhere the default is float32 already
 """{row: its bundle, and options of `segment`}."""
 
 
@@ -79,15 +81,18 @@ class Pair:
     """Dice of both, 1 where both are empty."""
 
 
-def held_out(results: Path, fold: int) -> list[str]:
-    """Names of the scans that a fold was validated on.
+def held_out(results: Path, fold: int, splits: Path | None) -> list[str]:
+    """Names of the scans that a fold held out: those that it was validated on, or those in `splits_final.json`.
 
     Raises:
-        ArtifactError: it was not validated.
+        ArtifactError: it was not validated, and no splits are given.
     """
+    if splits is not None:
+        return sorted(json.loads(splits.read_text())[fold]["val"])
     summary = results / f"fold_{fold}" / "validation" / "summary.json"
     if not summary.is_file():
-        raise ArtifactError("no such file", where=summary, expected="a fold that was validated", remedy="end its run")
+        remedy = "end its run, or name its --splits"
+        raise ArtifactError("no such file", where=summary, expected="a fold that was validated", remedy=remedy)
     cases = json.loads(summary.read_text())["metric_per_case"]
     return sorted(Path(case["prediction_file"]).name.removesuffix(".nii.gz") for case in cases)
 
@@ -238,7 +243,7 @@ def compare(options: argparse.Namespace) -> bool:
     if not (PEERS / "nnUNetv2_predict").is_file():
         raise ArtifactError("no such program", where=PEERS, expected="nnU-Net beside us", remedy="`make peers`")
     results, console = options.results.resolve(), Console(highlight=False, width=140)
-    names = held_out(results, options.fold)[: options.scans]
+    names = held_out(results, options.fold, options.splits)[: options.scans]
     out = options.out.resolve() / sha256_of(results / f"fold_{options.fold}" / "checkpoint_final.pth")[:12]
     scans = [options.data / "imagesTr" / f"{name}_0000.nii.gz" for name in names]
     absent = [scan for scan in scans if not scan.is_file()]
@@ -286,6 +291,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True, help="its data set, in nnU-Net v2 raw layout")
     parser.add_argument("--out", type=Path, required=True, help="folder for masks, bundles and logs")
     parser.add_argument("--fold", type=int, default=0, help="the fold")
+    parser.add_argument("--splits", type=Path, help="nnU-Net's splits_final.json, where the fold was not validated")
     parser.add_argument("--scans", type=int, help="how many of the held-out scans; all if left out")
     parser.add_argument("--keep", action="store_true", help="write the numbers to benchmarks/results")
     arguments = parser.parse_args()

@@ -71,7 +71,9 @@ def commands(dataset: Path, out: Path, processes: int) -> dict[str, list[str]]:
 
 
 def run_rounds(sides: dict[str, list[str]], dataset: Path, out: Path) -> tuple[dict[str, Cost], list[float]]:
-    """Median cost of each side, and in each round the peer's time over ours. The sides take turns, after one round that warms the cache and does not count.
+    """Median cost of each side, and in each round the peer's time over ours.
+
+    The sides take turns, after one round that warms the cache and does not count.
 
     Time and memory are measured in rounds of their own, as looking at the memory takes time.
     """
