@@ -1,6 +1,6 @@
 """Does a model that nnU-Net trained give the same masks here as in nnU-Net?
 
-Run: python benchmarks/agreement.py RESULTS --data DATA/phe-sich --out runs/agreement [--splits FILE] [--scans N] [--keep]
+Run: python benchmarks/agreement.py RESULTS --data DATA/phe-sich --out runs/agreement [--splits F] [--scans N] [--keep]
 
 RESULTS is a results folder TRAINER__PLANS__CONFIGURATION of nnU-Net; what a fold of it held out is segmented. The peer
 is `nnUNetv2_predict -device cpu` (`make peers`), ours `hemoseg nnunet import-model` and then `hemoseg segment`: with
