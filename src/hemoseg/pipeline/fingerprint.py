@@ -42,7 +42,7 @@ def fingerprint_stage(folder: RunFolder, dataset: Dataset, watch: Watch) -> Fing
         for case in dataset.cases
     ]
     files = [path for case in dataset.cases for path in (case.image, case.label)]
-    executor = executor_for(files, jobs=len(jobs), log=folder.workers_log)
+    executor = executor_for(files, jobs=len(jobs), log=folder.workers_log, leaves_files=True)
     executor.run(measure_one, jobs, done=tell)
     fingerprint = make_fingerprint(
         [read_record(folder.facts, case.name) for case in dataset.cases],

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hemoseg.scale.executor import LIMIT_S, Executor, Job, default_workers
+from hemoseg.scale.forks import Forks, can_fork
 from hemoseg.scale.serial import Serial
 from hemoseg.scale.threads import Threads
 
@@ -19,10 +20,12 @@ __all__ = [
     "LIMIT_S",
     "Cluster",
     "Executor",
+    "Forks",
     "Job",
     "ProcessPool",
     "Serial",
     "Threads",
+    "can_fork",
     "default_workers",
     "make_executor",
 ]
