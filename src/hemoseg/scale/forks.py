@@ -22,7 +22,7 @@ DEATHS = 2
 """Copies that a job may take with it before the run ends."""
 LOOK_S = 1.0
 """Seconds between two looks whether a job takes too long."""
-_NUMBER, _REPORT = struct.Struct("<I"), struct.Struct("<cI")
+_NUMBER, _REPORT = struct.Struct("<I"), struct.Struct("<cIi")
 _BEGUN, _DONE, _RAISED = b"b", b"d", b"r"
 
 
@@ -37,8 +37,8 @@ class _State:
 
     waiting: set[int]
     """Those that are not done."""
-    begun: dict[int, float] = field(default_factory=dict)
-    """Those under way, and when they began on the monotonic clock."""
+    begun: dict[int, tuple[int, float]] = field(default_factory=dict)
+    """Those under way: in which process, and since when on the monotonic clock."""
     deaths: dict[int, int] = field(default_factory=dict)
     """How many copies died in a job."""
 
@@ -76,9 +76,9 @@ class Forks:
         every = list(jobs)
         state = _State(waiting=set(range(len(every))))
 
-        def tell(kind: bytes, number: int) -> None:
+        def tell(kind: bytes, number: int, child: int) -> None:
             if kind == _BEGUN:
-                state.begun[number] = time.monotonic()
+                state.begun[number] = (child, time.monotonic())
                 return
             state.begun.pop(number, None)
             state.waiting.discard(number)
@@ -94,18 +94,21 @@ class Forks:
             done(name, cast("R", None))
 
         while state.waiting:
-            children, reports = _fork(function, every, sorted(state.waiting), self.workers)
+            children: list[int] = []
             try:
-                self._listen(reports, every, state, tell)
+                reports = _fork(function, every, sorted(state.waiting), self.workers, children)
+                with os.fdopen(reports, "rb", buffering=0):
+                    self._listen(reports, every, state, tell)
             finally:
-                os.close(reports)
                 for child in children:
                     with suppress(ProcessLookupError):
                         os.kill(child, signal.SIGKILL)
                     os.waitpid(child, 0)
             self._count_deaths(every, state)
 
-    def _listen(self, reports: int, jobs: list[Job[Any]], state: _State, tell: Callable[[bytes, int], None]) -> None:
+    def _listen(
+        self, reports: int, jobs: list[Job[Any]], state: _State, tell: Callable[[bytes, int, int], None]
+    ) -> None:
         """Hear what the copies say until none is left.
 
         Raises:
@@ -118,7 +121,9 @@ class Forks:
                 if not report:
                     return
                 tell(*_REPORT.unpack(report))
-            late = [number for number, since in state.begun.items() if time.monotonic() - since >= self.limit_s]
+            now = time.monotonic()
+            late = [number for number, (_, since) in state.begun.items() if now - since >= self.limit_s]
+            late = [number for number in late if _is_at_work(state.begun[number][0])]
             if late:
                 raise ResourceError(
                     f"not done after {self.limit_s:g} s",
@@ -145,21 +150,53 @@ class Forks:
         state.begun.clear()
 
 
-def _fork(function: Callable[[T], Any], jobs: list[Job[T]], numbers: list[int], workers: int) -> tuple[list[int], int]:
-    """Start copies that take the numbers of jobs from a pipe: their process numbers, and the pipe of their reports."""
+def _is_at_work(child: int) -> bool:
+    """Whether a copy has not died; its process number stays its own until it is waited for."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def _fork(
+    function: Callable[[T], Any], jobs: list[Job[T]], numbers: list[int], workers: int, children: list[int]
+) -> int:
+    """Start copies that take the numbers of jobs from a pipe; where the system allows fewer, those do all.
+
+    Args:
+        function: what a copy calls for a job.
+        jobs: all of them.
+        numbers: those that are waiting.
+        workers: copies at most.
+        children: gets the process numbers, so that they are known to the caller if this is interrupted.
+
+    Returns:
+        The pipe of their reports.
+
+    Raises:
+        ResourceError: not one could be started.
+    """
     queue, fill = os.pipe()
     reports, report = os.pipe()
     os.write(fill, b"".join(_NUMBER.pack(number) for number in numbers))
     os.close(fill)
-    parent, children = os.getpid(), []
-    for _ in range(min(workers, len(numbers))):
-        child = os.fork()
-        if child == 0:
-            _work(function, jobs, queue, report, parent)
-        children.append(child)
-    os.close(queue)
-    os.close(report)
-    return children, reports
+    parent = os.getpid()
+    try:
+        for _ in range(min(workers, len(numbers))):
+            child = os.fork()
+            if child == 0:
+                _work(function, jobs, queue, report, parent)
+            children.append(child)
+    except OSError as error:
+        if not children:
+            os.close(reports)
+            raise ResourceError(
+                f"no process could be started ({error.strerror})",
+                where="workers",
+                expected="a copy of this process",
+                remedy="free memory, or allow more processes (`ulimit -u`, or the limit of the container)",
+            ) from error
+    finally:
+        os.close(queue)
+        os.close(report)
+    return reports
 
 
 def _work(function: Callable[[T], Any], jobs: list[Job[T]], queue: int, report: int, parent: int) -> NoReturn:
@@ -169,12 +206,12 @@ def _work(function: Callable[[T], Any], jobs: list[Job[T]], queue: int, report: 
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         while os.getppid() == parent and (taken := os.read(queue, _NUMBER.size)):
             (number,) = _NUMBER.unpack(taken)
-            os.write(report, _REPORT.pack(_BEGUN, number))
+            os.write(report, _REPORT.pack(_BEGUN, number, os.getpid()))
             try:
                 function(jobs[number].argument)
                 kind = _DONE
             except BaseException:  # whatever it is, the parent meets it again
                 kind = _RAISED
-            os.write(report, _REPORT.pack(kind, number))
+            os.write(report, _REPORT.pack(kind, number, os.getpid()))
     finally:
         os._exit(0)  # never back into what the parent was doing

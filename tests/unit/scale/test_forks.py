@@ -121,6 +121,38 @@ def test_a_job_that_is_stuck_is_named_and_ended() -> None:
     assert no_children()
 
 
+def test_a_job_whose_process_died_is_not_called_stuck_while_others_work(tmp_path: Path) -> None:
+    def die_once(number: int) -> None:
+        if number == 0 and not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.1)
+
+    assert len(run(die_once, *range(10), limit_s=0.5)) == 10
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_where_processes_are_refused_fewer_do_the_work_or_it_is_told(
+    allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = os.fork
+    started: list[int] = []
+
+    def refuse() -> int:
+        if len(started) == allowed:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(1)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", refuse)
+    if allowed:
+        assert sorted(run(lambda _: None, 0, 1, 2, workers=3)) == ["case0", "case1", "case2"]
+    else:
+        with pytest.raises(ResourceError, match="no process could be started"):
+            run(lambda _: None, 0, 1)
+    assert no_children()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_copies_end_with_their_parent(number: int, tmp_path: Path) -> None:
     script = f"""
