@@ -254,6 +254,20 @@ def test_the_untrained_models_are_nnunets_plans(script) -> None:
 
 
 def test_rows_of_a_prediction_are_told_by_their_medians(script) -> None:
-    keys = ("wall_s", "cpu_s", "peak_mb", "ratio", "cpu_ratio", "memory_ratio", "over_floor")
-    lines = [{"row": row, **dict.fromkeys(keys, value)} for value in (1.0, 5.0, 2.0) for row in ("default", "peer")]
-    assert script("predict").summary(lines) == [{"row": row, **dict.fromkeys(keys, 2.0)} for row in ("default", "peer")]
+    predict = script("predict")
+    keys = ("wall_s", "cpu_s", "peak_mb", "ratio", "cpu_ratio", "memory_ratio")
+    keys += ("over_floor", "floor_share", "floor_cpu_share")
+    lines = [{"row": row, **dict.fromkeys(keys, value)} for value in (1.0, 5.0, 2.0) for row in ("default", "exact")]
+    assert predict.summary(lines) == {row: dict.fromkeys(keys, 2.0) for row in ("default", "exact")}
+    lines[0]["ratio"] = None
+    assert predict.summary(lines)["default"] == dict.fromkeys(keys, 2.0) | {"ratio": None}
+
+
+def test_a_prediction_is_held_against_what_is_asked(script) -> None:
+    asked = script("predict").asked
+    default, exact = {"floor_share": 0.71}, {"floor_share": 0.5, "ratio": 1.8}
+    assert asked({"default": default, "exact": exact}) == {"default": True, "exact": True}
+    assert asked({"default": {"floor_share": 0.69}, "exact": {"floor_share": 0.5, "ratio": None}}) == {
+        "default": False,
+        "exact": False,
+    }
