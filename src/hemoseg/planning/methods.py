@@ -258,6 +258,7 @@ def _training(plan: Plan, text: _Text) -> str:
     if recipe.name == "nnunet":
         augmented += (
             ", and changed by nnU-Net's rotation, scaling, noise, blur, brightness, contrast, low resolution and gamma"
+            f"{text.mark('augmentation')}"
         )
     if recipe.name == "headct" and (recipe.turn_degrees or recipe.zoom > 1):
         augmented += f", turned by up to ±{recipe.turn_degrees:g}° and zoomed by up to {recipe.zoom:g} within slices"

@@ -21,11 +21,12 @@ PRINTED = {
     "encoder": "the architecture template",
 }
 """nnU-Net's decisions that the paper prints, by the end of the reason's name, and what it prints of them."""
-LEFT_OUT = (
-    "the paper keeps the largest component alone where that raises the Dice of a cross-validation; here no component "
-    "is removed",
+DONE_OTHERWISE = (
+    "the paper keeps the largest component alone where that raises the Dice of a cross-validation; by default other "
+    "rules are tried before it, and it stays only if the gain is beyond chance; `hemoseg select --postprocessing "
+    "nnunet` does as nnU-Net",
 )
-"""What the paper prints and is not done here."""
+"""What the paper prints and is done otherwise unless it is asked for."""
 SAID_ELSEWHERE = ("orientation", "recipe", "configurations", "resampling.labels")
 """nnU-Net's reasons that reasons of the preset replace."""
 
@@ -44,7 +45,7 @@ def preset_plan(plan: Plan, preset: PresetName) -> Plan:
         "preset": preset,
         "configurations": configurations,
         "reasons": reasons,
-        "doubts": (*plan.doubts, *LEFT_OUT),
+        "doubts": (*plan.doubts, *DONE_OTHERWISE),
     }
     return plan.model_copy(update=changes)
 
@@ -99,6 +100,11 @@ def _training_reasons(plan: Plan) -> list[Reason]:
         _printed("forced_foreground", f"{recipe.forced_foreground:g}", "33.3 % of patches, at least one"),
         _assumed("weight_decay, clip_norm", f"{recipe.weight_decay:g}, {recipe.clip_norm:g}", "nnU-Net's"),
         _assumed("mirror_axes", str(item.mirror_axes), "mirroring is printed, its axes are not: nnU-Net's"),
+        _assumed(
+            "augmentation",
+            "nnU-Net's table",
+            "kinds of augmentation are printed, not each one's chance and range: nnU-Net v2's",
+        ),
         _assumed("batch_dice", str(item.batch_dice), "nnU-Net's"),
         _assumed("initialization", "He", "nnU-Net's"),
         _printed("tile_overlap", "1/2", "a sliding window that overlaps by half a patch"),

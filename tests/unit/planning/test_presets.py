@@ -86,6 +86,7 @@ def test_what_the_paper_does_not_print_is_assumed():
         "weight_decay, clip_norm",
         "batch_dice",
         "mirror_axes",
+        "augmentation",
         "mirrored_prediction",
         "initialization",
         "tile_weights.sigma",
