@@ -144,6 +144,13 @@ def parse_header(start: bytes, *, where: Path, max_voxels: int) -> Header:
     Raises:
         InputError: no NIfTI header, or one that asks for something this package does not read.
     """
+    if len(start) < min(_LAYOUTS):
+        raise InputError(
+            f"a file cut short: {len(start)} bytes where a header has {min(_LAYOUTS)}",
+            where=where,
+            expected="a whole NIfTI file",
+            remedy="copy the file again",
+        )
     try:
         fields, byte_order = header_fields(start)
     except ValueError as error:

@@ -220,6 +220,15 @@ def test_files_cut_short_are_refused(tmp_path, ending, kept):
         read_scan(path)
 
 
+@pytest.mark.parametrize(("ending", "kept"), [(".nii", 347), (".nii", 1), (".nii.gz", 30), (".nii.gz", 12)])
+def test_files_cut_within_their_header_are_told_so(tmp_path, ending, kept):
+    path = save(tmp_path / f"a{ending}", head_hu())
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match="cut short") as caught:
+        read_scan(path)
+    assert "copy the file again" in str(caught.value.remedy)
+
+
 def test_a_flipped_bit_is_found_by_the_check_sum(tmp_path):
     path = save(tmp_path / "a.nii.gz", head_hu())
     data = bytearray(path.read_bytes())
