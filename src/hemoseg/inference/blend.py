@@ -81,9 +81,7 @@ class Blend:
             self._drop(held)
             self.first = stop
 
-    def where(
-        self, is_there: Callable[[Float[np.ndarray, "k y x"]], Bool[np.ndarray, "y x"]]
-    ) -> Bool[np.ndarray, "y x"]:
+    def where(self, is_there: IsThere) -> Bool[np.ndarray, "y x"]:
         """Where in the box something holds of the mean so far, in any of the slices that are held.
 
         Args:

@@ -79,6 +79,16 @@ def error_of(name: str, failure: Failure, log: Path | None) -> HemosegError:
     return error
 
 
+def late_error(name: str, limit_s: float) -> ResourceError:
+    """What is told of a job that takes longer than it may."""
+    return ResourceError(
+        f"not done after {limit_s:g} s",
+        where=name,
+        expected="an answer in that time",
+        remedy="look whether its files can be read at all",
+    )
+
+
 def _append(log: Path | None, text: str) -> None:
     if log is not None:
         with suppress(OSError):  # a full disk may be the very reason; the note has the text too

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from typing import Any, NoReturn, cast
 
 from hemoseg.errors import HemosegError, InterruptedRunError, ResourceError
 from hemoseg.scale.executor import Job, R, T
-from hemoseg.scale.failure import named_failure, tell_or_raise
+from hemoseg.scale.failure import late_error, named_failure, tell_or_raise
 
 MOST_JOBS = 10_000
 """Jobs whose numbers surely fit into a pipe, from which the copies take them."""
@@ -28,7 +29,7 @@ _BEGUN, _DONE, _RAISED = b"b", b"d", b"r"
 
 def can_fork(jobs: int) -> bool:
     """Whether copies of this process can do that many jobs: on Linux, and while no other thread may hold a lock."""
-    return os.uname().sysname == "Linux" and threading.active_count() == 1 and jobs <= MOST_JOBS
+    return sys.platform == "linux" and threading.active_count() == 1 and jobs <= MOST_JOBS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,12 +126,7 @@ class Forks:
             late = [number for number, (_, since) in state.begun.items() if now - since >= self.limit_s]
             late = [number for number in late if _is_at_work(state.begun[number][0])]
             if late:
-                raise ResourceError(
-                    f"not done after {self.limit_s:g} s",
-                    where=jobs[late[0]].name,
-                    expected="an answer in that time",
-                    remedy="look whether its files can be read at all",
-                )
+                raise late_error(jobs[late[0]].name, self.limit_s)
 
     def _count_deaths(self, jobs: list[Job[Any]], state: _State) -> None:
         """Those that were under way when their copies died are begun again, once.

@@ -9,9 +9,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from hemoseg.errors import HemosegError, ResourceError
+from hemoseg.errors import HemosegError
 from hemoseg.scale.executor import Job, R, T
-from hemoseg.scale.failure import named_failure, tell_or_raise
+from hemoseg.scale.failure import late_error, named_failure, tell_or_raise
 
 END_LIMIT_S = 10.0
 """Seconds to wait for jobs that were under way when another failed. One that is stuck ends with the process."""
@@ -94,12 +94,7 @@ class Threads:
             except Empty:
                 late = [name for name, since in list(desk.begun.values()) if time.monotonic() - since >= self.limit_s]
             if late:
-                raise ResourceError(
-                    f"not done after {self.limit_s:g} s",
-                    where=late[0],
-                    expected="an answer in that time",
-                    remedy="look whether its files can be read at all",
-                )
+                raise late_error(late[0], self.limit_s)
 
 
 def _work(function: Callable[[Any], Any], desk: _Desk) -> None:

@@ -204,8 +204,9 @@ def test_memory_of_children_counts_and_shared_pages_count_once(script, tmp_path:
 
 def test_commands_keep_byte_code_whatever_the_machine_says(script, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    command = [sys.executable, "-c", "import sys; raise SystemExit(sys.dont_write_bytecode)"]
+    command = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
     script("measure").measure_command(command, {}, tmp_path / "log", memory=False)
+    assert (tmp_path / "log").read_text() == "False\n"
 
 
 def test_a_command_that_fails_is_told_with_its_last_lines(script, tmp_path: Path) -> None:
