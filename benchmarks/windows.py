@@ -3,8 +3,8 @@
 Run: python benchmarks/windows.py --data DATA/phe-sich
 
 Of every scan, the share of a class's voxels below a window, within it and above it, and at the limits to which the data
-were clipped, where a value says no more than "this or beyond". Printed are means over the scans that have the class; the
-rest is what lies in the brain's region without a label, the bone around it included. The labels of hemorrhage are
+were clipped, where a value says no more than "this or beyond". Printed are means over the scans that have the class.
+The rest is what lies in the brain's region without a label, the bone around it included. The labels of hemorrhage are
 silver: a threshold made them.
 """
 
