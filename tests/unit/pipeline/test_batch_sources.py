@@ -149,3 +149,21 @@ def test_a_folder_of_dicom_is_told_to_be_converted(tmp_path: Path, names: tuple[
     with pytest.raises(InputError, match="no scan is there, but DICOM") as caught:
         find_scans([str(tmp_path)])
     assert "dcm2niix" in caught.value.remedy
+
+
+def test_a_name_that_no_file_system_takes_costs_that_scan_alone(tmp_path: Path) -> None:
+    long = 300 * "x"
+    table = tmp_path / "list.csv"
+    table.write_text(f"path\n{long}.nii\na.nii\n")
+    first, second = find_scans([str(table)]).files
+    assert isinstance(first, NoScan)
+    assert "name of 300 bytes" in first.error.found
+    assert second.name == "a"
+    table.write_text(f"path,name\na.nii,{151 * 'ä'}\n")
+    with pytest.raises(InputError, match="row 2 has a name of 302 bytes"):
+        find_scans([str(table)])
+    with pytest.raises(InputError, match="name of 300 bytes") as caught:
+        find_scans([f"{long}.nii"])
+    assert "table" in caught.value.remedy
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        find_scans([f"{long}.csv"])

@@ -2,8 +2,10 @@
 
 import csv
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,8 @@ LOOKED_AT = 16
 """Files of a folder without scans that are looked at for what they are."""
 NAME = re.compile(r"[^/\\\0.][^/\\\0]*")
 """What can name a folder of results."""
+LONGEST_NAME = 200
+"""Bytes of a result's name: file systems take 255 for a file's, and temporary files have longer names than results."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +108,14 @@ def take_shard(found: Found, number: int, count: int) -> Found:
 
 def _kind(source: str) -> str:
     """What a word stands for; an existing path is never a pattern."""
-    path = Path(source)
-    if source and path.is_dir():
+    path, is_there, is_folder = Path(source), False, False
+    with suppress(OSError):  # a name that no file system takes is nothing's; reading it tells
+        is_there, is_folder = path.exists(), bool(source) and path.is_dir()
+    if is_folder:
         return "folder"
     if path.suffix.lower() == ".csv":
         return "table"
-    return "pattern" if glob.has_magic(source) and not path.exists() else "file"
+    return "pattern" if glob.has_magic(source) and not is_there else "file"
 
 
 def _listed(source: str) -> Iterator[tuple[Path, str | None]]:
@@ -133,12 +139,21 @@ def _name_of(path: Path) -> str:
     """What its result is named after.
 
     Raises:
-        InputError: it is neither there nor named as a scan, or is there and no scan.
+        InputError: it is neither there nor named as a scan, or is there and no scan, or the name is too long.
     """
+    if (length := _length(path.name)) > LONGEST_NAME:
+        raise InputError(
+            f"a name of {length} bytes",
+            where=path,
+            expected=f"at most {LONGEST_NAME}, since its result is named after it",
+            remedy="check the path; a table with the columns path and name can give a shorter name",
+        )
     try:
         return scan_name(path)
     except InputError:
-        if path.exists() and path.name:
+        with readable(path):
+            is_there = path.exists()
+        if is_there and path.name:
             raise
         raise InputError(
             "no such file or folder",
@@ -146,6 +161,11 @@ def _name_of(path: Path) -> str:
             expected="a scan, a folder of scans, a pattern or a table",
             remedy="check the path",
         ) from None
+
+
+def _length(name: str) -> int:
+    """Bytes of a file's name without its ending, as file systems count."""
+    return len(os.fsencode(name.removesuffix(".gz").removesuffix(".nii")))
 
 
 def _no_scan(source: str, kind: str) -> InputError:
@@ -197,6 +217,8 @@ def _table(path: Path) -> list[tuple[Path, str | None]]:
         name = (row.get(columns.get(NAME_COLUMN, ""), "") or "").strip() or None
         if name is not None and not NAME.fullmatch(name):
             raise _bad_table(path, f"row {number} has the name '{name}', which can be no folder's")
+        if name is not None and (length := _length(name)) > LONGEST_NAME:
+            raise _bad_table(path, f"row {number} has a name of {length} bytes, and {LONGEST_NAME} are the most")
         found.append((path.parent / file, name))
     if not found:
         raise _bad_table(path, "no rows")
