@@ -24,7 +24,7 @@ demo: .venv/.stamp-run
 	$(BIN)/hemoseg demo --out demo
 
 test: check system
-	$(BIN)/pytest --cov=hemoseg $(if $(SYSTEM),--system) $(if $(DATA),"--data=$(DATA)")
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --ignore tests/docs --cov=hemoseg $(if $(SYSTEM),--system) $(if $(DATA),"--data=$(DATA)")
 
 check: dev
 	$(BIN)/ruff check .

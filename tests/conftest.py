@@ -1,12 +1,22 @@
 """Options and fixtures shared by all tests."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# Read when torch is loaded, also in the processes that tests start: its threads would spin while they wait for each
+# other, and workers that share the CPUs would then wait for spinning threads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# How long an example takes depends on what else runs.
+settings.register_profile("hemoseg", deadline=None)
+settings.load_profile("hemoseg")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -79,7 +79,7 @@ def test_areas_of_all_256_elements(spacing_mm):
     assert element_areas(spacing_mm) == pytest.approx(theirs[codes], rel=1e-9)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(shapes.flatmap(lambda shape: st.tuples(*[arrays(bool, shape)] * 2)), spacings)
 def test_any_masks_at_any_border(pair, spacing_mm):
     """Small arrays: nearly every mask touches the border."""
@@ -116,7 +116,7 @@ def test_single_voxels(place):
     agree(reference, prediction, (5.0, 0.45, 0.6))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(shapes.flatmap(lambda shape: st.tuples(*[arrays(bool, shape)] * 2)))
 def test_dice(pair):
     reference, prediction = pair

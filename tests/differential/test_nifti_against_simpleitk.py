@@ -45,7 +45,7 @@ def assert_same_places(grid, image):
     dtype=st.sampled_from([np.int16, np.float32]),
     ending=st.sampled_from([".nii", ".nii.gz"]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_scan_written_by_itk(tmp_path_factory, seed, spacing, origin, mirrored, dtype, ending):
     folder = tmp_path_factory.getbasetemp()
     image = itk_image(head_hu(seed=seed).astype(dtype), seed, spacing, origin, mirrored=mirrored)
@@ -90,7 +90,7 @@ def test_real_scans(data, name):
     scale=st.sampled_from([1.0, 1.01]),
     sign=st.sampled_from([1.0, -1.0]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_stored_spacing_has_the_bits_that_itk_reads(tmp_path_factory, spacing, unit, scale, sign):
     path = tmp_path_factory.getbasetemp() / "spacing.nii"
     affine = np.diag([-spacing[0] * scale, -spacing[1] * scale, spacing[2] * scale, 1.0])

@@ -93,7 +93,6 @@ def peer() -> Iterator[Peer]:
 @pytest.mark.slow
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.generate],  # shrinking would ask nnU-Net a thousand times

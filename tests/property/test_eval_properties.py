@@ -22,7 +22,7 @@ def score(reference, prediction, spacing_mm, tolerance_mm):
     return nsd(distances, tolerance_mm=tolerance_mm, both_empty="one")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(pairs, spacings, tolerances)
 def test_overlap_and_surface_are_symmetric_and_bounded(pair, spacing_mm, tolerance_mm):
     a, b = pair
@@ -34,14 +34,14 @@ def test_overlap_and_surface_are_symmetric_and_bounded(pair, spacing_mm, toleran
     assert overlap == dice(b, a, both_empty="one")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(pairs, spacings, tolerances, tolerances)
 def test_wider_tolerance_never_lowers_the_score(pair, spacing_mm, one_mm, other_mm):
     low, high = sorted((one_mm, other_mm))
     assert score(*pair, spacing_mm, low) <= score(*pair, spacing_mm, high)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(pairs, spacings)
 def test_a_mask_agrees_with_itself(pair, spacing_mm):
     mask = pair[0]
@@ -50,7 +50,7 @@ def test_a_mask_agrees_with_itself(pair, spacing_mm):
     assert rvd(mask, mask, both_empty="zero") == 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(pairs, spacings, tolerances, st.permutations(range(3)), st.tuples(*[st.booleans()] * 3))
 def test_scores_do_not_depend_on_the_order_of_axes(pair, spacing_mm, tolerance_mm, order, flips):
     """Nor on their direction, nor on empty space around."""
@@ -65,14 +65,14 @@ def test_scores_do_not_depend_on_the_order_of_axes(pair, spacing_mm, tolerance_m
     assert np.sort(ours.reference_mm) == pytest.approx(np.sort(theirs.reference_mm), rel=1e-12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(pairs, st.floats(1e-4, 0.1))
 def test_volume_error_changes_sign_with_the_order(pair, voxel_ml):
     a, b = pair
     assert volume_error_ml(a, b, voxel_ml=voxel_ml) == -volume_error_ml(b, a, voxel_ml=voxel_ml)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(spacings, st.floats(0.25, 4.0))
 def test_areas_grow_with_the_square_of_length(spacing_mm, scale):
     z, y, x = spacing_mm
@@ -80,7 +80,7 @@ def test_areas_grow_with_the_square_of_length(spacing_mm, scale):
     assert areas == pytest.approx(element_areas(spacing_mm) * scale**2, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12), st.integers(0, 2**32 - 1))
 def test_interval_lies_between_the_extremes(values, seed):
     result = bootstrap_mean(values, seed=seed)

@@ -40,7 +40,7 @@ def is_clear_cut(grid):
 
 
 @given(grids(), st.integers(0, 1000))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_all_48_ways_to_store_a_scan_have_one_canonical_form(grid, seed):
     assume(is_clear_cut(grid))
     array = np.random.default_rng(seed).integers(0, 1000, grid.shape)
@@ -59,7 +59,7 @@ def test_all_48_ways_to_store_a_scan_have_one_canonical_form(grid, seed):
 
 
 @given(grids())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_canonical_axes_run_to_superior_posterior_left(grid):
     assume(is_clear_cut(grid))
     canonical = grid.reoriented(grid.canonical_orientation())
@@ -69,7 +69,7 @@ def test_canonical_axes_run_to_superior_posterior_left(grid):
 
 
 @given(grids(), st.sampled_from(ALL_48))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_voxels_stay_where_they_are(grid, orientation):
     indices = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1).astype(float)
     numbered = indices @ INDEX_STEP
@@ -83,7 +83,7 @@ def test_voxels_stay_where_they_are(grid, orientation):
 
 
 @given(shapes, st.sampled_from(ALL_48))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_undo_is_the_inverse_of_apply(shape, orientation):
     array = np.arange(np.prod(shape)).reshape(shape)
     np.testing.assert_array_equal(orientation.undo(orientation.apply(array)), array)
@@ -91,7 +91,7 @@ def test_undo_is_the_inverse_of_apply(shape, orientation):
 
 
 @given(grids())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_slices_times_area_is_the_volume(grid):
     """Sheared or not: projected interval times the area of a pixel is the volume of a voxel."""
     affine = grid.affine_lps
@@ -101,6 +101,6 @@ def test_slices_times_area_is_the_volume(grid):
 
 
 @given(grids())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_affine_round_trip(grid):
     assert Grid.from_affine(grid.shape, grid.affine_lps).corner_distance_mm(grid) < 1e-9

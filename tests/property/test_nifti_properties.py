@@ -50,7 +50,7 @@ def volume_or_error(path):
 @example(changes=[(42, 255), (43, 127)], zipped=False)  # dim[1] of 32767
 @example(changes=[(0, 92), (1, 1), (2, 0), (3, 0)], zipped=True)  # sizeof_hdr of 348, as it is
 @example(changes=[(0, 28), (1, 2)], zipped=False)  # sizeof_hdr of 540: NIfTI-2
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=250)
 def test_damaged_headers(folder, good, changes, zipped):
     data = bytearray(good)
     for place, value in changes:
@@ -64,7 +64,7 @@ def test_damaged_headers(folder, good, changes, zipped):
 
 
 @given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), min_size=1, max_size=4), kept=st.floats(0, 1))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_damaged_gzip_streams(folder, good, places, kept):
     data = bytearray(gzip.compress(good, 1))
     for share, change in places:
@@ -76,7 +76,7 @@ def test_damaged_gzip_streams(folder, good, places, kept):
 
 
 @given(st.binary(max_size=2000))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_arbitrary_bytes(folder, data):
     path = folder / "noise.nii.gz"
     path.write_bytes(data)
@@ -90,7 +90,7 @@ def test_arbitrary_bytes(folder, data):
     shear=st.floats(-0.5, 0.5),
     whole=st.booleans(),
 )
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_what_is_written_reads_back(folder, seed, spacing, origin, shear, whole):
     rng = np.random.default_rng(seed)
     affine = np.eye(4)

@@ -85,7 +85,7 @@ def frame_around(solid, pose, spacing_mm):
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(solids)
 def test_box_holds_the_solid_and_samples_hold_the_closed_form(solid):
     """Centers of voxels are asked over the whole grid: none outside the box lies in the solid."""
@@ -100,7 +100,7 @@ def test_box_holds_the_solid_and_samples_hold_the_closed_form(solid):
     assert sampled_ml == pytest.approx(solid.volume_ml, rel=0.01, abs=0.01)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(specs(), st.sampled_from([(5.0, 0.9, 0.9), (5.0, 0.45, 0.45), (2.5, 1.5, 1.2), (7.0, 2.0, 2.0)]))
 def test_voxels_hold_the_exact_volume_within_one_percent(spec, spacing_mm):
     anatomy = draw_anatomy(spec.seed, ventricle_scale=DAMMED if spec.site == "intraventricular" else 1.0)
@@ -115,7 +115,7 @@ def test_voxels_hold_the_exact_volume_within_one_percent(spec, spacing_mm):
         assert float(fraction.sum(dtype=np.float64)) * frame.grid.voxel_ml == pytest.approx(wanted_ml, rel=0.01)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(specs())
 def test_bleeds_stay_in_the_cavity_and_on_their_side(spec):
     """So the closed form is the volume of blood in the head: nothing of the solid is cut off by bone."""
@@ -132,7 +132,7 @@ def test_bleeds_stay_in_the_cavity_and_on_their_side(spec):
     assert (sign * x[inside]).min() > -0.01
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(st.sampled_from(["deep", "lobar"]), st.integers(0, 10_000), st.sampled_from([(9.0, 3.4, 3.4), (5.0, 2.6, 3.0)]))
 def test_half_full_voxels_come_near_the_exact_volume_on_every_grid(site, seed, spacing_mm):
     """They round a surface, which evens out over compact bleeds; thin crescents lose their rims."""

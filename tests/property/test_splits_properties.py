@@ -16,7 +16,7 @@ COHORTS = range(100)
 
 @pytest.mark.parametrize("make", [shuffled_splits, stratified_splits])
 @given(cohorts, st.data())
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_folds_by_patient(make, patients, data):
     cases = [
         SplitCase(name=f"case{i}", patient=f"p{patient}", class_ml={"hemorrhage": float(patient % 4)})

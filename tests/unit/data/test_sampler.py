@@ -169,7 +169,7 @@ def test_cases_without_foreground_are_no_obstacle():
     st.integers(0, 1000),
     st.booleans(),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_patch_lies_inside_or_covers_the_case(shape, seed, forced):
     lesion = tuple(n - 1 for n in shape)
     sampler = make([stored(shape, lesion=lesion)])

@@ -21,7 +21,7 @@ def expected(target, spacing_mm, points):
     return ndimage.distance_transform_edt(~target, sampling=spacing_mm).ravel()[points]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.tuples(*[st.integers(1, 8)] * 3).flatmap(lambda shape: arrays(bool, shape)), st.sampled_from(SPACINGS_MM))
 def test_every_cell_of_small_arrays(target, spacing_mm):
     if target.any():
@@ -38,7 +38,7 @@ def test_cells_beyond_the_reach_of_columns(rng, spacing_mm, count):
     assert found(target, spacing_mm, points) == pytest.approx(expected(target, spacing_mm, points), rel=1e-14)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.tuples(*[st.integers(1, 8)] * 3).flatmap(lambda shape: arrays(bool, (2, *shape))), st.sampled_from(SPACINGS_MM)
 )

@@ -47,7 +47,7 @@ def test_beyond_the_volume_lies_what_training_put_there():
 
 
 @given(st.integers(1, 300), st.integers(1, 64))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_tiles_cover_the_axis_with_at_most_half_a_tile_between(size, tile):
     size = max(size, tile)
     starts = axis_starts(size, tile)
@@ -108,7 +108,7 @@ def test_weights_fall_from_the_middle_and_never_vanish():
 
 
 @given(st.tuples(st.integers(1, 9), st.integers(1, 20), st.integers(1, 20)), st.integers(0, 99))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_blending_gives_back_what_every_tile_agrees_on(shape, seed):
     channels = np.random.default_rng(seed).standard_normal((2, *shape)).astype(np.float32)
     assert predict(channels) == pytest.approx(channels, abs=1e-5)
@@ -146,7 +146,7 @@ def parts(draw):
 
 
 @given(parts())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_every_marked_voxel_is_covered_and_no_tile_is_blank(case):
     part, tile = case
     field = part_field(part, tile)
@@ -171,7 +171,7 @@ def moody(batch):
 
 
 @given(parts())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_what_is_marked_is_as_if_no_tile_had_been_left_out(case):
     """Skipped tiles of the same grid change no marked voxel to the bit; what nothing covers is background."""
     part, tile = case
@@ -190,7 +190,7 @@ def test_what_is_marked_is_as_if_no_tile_had_been_left_out(case):
 
 
 @given(parts())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_nnunets_tiles_over_a_part_are_its_own_and_the_first_of_them_cover_it(case):
     part, tile = case
     field, whole = nnunet_field(part, tile), whole_field(part.shape, tile)
@@ -242,7 +242,7 @@ def test_what_may_be_there_has_a_tenth_of_the_probability():
 
 
 @given(st.integers(1, 40), st.integers(2, 20), st.sampled_from([0.5, 0.75, 1.0]), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_tiles_over_a_part_reach_as_far_on_either_side(size, tile, step, data):
     first = data.draw(st.integers(0, size - 1))
     part = slice(first, data.draw(st.integers(first + 1, size)))

@@ -30,7 +30,7 @@ def test_linear_weights_of_pooled_pixels():
 
 
 @given(sizes, sizes, st.sampled_from([1, 3]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_splines_are_those_of_scipy(size, new_size, order):
     samples = np.random.default_rng(size).standard_normal(size)
     expected = ndimage.zoom(samples, new_size / size, order=order, mode="nearest", grid_mode=True)
@@ -38,7 +38,7 @@ def test_splines_are_those_of_scipy(size, new_size, order):
 
 
 @given(sizes, sizes, st.sampled_from([1, 3]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_bands_are_the_whole_matrix(size, new_size, order):
     way = AxisMap.same_extent(size, new_size)
     whole = np.zeros((new_size, size))

@@ -32,7 +32,7 @@ def test_all_zero_keeps_the_whole_volume():
 
 @pytest.mark.parametrize("few", [0.0, 1.0])
 @given(st.integers(0, 10**6), st.floats(0.1, 0.9))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_it_is_the_mask_with_filled_holes(few, seed, density):
     stack = (np.random.default_rng(seed).random((1, 5, 6, 7)) < density).astype(np.float32)
     filled = ndimage.binary_fill_holes(stack[0] != 0)

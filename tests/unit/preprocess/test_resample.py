@@ -21,7 +21,7 @@ def test_going_finer_interpolates_linearly_and_holds_the_border():
 
 
 @given(sizes, sizes)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_constants_stay_and_means_are_kept_going_coarser(size, new_size):
     rows = axis_operator(size, new_size).toarray()
     assert rows.sum(axis=1) == pytest.approx(np.ones(new_size), abs=1e-5)

@@ -15,7 +15,7 @@ def ball(shape, radius, number=1):
 
 
 @given(st.integers(5, 9), st.tuples(*[st.integers(10, 40)] * 3))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_every_class_keeps_its_volume_to_half_a_voxel(radius, shape):
     labels = ball((20, 20, 20), radius)
     labels[:, :10][labels[:, :10] > 0] = 2
@@ -69,7 +69,7 @@ def test_a_class_that_only_neighbors_another_one_keeps_its_volume():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(8, 40), st.integers(8, 40), st.integers(2, 5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_layers_of_any_thickness_keep_their_volumes(seed, slices, new_slices, classes):
     rng = np.random.default_rng(seed)
     labels = np.zeros((slices, 24, 24), dtype=np.uint8)
