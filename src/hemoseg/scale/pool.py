@@ -157,7 +157,8 @@ def late(name: str, limit_s: float) -> ResourceError:
         f"not done after {limit_s:g} s",
         where=name,
         expected="an answer in that time",
-        remedy="look whether its files can be read at all, or use fewer workers if the machine is busy",
+        remedy="look whether its files can be read at all; if the machine is slow or busy, use fewer workers, or with "
+        "segment a longer --time-limit",
     )
 
 

@@ -367,6 +367,7 @@ def test_a_network_that_takes_too_long_is_ended_between_tiles(bundle: Path, scan
     result = run(bundle, tmp_path / "out", scans, limit_s=1e-9)
     assert sorted(result.failures) == ["a", "b", "c", "d"]
     assert {error.found for error in result.failures.values()} == {"not done after 1e-09 s"}
+    assert all("--time-limit" in error.remedy for error in result.failures.values())
 
 
 def test_reading_and_writing_overlap_the_network_with_two_scans_at_most(
