@@ -8,6 +8,7 @@ from hemoseg.nets import build_network
 from hemoseg.nets.stored import half_weights
 from hemoseg.nets.weights import write_weights
 from hemoseg.plan import Plan
+from hemoseg.postprocess import Rule
 from plans import tiny_plan
 
 
@@ -17,6 +18,7 @@ def write_tiny_bundle(
     plan: Plan | None = None,
     folds: tuple[int, ...] = (0,),
     calibration: Calibration | None = None,
+    rules: tuple[Rule, ...] = (),
     measure: Callable[[Plan, dict[str, Path]], Measured | None] | None = None,
 ) -> Path:
     """A bundle whose networks have drawn, untrained weights."""
@@ -39,6 +41,7 @@ def write_tiny_bundle(
             configurations=(plan.configurations[-1].name,),
             folds={configuration.name: folds for configuration in plan.configurations},
             mirror=True,
+            postprocessing=rules,
             reason="test",
         ),
         card="# tiny\n",
