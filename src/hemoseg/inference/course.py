@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hemoseg.brain import BrainRegion
+from hemoseg.plan import Configuration
+from hemoseg.preprocess import Prepared
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,3 +28,18 @@ class Course:
     """Networks, times mirrored copies, that were run."""
     is_full: bool = True
     """Whether all was done that the model does."""
+    has_few_slices: bool = False
+    """Whether the scan has less than two thirds of the slices that networks look at at once."""
+
+    def doubt_few_slices(self, prepared: Prepared, configuration: Configuration) -> None:
+        """Doubt a scan of less than two thirds of a patch in slices, of which networks seldom saw any.
+
+        The embedded model saw tens of milliliters in a single slice that has half of one (lab log, 2026-11-29).
+        """
+        slices, wanted, mm = prepared.shape[0], configuration.patch_size[0], prepared.properties.spacing_mm[0]
+        if 3 * slices < 2 * wanted and not self.has_few_slices:
+            self.has_few_slices = True
+            self.warnings.append(
+                f"the scan has {slices * mm:.3g} mm of the {wanted * mm:.3g} mm that networks look at at once: "
+                "in so few slices what they find is not to be relied on"
+            )

@@ -207,6 +207,8 @@ class Model:
             return replace(found, no_intervals="volumes were calibrated with logits averaged")
         if not course.is_full:
             return replace(found, no_intervals="volumes were calibrated with all that the time budget left out")
+        if course.has_few_slices:
+            return replace(found, no_intervals="volumes were calibrated on scans of more slices")
         if self.calibration.too_few is not None:
             return replace(found, no_intervals=self.calibration.too_few)
         return replace(found, intervals=self.calibration.intervals(found.volume_ml, found.hemorrhage_ml))
@@ -285,6 +287,7 @@ class Model:
         began = time.monotonic()
         prepared, channels = network_input(plan, configuration, volume, previous)
         outside, ready = values_outside(plan, configuration), time.monotonic()
+        course.doubt_few_slices(prepared, configuration)
         part = None if course.region is None else region_on(prepared, course.region)
         effort = self._effort(stage, channels, outside, part, course)
         networks, mirror_axes, more = self._members(stage, effort)

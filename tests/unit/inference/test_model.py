@@ -149,6 +149,17 @@ def test_volumes_have_the_intervals_of_the_calibration(tmp_path):
     assert (found.intervals, found.no_intervals) == (None, "the model has no calibration of its volumes")
 
 
+@pytest.mark.parametrize(("slices", "is_little"), [(2, True), (3, False)])
+def test_a_scan_of_few_slices_is_doubted_and_has_no_interval(tmp_path, slices, is_little):
+    whole = head_volume()
+    grid = replace(whole.grid, shape=(slices, *whole.grid.shape[1:]))
+    volume = replace(whole, hu=whole.hu[5 : 5 + slices], grid=grid, slices=uniform_slices(grid))
+    found = load_model(write_tiny_bundle(tmp_path / "with", calibration=REPORT.calibration)).segment(volume)
+    assert any("10 mm of the 20 mm that networks look at at once" in text for text in found.warnings) == is_little
+    assert (found.intervals is None) == is_little
+    assert not is_little or found.no_intervals == "volumes were calibrated on scans of more slices"
+
+
 def test_a_cascade_and_its_first_stage_share_one_run(tmp_path):
     low = tiny_configuration(name=COARSE)
     cascade = tiny_configuration(name="3d_cascade_fullres", previous_stage=COARSE)
