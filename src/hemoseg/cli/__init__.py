@@ -20,6 +20,8 @@ from hemoseg.errors import HemosegError, InterruptedRunError
 
 YOUNG_OBJECTS = 50_000
 """New objects after which the collector looks for cycles: Python's 700 make it look a hundred times during imports."""
+SPINS = "20000"
+"""Turns of a thread's loop before it sleeps; libgomp's own are 300,000, milliseconds."""
 USE, TRAIN, JUDGE, STAGES = "Use a model", "Make a model", "Judge a model", "Its stages, each alone"
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "segment": ("scans:segment", USE),
@@ -87,6 +89,10 @@ def main() -> NoReturn:
             signal.signal(number, _end)
         gc.set_threshold(YOUNG_OBJECTS)
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # else it searches every installed package for some
+        # torch's threads spin while they wait for each other, longer than they need where nothing else runs, and
+        # longer than is good where others use the CPUs too (benchmarks/shared_cpus.py). Read when torch is loaded.
+        if "OMP_WAIT_POLICY" not in os.environ:
+            os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
         atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks
         make_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except (HemosegError, MemoryError, OSError, ModuleNotFoundError) as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from hemoseg.cli import SPINS, main
+
 INTERRUPTED = """
 import builtins, os, runpy, sys
 load, (wanted, number, command) = builtins.__import__, (sys.argv[1], int(sys.argv[2]), sys.argv[3])
@@ -60,3 +62,22 @@ def test_an_interrupt_while_a_command_loads_what_it_needs_says_so(module, comman
 def test_the_command_begins_there():
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     assert project["project"]["scripts"] == {"hemoseg": "hemoseg.__main__:main"}
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({}, {"GOMP_SPINCOUNT": SPINS}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_waiting_threads_soon_sleep_unless_the_environment_says_otherwise(own, expected, monkeypatch):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, own.get(name, ""))
+        if name not in own:
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "argv", ["hemoseg", "version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert {name: os.environ[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in os.environ} == expected
