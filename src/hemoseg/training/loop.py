@@ -21,7 +21,8 @@ from hemoseg.training.tracker import Log, NoLog
 from hemoseg.training.validation import EMA_KEPT, mean_dice, moved
 
 SAVE_EVERY_S = 60.0
-"""Time between saved states. It decides what a kill loses, never what is computed."""
+"""Longest time between saved states; each epoch ends with one too. It decides what a kill loses, never what is
+computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +125,16 @@ def train(
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     saved = time.monotonic()
     while not training.is_over:
+        epochs = training.state.epochs
         with memory_errors(where=folder), deterministic(device):
             progress = training.advance()
         watch(progress)
-        if (signal_number := ranks.first_signal(stop())) is not None or time.monotonic() - saved > SAVE_EVERY_S:
+        signal_number = ranks.first_signal(stop())
+        ends_epoch = training.state.epochs > epochs  # the last one's end is that of the training
+        if signal_number is not None or ends_epoch or time.monotonic() - saved > SAVE_EVERY_S:
             training.save()
             saved = time.monotonic()
         _end_if_asked(signal_number, folder, kept="the state of the training is saved")
-    training.save()
     if ranks.is_first:
         write_weights(last, training.learner.network, plan_sha256=plan_sha256)
     _end_if_asked(ranks.first_signal(stop()), folder, kept="this training is complete and saved")

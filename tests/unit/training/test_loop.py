@@ -126,6 +126,21 @@ def test_killed_after_a_saved_state_ends_with_the_same_bits(tmp_path, monkeypatc
     assert rows == sorted(set(rows))
 
 
+def test_killed_after_an_epoch_that_is_shorter_than_a_minute_it_goes_on_from_its_end(tmp_path):
+    whole = go(tmp_path / "whole", recipe=SHORT)
+
+    def kill(progress):
+        if progress.iteration == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        go(tmp_path / "cut", recipe=SHORT, watch=kill)
+    seen = []
+    resumed = go(tmp_path / "cut", recipe=SHORT, watch=lambda progress: seen.append(progress.iteration))
+    assert seen[0] == 6
+    assert same(whole, resumed)
+
+
 def test_a_state_of_another_plan_is_refused(tmp_path):
     with pytest.raises(InterruptedRunError):
         go(tmp_path, stop=lambda: 2)
