@@ -316,3 +316,22 @@ def test_every_configuration_runs_and_segments(dataset, tmp_path, config):
     scan = dataset / "imagesTr" / "head1_0000.nii.gz"
     hemoseg("segment", scan, "--out", tmp_path / "out", "--model", folder / "model")
     assert (tmp_path / "out" / "head1_0000" / "mask.nii.gz").is_file()
+
+
+def test_stages_of_a_cascade_wait_for_each_other(dataset, tmp_path):
+    """Train and validate are given twice; neither fails where it has done what it can."""
+    folder = tmp_path / "cascade"
+    hemoseg("fingerprint", dataset, "--run", folder)
+    hemoseg("plan", "--run", folder, "--folds", "0", "--iterations", "1", "--config", "cascade")
+    plan = json.loads((folder / "plan.json").read_text())
+    for item in plan["configurations"]:
+        item |= {"batch_size": 1, "features": [4 for _ in item["features"]]}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    hemoseg("preprocess", "--run", folder)
+    assert "3d_cascade_fullres waits for predictions of 3d_lowres" in hemoseg("train", "--run", folder).stderr
+    assert "3d_cascade_fullres fold 0 waits" in hemoseg("validate", "--run", folder).stderr
+    hemoseg("select", "--run", folder, code=2)
+    for stage in ("train", "validate"):
+        assert "waits" not in hemoseg(stage, "--run", folder).stderr
+    held_out = json.loads((folder / "splits.json").read_text())["held_out"][0]
+    assert all((folder / f"3d_cascade_fullres/fold_0/validation/{name}.nii.gz").is_file() for name in held_out)

@@ -76,18 +76,19 @@ def train_stage(
     """Train every network of the run, or those of one configuration; finished ones stay as they are.
 
     With `ranks`, all processes among them call this: each takes a part of every batch, the first writes the files.
+    Without `only`, a cascade's second stage is left for a later call if the first one's predictions are not there yet.
 
     Raises:
         InterruptedRunError: a signal asked to stop; the state is saved.
         SettingsError: the weights to begin with are of another network, or a batch has fewer patches than there are
             ranks.
-        ArtifactError: the prepared cases, or a previous stage's predictions, are not there yet; a prepared case is
-            damaged; or a finished network was trained to another plan.
+        ArtifactError: the prepared cases are not there yet, nor with `only` a previous stage's predictions; a prepared
+            case is damaged; or a finished network was trained to another plan.
         ResourceError: a fold failed, or several of those that were trained at the same time.
     """
     from hemoseg.nets import use_threads
     from hemoseg.nets.weights import check_plan
-    from hemoseg.training import ALONE, Choices
+    from hemoseg.training import ALONE
 
     ranks = ranks or ALONE
     threads = ranks.threads(folder.device().threads)
@@ -101,28 +102,50 @@ def train_stage(
     for configuration, fold in asked:
         if (configuration, fold) not in missing:
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
+    everything = _works(folder, settings, missing, starts, threads=threads, manner=manner)
     for configuration in plan.trained_configurations:
-        works = [
-            FoldWork(
-                run=folder.path,
-                configuration=item.name,
-                fold=fold,
-                threads=max(1, threads // manner.parallel_folds),
-                choices=Choices(
-                    patience=settings.patience, init=starts.get((item.name, fold)), tensorboard=manner.tensorboard
-                ),
-            )
-            for item, fold in missing
-            if item == configuration
-        ]
-        if works and configuration.previous_stage is not None and ranks.is_first:
-            _add_previous(folder, plan, configuration)
+        works = [work for work in everything if work.configuration == configuration.name]
+        if works and configuration.previous_stage is not None:
+            if only is None and not _is_predicted(folder, plan.configuration(configuration.previous_stage)):
+                watch.say(
+                    f"{configuration.name} waits for predictions of {configuration.previous_stage}: "
+                    "`hemoseg validate --run DIR`, then train again"
+                )
+                continue
+            if ranks.is_first:
+                _add_previous(folder, plan, configuration)
         at_once = min(manner.parallel_folds, len(works))
         if at_once > 1:
             train_folds(folder, configuration, works, train_fold, at_once=at_once, watch=watch)
             continue
         for work in works:
             _train_one(folder, plan, work, device=settings.device, watch=watch, ranks=ranks)
+
+
+def _works(
+    folder: RunFolder,
+    settings: Settings,
+    networks: list[tuple[Configuration, int]],
+    starts: dict[tuple[str, int], Path],
+    *,
+    threads: int,
+    manner: Manner,
+) -> list[FoldWork]:
+    """What is to be done for every network that is not trained yet."""
+    from hemoseg.training import Choices
+
+    return [
+        FoldWork(
+            run=folder.path,
+            configuration=item.name,
+            fold=fold,
+            threads=max(1, threads // manner.parallel_folds),
+            choices=Choices(
+                patience=settings.patience, init=starts.get((item.name, fold)), tensorboard=manner.tensorboard
+            ),
+        )
+        for item, fold in networks
+    ]
 
 
 def train_fold(work: FoldWork) -> HemosegError | None:
@@ -171,10 +194,11 @@ def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Wat
 
     `CASE.nii.gz` has the classes, `CASE.npz` the probabilities.
 
-    Predictions that are there stay, if they were made by the same weights.
+    Predictions that are there stay, if they were made by the same weights. Without `only`, folds of a cascade's second
+    stage that are not trained yet are left for a later call.
 
     Raises:
-        ArtifactError: a fold is not trained yet, or was trained to another plan.
+        ArtifactError: another fold is not trained yet, or one was trained to another plan.
     """
     from hemoseg.nets import use_threads
     from hemoseg.nets.weights import check_plan
@@ -185,6 +209,9 @@ def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Wat
             continue
         weights = folder.weights(configuration.name, fold)
         if not weights.is_file():
+            if only is None and configuration.previous_stage is not None:
+                watch.say(f"{configuration.name} fold {fold} waits: `hemoseg train --run DIR`, then validate again")
+                continue
             raise ArtifactError(
                 "no such file",
                 where=weights,
@@ -319,6 +346,12 @@ def prediction(folder: RunFolder, configuration: Configuration, fold: int, case:
 def probabilities_file(folder: RunFolder, configuration: Configuration, fold: int, case: str) -> Path:
     """The probabilities of an out-of-fold prediction."""
     return folder.fold(configuration.name, fold) / "validation" / f"{case}.npz"
+
+
+def _is_predicted(folder: RunFolder, configuration: Configuration) -> bool:
+    """Whether every case has the out-of-fold prediction of a configuration."""
+    held_out = folder.splits().held_out
+    return all(prediction(folder, configuration, k, name).is_file() for k in range(FOLDS) for name in held_out[k])
 
 
 def _add_previous(folder: RunFolder, plan: Plan, configuration: Configuration) -> None:
