@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
@@ -124,17 +125,18 @@ def train(
     learner = Learner(plan, configuration, ignore=source.ignore, device=device, layout=layout, ranks=ranks)
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     saved = time.monotonic()
-    while not training.is_over:
-        epochs = training.state.epochs
-        with memory_errors(where=folder), deterministic(device):
-            progress = training.advance()
-        watch(progress)
-        signal_number = ranks.first_signal(stop())
-        ends_epoch = training.state.epochs > epochs  # the last one's end is that of the training
-        if signal_number is not None or ends_epoch or time.monotonic() - saved > SAVE_EVERY_S:
-            training.save()
-            saved = time.monotonic()
-        _end_if_asked(signal_number, folder, kept="the state of the training is saved")
+    with closing(training.log):
+        while not training.is_over:
+            epochs = training.state.epochs
+            with memory_errors(where=folder), deterministic(device):
+                progress = training.advance()
+            watch(progress)
+            signal_number = ranks.first_signal(stop())
+            ends_epoch = training.state.epochs > epochs  # the last one's end is that of the training
+            if signal_number is not None or ends_epoch or time.monotonic() - saved > SAVE_EVERY_S:
+                training.save()
+                saved = time.monotonic()
+            _end_if_asked(signal_number, folder, kept="the state of the training is saved")
     if ranks.is_first:
         write_weights(last, training.learner.network, plan_sha256=plan_sha256)
     _end_if_asked(ranks.first_signal(stop()), folder, kept="this training is complete and saved")

@@ -24,6 +24,9 @@ class NoLog:
     def add_epoch(self, iteration: int, values: dict[str, Any], dice: tuple[float, ...] | None) -> None:
         """Nothing."""
 
+    def close(self) -> None:
+        """Nothing."""
+
 
 class Log(NoLog):
     """`train.jsonl`, one line of means per `LOG_EVERY` iterations, and `epochs.jsonl`, one line per epoch.
@@ -79,6 +82,11 @@ class Log(NoLog):
         line = {name: _rounded(value) if isinstance(value, float) else value for name, value in values.items()} | found
         _append(self.epochs, {"iteration": iteration, **line})
         self._show("epoch", iteration, {**line, **{f"dice/{name}": v for name, v in found.get("dice", {}).items()}})
+
+    def close(self) -> None:
+        """Wait until TensorBoard's files have all: a thread writes them, and a worker process ends without it."""
+        if self.board is not None:
+            self.board.close()
 
     def _show(self, group: str, iteration: int, values: dict[str, Any]) -> None:
         if self.board is not None:

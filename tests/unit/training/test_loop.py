@@ -269,14 +269,32 @@ def test_weights_to_begin_with_are_taken_where_they_fit(tmp_path):
         take_weights(build_network(tiny_plan(), tiny_configuration(features=(6, 8))), init)
 
 
-def test_tensorboard_is_told_the_same_numbers(tmp_path, monkeypatch):
-    scalars = []
-    writer = SimpleNamespace(add_scalar=lambda name, value, at: scalars.append((name, value, at)), flush=lambda: None)
+@pytest.fixture
+def scalars(monkeypatch):
+    """What TensorBoard is told, the last item `closed`."""
+    told = []
+    writer = SimpleNamespace(
+        add_scalar=lambda name, value, at: told.append((name, value, at)),
+        flush=lambda: None,
+        close=lambda: told.append("closed"),
+    )
     monkeypatch.setitem(sys.modules, "tensorboardX", SimpleNamespace(SummaryWriter=lambda *_, **__: writer))
+    return told
+
+
+def test_tensorboard_is_told_the_same_numbers(tmp_path, scalars):
     go(tmp_path, recipe=SHORT, choices=Choices(tensorboard=True))
     rows = lines(tmp_path / "epochs.jsonl")
     assert ("epoch/ema", rows[0]["ema"], 5) in scalars
-    assert {"train/loss", "epoch/validation_loss", "epoch/dice/edema"} <= {name for name, _, _ in scalars}
+    assert {"train/loss", "epoch/validation_loss", "epoch/dice/edema"} <= {name for name, _, _ in scalars[:-1]}
+    assert scalars[-1] == "closed"
+
+
+def test_tensorboard_has_all_of_a_training_that_was_stopped(tmp_path, scalars):
+    with pytest.raises(InterruptedRunError):
+        go(tmp_path, choices=Choices(tensorboard=True), stop=lambda: 2)
+    assert scalars[-2][0] == "train/learning_rate"
+    assert scalars[-1] == "closed"
 
 
 def test_a_part_of_a_patch_that_is_ignored_has_no_label_in_training(tmp_path):
