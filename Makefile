@@ -31,7 +31,7 @@ check: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --quiet tests/docs
+	$(BIN)/pytest --quiet --numprocesses 2 --dist worksteal tests/docs
 
 dev: .venv/.stamp-dev
 
