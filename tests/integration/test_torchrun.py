@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from cohort import hemoseg, write_cohort
 
 ITERATIONS = 40
-LIMIT_S = 120
+LIMIT_S = 600
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
