@@ -16,7 +16,8 @@ import pytest
 from cohort import command, hemoseg, hemoseg_without_torch, write_cohort
 
 ITERATIONS = "12"
-SETTINGS = ("--folds", "0", "--iterations", ITERATIONS)
+SMALL = ("--folds", "0", "--memory-gb", "0.6")
+SETTINGS = (*SMALL, "--iterations", ITERATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -263,7 +264,7 @@ def test_damaged_cases_are_refused_by_train_and_made_again_by_preprocess(unbroke
 def test_a_signal_during_training_saves_and_ends_with_its_code(dataset, tmp_path, number, code):
     folder = tmp_path / "stopped"
     process = subprocess.Popen(
-        command("run", dataset, "--run", folder, "--folds", "0", "--iterations", "100000"),
+        command("run", dataset, "--run", folder, *SMALL, "--iterations", "100000"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -280,7 +281,7 @@ def test_a_signal_during_training_saves_and_ends_with_its_code(dataset, tmp_path
 
 
 def test_other_settings_on_the_folder_are_refused(unbroken, dataset):
-    done = hemoseg("run", dataset, "--run", unbroken, "--folds", "0", "--iterations", "13", code=2)
+    done = hemoseg("run", dataset, "--run", unbroken, *SMALL, "--iterations", "13", code=2)
     assert "iterations: 12 → 13" in done.stderr
 
 
@@ -312,7 +313,7 @@ def test_a_stage_too_early_says_what_to_run_first(tmp_path, stage):
 @pytest.mark.parametrize("config", ["2d", "3d_lowres", "cascade"])
 def test_every_configuration_runs_and_segments(dataset, tmp_path, config):
     folder = tmp_path / config
-    hemoseg("run", dataset, "--run", folder, "--folds", "0", "--iterations", "2", "--config", config)
+    hemoseg("run", dataset, "--run", folder, *SMALL, "--iterations", "2", "--config", config)
     scan = dataset / "imagesTr" / "head1_0000.nii.gz"
     hemoseg("segment", scan, "--out", tmp_path / "out", "--model", folder / "model")
     assert (tmp_path / "out" / "head1_0000" / "mask.nii.gz").is_file()
