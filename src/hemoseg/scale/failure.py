@@ -79,13 +79,13 @@ def error_of(name: str, failure: Failure, log: Path | None) -> HemosegError:
     return error
 
 
-def late_error(name: str, limit_s: float) -> ResourceError:
-    """What is told of a job that takes longer than it may."""
+def late_error(name: str, limit_s: float, *, more: str = "") -> ResourceError:
+    """What is told of a job that takes longer than it may; `more` is added to the advice."""
     return ResourceError(
         f"not done after {limit_s:g} s",
         where=name,
         expected="an answer in that time",
-        remedy="look whether its files can be read at all",
+        remedy=f"look whether its files can be read at all{more}",
     )
 
 

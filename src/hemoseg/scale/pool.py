@@ -14,7 +14,7 @@ from pathlib import Path
 from hemoseg.errors import HemosegError, ResourceError, SettingsError
 from hemoseg.scale.crew import Member, Task, end, ready, start
 from hemoseg.scale.executor import LIMIT_S, Executor, Job, R, T
-from hemoseg.scale.failure import Failure, error_of, named_failure, raise_failure, tell_or_raise
+from hemoseg.scale.failure import Failure, error_of, late_error, named_failure, raise_failure, tell_or_raise
 from hemoseg.scale.serial import Serial
 from hemoseg.scale.wire import pack, unpack
 from hemoseg.scale.worker import Success
@@ -153,12 +153,10 @@ class ProcessPool:
 
 def late(name: str, limit_s: float) -> ResourceError:
     """The error for a job that takes too long."""
-    return ResourceError(
-        f"not done after {limit_s:g} s",
-        where=name,
-        expected="an answer in that time",
-        remedy="look whether its files can be read at all; if the machine is slow or busy, use fewer workers, or with "
-        "segment a longer --time-limit",
+    return late_error(
+        name,
+        limit_s,
+        more="; if the machine is slow or busy, use fewer workers, or with segment a longer --time-limit",
     )
 
 
