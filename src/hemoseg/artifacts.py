@@ -102,6 +102,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
+    except HemosegError as error:
+        if isinstance(error.where, Path) and error.where.is_relative_to(temporary):
+            place = path / error.where.relative_to(temporary)
+            raise type(error)(error.found, where=place, expected=error.expected, remedy=error.remedy) from error
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -145,6 +145,19 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_same_command_goes_on(bu
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="mounting a small disk needs root")
+def test_a_disk_that_is_full_for_what_is_done_says_of_which_scan(bundle, scans, tmp_path):
+    disk = tmp_path / "disk"
+    with small_disk(disk, "16k"):
+        arguments = ("segment", scans, "--out", disk / "out", "--model", bundle, "--layout", "flat")
+        done = hemoseg(*arguments, code=3)
+        assert "manifest.jsonl: cannot be written: No space left on device; what became of " in done.stderr
+        assert leftovers(disk) == []
+        subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+        assert hemoseg(*arguments).stdout.count("ml hemorrhage") in (1, 2)
+        assert leftovers(disk) == []
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="mounting a small disk needs root")
 def test_a_disk_without_any_space_is_told_before_any_scan(bundle, scans, tmp_path):
     disk = tmp_path / "disk"
     with small_disk(disk, "16k"):

@@ -94,6 +94,17 @@ def test_a_full_disk_is_a_resource_error(tmp_path):
         fill(temporary)
 
 
+def test_a_file_of_a_folder_that_fails_is_named_where_it_was_to_be(tmp_path):
+    def fill(folder):
+        with artifacts.whole_file(folder / "mask.nii.gz"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(ResourceError, match="free space") as caught, artifacts.whole_folder(tmp_path / "a") as folder:
+        fill(folder)
+    assert caught.value.where == tmp_path / "a" / "mask.nii.gz"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_whole_folder_replaces_an_older_one(tmp_path):
     folder = tmp_path / "result"
     for text in ("old", "new"):

@@ -31,7 +31,7 @@ from hemoseg.cli.doubts import (
     SecondLook,
     check_layout,
 )
-from hemoseg.cli.failures import print_failures
+from hemoseg.cli.failures import print_failure, print_failures
 from hemoseg.cli.options import Device
 from hemoseg.cli.progress import RESEARCH_ONLY, Lines, bars, parse_duration
 
@@ -215,6 +215,9 @@ def _segment_many(batch: "Batch", executor: "Executor | None", *, as_json: bool)
         )
     if failures := failures_in_order(batch.found, result.failures):
         print_failures(failures)
+    if result.unwritten is not None:
+        print_failure(result.unwritten)
+    if failures or result.unwritten is not None:
         raise typer.Exit(3)
 
 

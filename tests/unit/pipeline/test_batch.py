@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 import hemoseg.inference
 from bundles import write_tiny_bundle
+from cohort import hemoseg as command
 from hemoseg.errors import ArtifactError, HemosegError, InputError, InterruptedRunError, ResourceError, SettingsError
 from hemoseg.geometry import Volume
 from hemoseg.io import write_scan
@@ -449,6 +451,52 @@ def test_what_cannot_be_remembered_ends_the_batch(
     monkeypatch.setattr(record, "_line", full)
     with pytest.raises(ResourceError, match="No space left on device"):
         run(bundle, tmp_path / "out", scans)
+
+
+def test_what_ends_a_batch_is_told_and_not_that_the_summary_fails_too(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for the manifest is full for the summary."""
+    from hemoseg.pipeline.batch import record
+
+    true = record._write
+
+    def full(handle: Any, data: bytes) -> None:
+        if b'"done"' in data and b'"b"' in data:
+            handle.write(data[:20])
+            raise OSError(28, "No space left on device")
+        true(handle, data)
+
+    out = tmp_path / "out"
+    (out / "summary.csv").mkdir(parents=True)
+    monkeypatch.setattr(record, "_write", full)
+    with pytest.raises(ResourceError, match=r"manifest\.jsonl: .*No space left on device; what became of b is not"):
+        run(bundle, out, scans)
+    assert (out / "manifest.jsonl").read_bytes().endswith(b"}\n"), "a line cut short would spoil one that follows"
+
+
+def test_a_summary_that_cannot_be_written_hides_no_failure(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    (scans / "b.nii.gz").write_bytes(b"no scan")
+    (tmp_path / "out" / "summary.csv").mkdir(parents=True)
+    result = run(bundle, tmp_path / "out", scans)
+    assert list(result.failures) == ["b"]
+    assert result.unwritten is not None
+    assert result.unwritten.where == tmp_path / "out" / "summary.csv"
+    done = command("segment", scans, "--out", tmp_path / "out", "--model", bundle, "--layout", "flat", code=3)
+    assert "1 failed" in done.stderr
+    assert "error: " in done.stderr.partition("1 failed")[2]
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_folder_of_results_that_goes_away_ends_the_batch(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_moved: bool
+) -> None:
+    """What is written to a file without a name would be forgotten."""
+    out = tmp_path / "out"
+    fail_at(monkeypatch, "segment_one", "c", lambda: out.rename(tmp_path / "away") if is_moved else shutil.rmtree(out))
+    with pytest.raises(ResourceError, match=r"manifest\.jsonl: was removed or moved away"):
+        run(bundle, out, scans)
+    assert not (out / "summary.csv").exists()
 
 
 def test_the_time_of_a_scan_is_that_of_its_steps_together() -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -20,6 +20,9 @@ from hemoseg.artifacts import appended, readable, sha256_of
 from hemoseg.errors import ArtifactError, HemosegError, InputError, ResourceError, SettingsError
 from hemoseg.pipeline.batch.sources import NoScan, Scan
 from hemoseg.pipeline.batch.work import Layout, Options, result_files
+
+NAMED = 4
+"""Scans at most that an error names."""
 
 
 class Header(BaseModel):
@@ -75,13 +78,32 @@ class Record:
         """Write events down; they are on the disk when this returns.
 
         Raises:
-            ResourceError: the disk is full or broken; nothing that follows could be remembered.
+            ResourceError: the disk is full or broken, or the file is gone; nothing that follows could be remembered.
         """
         if not events:
             return
-        with appended(self.path):
-            _write(self.handle, b"".join(_line(event) for event in events))
+        try:
+            with appended(self.path):
+                _append(self.handle, b"".join(_line(event) for event in events))
+            if not self.is_there:
+                raise _gone(self.path)
+        except ResourceError as error:
+            names = ", ".join(event.name for event in events[:NAMED]) + (", …" if len(events) > NAMED else "")
+            raise ResourceError(
+                f"{error.found}; what became of {names} is not remembered",
+                where=error.where,
+                expected=error.expected,
+                remedy=f"{error.remedy}; then give the same command again",
+            ) from error
         self.events.update((event.name, event) for event in events)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the next call will find it: nobody removed it, or moved its folder away."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self.handle.fileno()))
+        except OSError:
+            return False
 
     def is_done(self, scan: Scan, out: Path, layout: Layout) -> bool:
         """Whether the scan, as its file is now, was segmented, and its result is still there."""
@@ -301,6 +323,26 @@ def _check_same(path: Path, found: Header, wanted: Header) -> None:
             expected="the model and options that the results there were made with",
             remedy="give those again, or choose another --out folder",
         )
+
+
+def _gone(path: Path) -> ResourceError:
+    return ResourceError(
+        "was removed or moved away while scans were segmented",
+        where=path,
+        expected="a folder of results that stays in its place until the command ends",
+        remedy="put it back or choose another --out folder",
+    )
+
+
+def _append(handle: IO[bytes], data: bytes) -> None:
+    """Write to the end of a file all or, as far as the disk lets it be taken back, nothing."""
+    before = os.fstat(handle.fileno()).st_size
+    try:
+        _write(handle, data)
+    except OSError:
+        with suppress(OSError):
+            handle.truncate(before)
+        raise
 
 
 def _write(handle: IO[bytes], data: bytes) -> None:

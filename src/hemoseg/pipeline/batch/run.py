@@ -61,6 +61,8 @@ class Result:
     """{scan: why there is none}."""
     earlier: int = 0
     """Scans that an earlier call had segmented."""
+    unwritten: HemosegError | None = None
+    """Why there is no `summary.csv` of it."""
 
 
 def run_batch(
@@ -115,8 +117,18 @@ def run_batch(
         try:
             _work_through(batch, waiting, record, result, executor=executor, watch=watch, done=done)
         finally:
-            write_summary(batch.out / summary_name(batch.shard), _rows(batch, record), bundle.plan.table.members)
+            if record.is_there:
+                result.unwritten = _summarize(batch, record, bundle)
     return result
+
+
+def _summarize(batch: Batch, record: Record, bundle: Bundle) -> HemosegError | None:
+    """Write the summary; why it cannot be, so that this hides neither failed scans nor what ended the batch."""
+    try:
+        write_summary(batch.out / summary_name(batch.shard), _rows(batch, record), bundle.plan.table.members)
+    except HemosegError as error:
+        return error
+    return None
 
 
 def _rows(batch: Batch, record: Record) -> list[tuple[str, Event | None]]:
