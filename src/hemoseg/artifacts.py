@@ -134,7 +134,7 @@ def link_or_copy(source: Path, target: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all; bytes of a file's name that are no text become JSON's escapes."""
+    """Write UTF-8 text, whole or not at all; bytes of a file's name that are no text become escapes as in JSON."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
@@ -145,8 +145,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def dump_json(value: Any) -> str:
-    """Strict JSON text: indented, UTF-8 kept, NaN and infinity refused."""
-    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    """Strict JSON text: indented, UTF-8 kept, NaN and infinity refused; bytes of a file's name that are no text become
+    JSON's escapes."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def write_model(path: Path, model: BaseModel) -> None:

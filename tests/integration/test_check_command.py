@@ -1,10 +1,13 @@
 """`hemoseg check` as a process."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 
-from cohort import hemoseg
+from cohort import command, hemoseg
 from nifti_files import head_hu, make_dataset, save
 
 
@@ -18,6 +21,17 @@ def test_findings_as_table_json_page_and_exit_code(tmp_path):
     assert (row["code"], row["instances"][0]["cases"]) == ("unreadable", ["b"])
     assert (value["repairs"], value["left"]) == ([], None)
     assert (tmp_path / "page.html").is_file()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems of others take text alone")
+def test_findings_about_names_that_are_no_text_are_json(tmp_path):
+    root = make_dataset(tmp_path / "set", names=("a", "b\udce9"))
+    (root / "labelsTr" / "b\udce9.nii.gz").write_bytes(b"")
+    line = command("check", root, "--json")
+    done = subprocess.run(line, capture_output=True, check=False)
+    assert done.returncode == 2, done.stderr
+    value = json.loads(done.stdout.decode())
+    assert ["b\udce9"] in [row["instances"][0]["cases"] for row in value["rows"]]
 
 
 def test_a_repaired_data_set_is_told_and_decides_the_exit_code(tmp_path):

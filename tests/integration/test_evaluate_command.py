@@ -1,6 +1,8 @@
 """`hemoseg evaluate` and `check` on files."""
 
 import json
+import re
+import shutil
 
 import pytest
 
@@ -59,6 +61,22 @@ def test_every_protocol_with_table_and_page_then_compare_and_rank(dataset, tmp_p
     done = hemoseg("compare", tmp_path / "m.json", tmp_path / "s.json", "--out", tmp_path / "c.json", code=2)
     assert "by the protocol extended" in done.stderr
     assert not (tmp_path / "c.json").exists()
+
+
+def test_every_protocol_draws_patients_where_they_are_known(dataset, tmp_path):
+    """All cases are one patient's, so no interval has a width."""
+    for folder in ("labels", "other"):
+        shutil.copytree(dataset / "labelsTr", tmp_path / folder)
+    shutil.copy(tmp_path / "other" / "head0.nii.gz", tmp_path / "other" / "head1.nii.gz")
+    shutil.copy(dataset / "dataset.json", tmp_path)
+    cases = sorted(path.name.removesuffix(".nii.gz") for path in (tmp_path / "labels").iterdir())
+    (tmp_path / "patients.csv").write_text("case,patient\n" + "".join(f"{case},P\n" for case in cases))
+    for protocol in ("extended", "instance2022", "nnunet"):
+        out = tmp_path / f"{protocol}.json"
+        done = hemoseg("evaluate", tmp_path / "other", tmp_path / "labels", "--protocol", protocol, "--out", out)
+        intervals = re.findall(r"\[([\d.]+), ([\d.]+)\]", done.stdout)
+        assert intervals, protocol
+        assert all(low == high for low, high in intervals), protocol
 
 
 def test_tolerances_are_chosen(dataset, tmp_path):

@@ -1,6 +1,7 @@
 """`hemoseg nnunet` and `segment --exact` as a user gives them."""
 
 import numpy as np
+import pytest
 import torch
 
 import nnunet_models as small
@@ -32,3 +33,10 @@ def test_a_malicious_checkpoint_ends_with_exit_code_2(tmp_path):
     assert "nothing of it was run" in done.stderr
     assert not (tmp_path / "made").exists()
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("words", [("export-onnx",), ("nnunet", "export-model")], ids=" ".join)
+def test_a_model_that_is_not_there_is_said_of_the_argument(tmp_path, words):
+    """These commands have no option --model."""
+    done = hemoseg(*words, "absent", tmp_path / "out", code=2)
+    assert "error: BUNDLE: no model 'absent'" in done.stderr

@@ -124,6 +124,12 @@ def test_failed_folder_keeps_the_old_one(tmp_path):
     assert [p.name for p in folder.iterdir()] == ["old.txt"]
 
 
+def test_json_escapes_bytes_of_names_that_are_no_text():
+    text = artifacts.dump_json({"b\udce9": "µ"})
+    assert text.encode() == '{\n  "b\\udce9": "µ"\n}\n'.encode()
+    assert json.loads(text) == {"b\udce9": "µ"}
+
+
 def test_json_refuses_nan_and_keeps_text(tmp_path):
     path = tmp_path / "a.json"
     artifacts.write_json(path, {"a": "µ"})

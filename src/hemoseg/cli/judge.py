@@ -131,12 +131,13 @@ def _measure(
         evaluate_challenge,
         evaluate_detection,
         evaluate_folders,
+        find_patients,
         from_summary,
     )
 
     if protocol == ProtocolName.NNUNET:
         summary = evaluate_as_nnunet(predictions, references, labels=labels, progress=progress)
-        return from_summary(summary), dump_summary(summary)
+        return from_summary(summary, find_patients(references, labels)), dump_summary(summary)
     if protocol == ProtocolName.EXTENDED:
         wanted = TOLERANCES_MM if tolerances is None else _parse_tolerances(tolerances)
         result = evaluate_folders(predictions, references, labels=labels, tolerances_mm=wanted, progress=progress)

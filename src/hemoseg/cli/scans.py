@@ -1,6 +1,5 @@
 """`segment` and `demo`: a model at work."""
 
-import json
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -222,7 +221,9 @@ def _segment_many(batch: "Batch", executor: "Executor | None", *, as_json: bool)
 
 
 def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    from hemoseg.artifacts import dump_json
+
+    typer.echo(dump_json(value), nl=False)
 
 
 def _say(text: str, *, style: str | None = None) -> None:

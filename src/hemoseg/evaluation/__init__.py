@@ -2,7 +2,13 @@
 
 from hemoseg.evaluation.compare import compare_results
 from hemoseg.evaluation.files import PairFiles
-from hemoseg.evaluation.folders import evaluate_as_nnunet, evaluate_challenge, evaluate_files, evaluate_folders
+from hemoseg.evaluation.folders import (
+    evaluate_as_nnunet,
+    evaluate_challenge,
+    evaluate_files,
+    evaluate_folders,
+    find_patients,
+)
 from hemoseg.evaluation.lesions import EDGES_ML as LESION_EDGES_ML
 from hemoseg.evaluation.nnunet import dump_summary, from_summary
 from hemoseg.evaluation.places import find_places
@@ -30,6 +36,7 @@ __all__ = [
     "evaluate_files",
     "evaluate_folders",
     "evaluate_pair",
+    "find_patients",
     "find_places",
     "format_table",
     "from_summary",

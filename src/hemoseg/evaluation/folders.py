@@ -84,9 +84,9 @@ def evaluate_challenge(
 def evaluate_as_nnunet(
     predictions: Path, references: Path, *, labels: Path | None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """nnU-Net's summary of a folder of predictions; see `nnunet_summary`."""
+    """nnU-Net's summary of a folder of predictions; see `nnunet_summary`. It has no place for patients."""
     described = labels or find_table(references)
-    pairs = pair_folders(predictions, references, cases=None)
+    pairs = _pairs(predictions, references, described, None)
     if described is not None:
         wanted = Labels.from_mapping(read_labels_entry(described), where=described)
     else:
@@ -95,11 +95,20 @@ def evaluate_as_nnunet(
     return nnunet_summary(pairs, wanted, progress=progress)
 
 
+def find_patients(references: Path, labels: Path | None) -> dict[str, str] | None:
+    """{case: patient} by the patients.csv beside the file that names the classes; None where there is none.
+
+    Raises:
+        InputError: it cannot be read, or is no such table.
+    """
+    described = labels or find_table(references)
+    beside = described.parent / PATIENTS if described is not None else None
+    if beside is None or not beside.exists():
+        return None
+    with readable(beside):
+        return read_patients(beside)
+
+
 def _pairs(predictions: Path, references: Path, described: Path | None, cases: Sequence[str] | None) -> list[PairFiles]:
     """The files of the cases with their patients, where a patients.csv lies beside the names of the classes."""
-    beside = described.parent / PATIENTS if described is not None else None
-    patients = None
-    if beside is not None and beside.exists():
-        with readable(beside):
-            patients = read_patients(beside)
-    return pair_folders(predictions, references, cases=cases, patients=patients)
+    return pair_folders(predictions, references, cases=cases, patients=find_patients(references, described))

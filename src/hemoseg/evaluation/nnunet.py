@@ -4,7 +4,7 @@ Source: nnunetv2 2.8.1, evaluation/evaluate_predictions.py and utilities/label_h
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -120,20 +120,30 @@ def count_case(job: CountJob) -> dict[str, Any] | InputError:
     return {"reference_file": str(files.reference), "prediction_file": str(files.prediction), "metrics": metrics}
 
 
-def from_summary(summary: dict[str, Any]) -> dict[str, Any]:
+def from_summary(summary: dict[str, Any], patients: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A summary in the form of metrics.json, for tables and comparisons.
+
+    Args:
+        summary: the content of summary.json.
+        patients: {case: patient}, which a summary does not have; None takes every case for a patient of its own.
 
     Raises:
         KeyError, TypeError, AttributeError: it is no summary.
     """
     cases = {_case_of(entry["reference_file"]): _scores(entry["metrics"]) for entry in summary["metric_per_case"]}
+    owners = None if patients is None else [patients[case] for case in cases]
     return {
         "version": 1,
         "protocol": NAME,
-        "cases": [{"case": case, "classes": classes} for case, classes in cases.items()],
+        "cases": [
+            {"case": case, **({} if patients is None else {"patient": patients[case]}), "classes": classes}
+            for case, classes in cases.items()
+        ],
         "mean": {
             name: {
-                metric: bootstrap_mean([classes[name][metric] for classes in cases.values()], seed=SEED).as_json()
+                metric: bootstrap_mean(
+                    [classes[name][metric] for classes in cases.values()], seed=SEED, patients=owners
+                ).as_json()
                 for metric in metrics
             }
             for name, metrics in summary["mean"].items()

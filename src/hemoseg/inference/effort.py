@@ -62,7 +62,9 @@ def effort_within(
     dropped = dropped_words(full, effort, budget_s=budget_s, name=name)
     warnings = [] if dropped is None else [dropped]
     if foreseen_s > left_s:
-        warnings.append(f"{name} was foreseen to take {foreseen_s:.0f} s, with {max(0.0, left_s):.0f} s left")
+        warnings.append(
+            f"{name} was foreseen to take {_seconds(foreseen_s)} s, with {_seconds(max(0.0, left_s))} s left"
+        )
     return effort, tuple(warnings)
 
 
@@ -117,6 +119,16 @@ def dropped_words(full: Effort, effort: Effort, *, budget_s: float, name: str) -
     if effort.folds != full.folds:
         parts.append(f"{effort.folds} of {full.folds} folds")
     return f"to keep to {budget_s:g} s, {name} was run with {_listed(parts)}" if parts else None
+
+
+def _seconds(value: float) -> str:
+    """Whole seconds, or two digits of fewer than ten.
+
+    Example:
+        >>> _seconds(0.0214), _seconds(3.14), _seconds(75.3)
+        ('0.021', '3.1', '75')
+    """
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -30,7 +30,7 @@ def export_model(model: str | Path, out: Path) -> list[Path]:
         ArtifactError: the bundle is damaged.
         ResourceError: a file cannot be written.
     """
-    bundle = open_bundle(find_bundle(model))
+    bundle = open_bundle(find_bundle(model, option="BUNDLE"))
     plan = bundle.plan
     plans, dataset = write_plans(plan), dataset_json(plan)
     names = [configuration.name for configuration in bundle.stages]

@@ -80,7 +80,7 @@ def export_onnx(model: str | Path, out: Path) -> OnnxContract:
         ArtifactError: the bundle is damaged.
         ResourceError: the folder cannot be written.
     """
-    bundle = open_bundle(find_bundle(model))
+    bundle = open_bundle(find_bundle(model, option="BUNDLE"))
     if out.exists():
         raise InputError("is there already", where=out, expected="no such folder", remedy="choose another OUT")
     stages = tuple(configuration.name for configuration in bundle.stages)

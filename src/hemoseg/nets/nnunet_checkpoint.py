@@ -37,6 +37,12 @@ ALLOWED: list[Any] = [
 """All that may be called beside what tensors need."""
 
 
+ZIP = b"PK\x03\x04"
+"""Beginning of what torch.save writes."""
+OLD_FORMAT = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""Beginning of what it wrote before torch 1.6: a number of its own, as a pickle."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """What prediction needs of a checkpoint."""
@@ -141,11 +147,17 @@ def write_checkpoint(
 
 def _load(path: Path) -> dict[str, Any]:
     """The dictionary in the file, by torch's own unpickler that calls nothing but what is allowed."""
+    with path.open("rb") as file:
+        first = file.read(len(OLD_FORMAT))
+    is_old = first == OLD_FORMAT
+    if not is_old and not first.startswith(ZIP[: len(first)]):
+        raise _unusable(f"no file of torch.save: it begins with {first!r}; nothing of it was run", path)
     try:
         with safe_globals(ALLOWED):
-            surplus = get_unsafe_globals_in_checkpoint(path)
+            # the unpickler itself refuses what an older file names, at the first that is not allowed
+            surplus = [] if is_old else get_unsafe_globals_in_checkpoint(path)
             if not surplus:
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=not is_old)
     except MemoryError:
         raise
     except Exception as error:  # damaged pickles and archives raise errors of any kind

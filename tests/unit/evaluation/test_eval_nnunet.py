@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hemoseg.errors import InputError
-from hemoseg.evaluation import dump_summary, evaluate_as_nnunet, from_summary
+from hemoseg.evaluation import dump_summary, evaluate_as_nnunet, find_patients, from_summary
 from hemoseg.evaluation.nnunet import Labels
 from nifti_files import save
 
@@ -52,6 +52,22 @@ def test_regions(folders):
 
 def test_numbers_without_names(folders):
     assert list(evaluate_as_nnunet(*folders, labels=None)["mean"]) == ["1", "2", "3"]
+
+
+def test_intervals_draw_the_patients_of_patients_csv(folders):
+    """Two scans of one patient are one draw, so the interval has no width."""
+    describe(folders, iph=1, edema=2, ignore=3)
+    summary = evaluate_as_nnunet(*folders, labels=None)
+    assert find_patients(folders[1], None) is None
+    assert from_summary(summary)["mean"]["1"]["TP"] == {"value": 1.5, "low": 1.0, "high": 2.0, "n": 2}
+    (folders[1] / "patients.csv").write_text("case,patient\na,P\nb,P\n")
+    assert dump_summary(evaluate_as_nnunet(*folders, labels=None)) == dump_summary(summary)
+    found = from_summary(summary, find_patients(folders[1], None))
+    assert found["mean"]["1"]["TP"] == {"value": 1.5, "low": 1.5, "high": 1.5, "n": 2}
+    assert [case["patient"] for case in found["cases"]] == ["P", "P"]
+    (folders[1] / "patients.csv").write_text("case,patient\na,P\n")
+    with pytest.raises(InputError, match="no patient for"):
+        evaluate_as_nnunet(*folders, labels=None)
 
 
 def test_text_and_the_form_of_metrics(folders):

@@ -1,5 +1,6 @@
 """Memory and time that a segmentation may take."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +100,11 @@ def test_the_least_is_done_in_any_case_and_said_to_be_too_much():
     )
     assert foreseen == f"3d_fullres was foreseen to take {clock.now - 110:.0f} s, with 0 s left"
     assert found.labels.any()
+
+
+def test_times_under_a_second_are_not_told_as_none():
+    found = timed(Ticking(0.01), Limits(time_budget_s=0.02)).segment(VOLUME)
+    assert re.search(r"was foreseen to take 0\.\d+ s, with 0\.01 s left", found.warnings[-1]), found.warnings
 
 
 def test_stages_share_what_is_left():

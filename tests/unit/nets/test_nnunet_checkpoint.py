@@ -74,12 +74,24 @@ def test_a_malicious_checkpoint_is_refused_and_runs_nothing(tmp_path, content, p
     assert target.exists()
 
 
-def test_a_plain_pickle_is_refused_and_runs_nothing(tmp_path):
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_plain_pickle_is_refused_and_runs_nothing(tmp_path, protocol):
     path = tmp_path / "checkpoint_final.pth"
-    path.write_bytes(pickle.dumps({"network_weights": small.Payload(tmp_path / "made")}))
-    with pytest.raises(InputError):
+    path.write_bytes(pickle.dumps({"network_weights": small.Payload(tmp_path / "made")}, protocol))
+    with pytest.raises(InputError, match=r"no file of torch\.save.*nothing of it was run"):
         read_checkpoint(path)
     assert not (tmp_path / "made").exists()
+
+
+def test_the_format_before_torch_1_6_is_read_and_refused_if_malicious(tmp_path, content):
+    path, target = tmp_path / "checkpoint_final.pth", tmp_path / "made"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    weights = read_checkpoint(path).weights
+    assert all(torch.equal(value, content["network_weights"][name]) for name, value in weights.items())
+    torch.save({**content, "logging": small.Payload(target)}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match=r"names \w+, which could run code on this machine; nothing of it was run"):
+        read_checkpoint(path)
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hemoseg.errors import InputError
-from hemoseg.pipeline.batch.sources import NoScan, find_scans, take_shard
+from hemoseg.pipeline.batch.sources import NoScan, Scan, find_scans, take_shard
 
 
 @pytest.fixture
@@ -91,6 +91,11 @@ def test_tables_that_name_no_scans_are_refused(tmp_path: Path, text: str, found:
         find_scans([str(table)])
     assert found in caught.value.found
     assert caught.value.where == table
+
+
+def test_a_table_may_have_semicolons_as_office_programs_write_them(folder: Path) -> None:
+    (folder / "list.csv").write_text("\ufeffPath;Name\r\na.nii.gz;one, first\r\n", encoding="utf-8")
+    assert find_scans([str(folder / "list.csv")]).scans == (Scan(path=folder / "a.nii.gz", name="one, first"),)
 
 
 def test_a_table_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:

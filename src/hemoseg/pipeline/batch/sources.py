@@ -201,7 +201,9 @@ def _table(path: Path) -> list[tuple[Path, str | None]]:
     """The scans of a table; paths are as seen from its folder."""
     try:
         with readable(path), path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle, strict=True)
+            first = handle.readline()
+            handle.seek(0)
+            reader = csv.DictReader(handle, strict=True, delimiter=_separator(first))
             columns = {name.strip().lower(): name for name in reader.fieldnames or () if name}
             rows = list(reader)
     except (csv.Error, UnicodeDecodeError) as error:
@@ -223,6 +225,11 @@ def _table(path: Path) -> list[tuple[Path, str | None]]:
     if not found:
         raise _bad_table(path, "no rows")
     return found
+
+
+def _separator(first: str) -> str:
+    """What stands between the columns, by a table's first row: office programs write semicolons in some languages."""
+    return ";" if ";" in first and "," not in first else ","
 
 
 def _bad_table(path: Path, found: str) -> InputError:
