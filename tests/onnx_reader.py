@@ -71,7 +71,10 @@ def blended(channels, contract, configuration, folder):
     missing = np.maximum(0, patch - channels[0].shape)
     pad = np.stack([missing // 2, missing - missing // 2], axis=1)
     outside = zip_longest(channels, contract["outside"], fillvalue=0)
-    image = np.stack([np.pad(one, pad, constant_values=value) for one, value in outside]).astype(np.float32)
+    along, within = pad * [[1], [0], [0]], pad * [[0], [1], [1]]
+    image = np.stack([np.pad(one, within, constant_values=value) for one, value in outside]).astype(np.float32)
+    beyond = {"mode": "edge"} if contract["repeats_slices"] else {}
+    image = np.pad(image, [(0, 0), *along], **beyond)
     starts = []
     for n, p in zip(image.shape[1:], patch.tolist(), strict=True):
         k = ceil((n - p) / (p * contract["tile_step"])) + 1

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hemoseg.arrays import Shaped
 from hemoseg.errors import SettingsError
 from hemoseg.plan import Channel, Window
 from hemoseg.types import HU, Channels, Labels
@@ -119,6 +120,21 @@ def one_hot(labels: Labels, classes: int) -> Channels:
     numbers = np.arange(1, classes, dtype=np.uint8)[:, None, None, None]
     channels: Channels = (labels[None] == numbers).astype(np.float32)
     return channels
+
+
+def repeat_slices(patch: Shaped[np.ndarray, "*_ z y x"], there: slice) -> None:
+    """Repeat the outermost slices of those that are there over the rest of a patch, in place.
+
+    A head goes on beyond the slices that a scan has of it; air there is what a network never saw above a brain.
+
+    Example:
+        >>> patch = np.array([0, 7, 8, 0, 0]).reshape(5, 1, 1)
+        >>> repeat_slices(patch, slice(1, 3))
+        >>> patch.ravel().tolist()
+        [7, 7, 8, 8, 8]
+    """
+    patch[..., : there.start, :, :] = patch[..., there.start : there.start + 1, :, :]
+    patch[..., there.stop :, :, :] = patch[..., there.stop - 1 : there.stop, :, :]
 
 
 def _window(name: str, width_hu: float, center_hu: float) -> Window:

@@ -24,12 +24,14 @@ def whole_field(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("axes", "spacing_mm"), [("RAS", (4.0, 1.6, 2.5)), ("PIR", (7.0, 2.0, 2.0))], ids=["both ways", "turned"]
+    ("axes", "spacing_mm", "slices"),
+    [("RAS", (4.0, 1.6, 2.5), 11), ("PIR", (7.0, 2.0, 2.0), 11), ("LPS", (5.0, 2.0, 2.0), 2)],
+    ids=["both ways", "turned", "few slices"],
 )
-def test_a_plan_for_head_ct(axes, spacing_mm, tmp_path):
+def test_a_plan_for_head_ct(axes, spacing_mm, slices, tmp_path):
     rule = MinimumConfidence(class_name="hemorrhage", probability=0.4)
     bundle = write_tiny_bundle(tmp_path / "bundle", folds=(0, 1), rules=(rule,))
-    write_scan(tmp_path / "stored.nii.gz", head_volume((11, 36, 40), spacing_mm))
+    write_scan(tmp_path / "stored.nii.gz", head_volume((slices, 36, 40), spacing_mm))
     stored = nibabel.load(tmp_path / "stored.nii.gz")
     turn = nibabel.orientations.axcodes2ornt(axes)
     nibabel.save(stored.as_reoriented(turn), tmp_path / "scan.nii.gz")

@@ -13,7 +13,7 @@ from hemoseg.components import Box
 from hemoseg.data.store import Sliced, StoredCase
 from hemoseg.plan import Preparation
 from hemoseg.types import Channels, IntZYX, LabelMap
-from hemoseg.windows import apply_windows, hu_range, one_hot
+from hemoseg.windows import apply_windows, hu_range, one_hot, repeat_slices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,9 @@ def apply_draw(
 ) -> tuple[Channels, LabelMap]:
     """Cut the patch that was drawn: (channels (c, z, y, x), class numbers (z, y, x)). No chance is left.
 
-    Outside the case HU are the lowest that any window shows, or channels 0, and the label is background. Shift
-    and noise are in HU, so they act only where HU are stored. A turned or enlarged patch shows images linearly
+    Beyond the case's borders within its slices HU are the lowest that any window shows, or channels 0, and the label
+    is background; beyond its slices the outermost ones are repeated, with their labels. Shift and noise are in HU, so
+    they act only where HU are stored. A turned or enlarged patch shows images linearly
     interpolated and the nearest voxel's label.
     """
     last = preparation.windowed == "last"
@@ -62,19 +63,20 @@ def apply_draw(
 
 def _seen(array: Sliced, draw: Draw, size: IntZYX, *, fill: float, order: Literal[0, 1]) -> np.ndarray:
     """The patch as it is seen turned and enlarged, not yet mirrored: pixel p of it shows what lies at
-    middle + R (p - middle) / zoom, R turning (y, x) by the angle; beyond the case there is `fill`.
+    middle + R (p - middle) / zoom, R turning (y, x) by the angle; beyond the case's slices there are these again,
+    beyond their borders there is `fill`.
 
     Pixels are taken as square, as they are on nearly all scanners.
     """
     if not draw.turn_rad and draw.zoom == 1:
-        return cut(array, draw.corner, size, fill=fill)
+        return cut(array, draw.corner, size, fill=fill, repeats_slices=True)
     turn = np.array([[cos(draw.turn_rad), -sin(draw.turn_rad)], [sin(draw.turn_rad), cos(draw.turn_rad)]])
     back = turn / draw.zoom
     reach = np.abs(back) @ [size[1], size[2]]
     grown = [max(ceil((length - n) / 2), 0) + 1 for length, n in zip(reach, size[1:], strict=True)]
     z, y, x = draw.corner
     wide: IntZYX = (size[0], size[1] + 2 * grown[0], size[2] + 2 * grown[1])
-    around = cut(array, (z, y - grown[0], x - grown[1]), wide, fill=fill)
+    around = cut(array, (z, y - grown[0], x - grown[1]), wide, fill=fill, repeats_slices=True)
     middle = (np.array(size[1:]) - 1) / 2
     offset = middle + grown - back @ middle
     result = np.empty((*around.shape[:-2], *size[1:]), dtype=around.dtype)
@@ -100,7 +102,15 @@ def whole_numbers(labels: np.ndarray) -> LabelMap:
     return numbers
 
 
-def cut(array: Sliced, corner: IntZYX, size: IntZYX, *, fill: float, dtype: DTypeLike | None = None) -> np.ndarray:
+def cut(
+    array: Sliced,
+    corner: IntZYX,
+    size: IntZYX,
+    *,
+    fill: float,
+    dtype: DTypeLike | None = None,
+    repeats_slices: bool = False,
+) -> np.ndarray:
     """A copy of a box of the last three axes that may reach beyond the array, filled there.
 
     Args:
@@ -109,6 +119,7 @@ def cut(array: Sliced, corner: IntZYX, size: IntZYX, *, fill: float, dtype: DTyp
         size: voxels of the box along them.
         fill: value beyond the array.
         dtype: type of the copy; None keeps the array's.
+        repeats_slices: whether the outermost slices are repeated beyond the array's; the box must hold one.
     """
     leading = tuple(array.shape[:-3])
     inside, target = box_inside(array.shape[-3:], corner, size)
@@ -118,6 +129,8 @@ def cut(array: Sliced, corner: IntZYX, size: IntZYX, *, fill: float, dtype: DTyp
         return np.array(part, dtype=dtype)
     result = np.full((*leading, *size), fill, dtype=dtype or array.dtype)
     result[everything + target] = part
+    if repeats_slices:
+        repeat_slices(result, target[0])
     return result
 
 

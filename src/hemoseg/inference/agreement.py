@@ -12,7 +12,7 @@ from hemoseg.artifacts import sha256_of
 from hemoseg.errors import HemosegError, SettingsError
 from hemoseg.geometry import Grid, Volume, uniform_slices
 from hemoseg.inference.engines.choice import Engine, has_native_bf16, load_network
-from hemoseg.inference.inputs import network_input, values_outside
+from hemoseg.inference.inputs import network_input, what_is_outside
 from hemoseg.inference.sliding import cut_tile
 from hemoseg.models import Agreement, EngineAgreement, Measured, TestPatch, open_bundle, sampled
 from hemoseg.plan import Configuration, Plan
@@ -111,7 +111,7 @@ def draw_patch(plan: Plan, configuration: Configuration) -> Float32[np.ndarray, 
     _, channels = network_input(plan, configuration, volume, labels)
     deep, high, wide = channels.shape[1:]
     corner = ((deep - z) // 2, (high - y) // 2, (wide - x) // 2)
-    return cut_tile(channels, corner, configuration.patch_size, values_outside(plan, configuration))
+    return cut_tile(channels, corner, configuration.patch_size, what_is_outside(plan, configuration))
 
 
 def processor() -> str:

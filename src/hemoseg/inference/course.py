@@ -29,15 +29,15 @@ class Course:
     is_full: bool = True
     """Whether all was done that the model does."""
     has_few_slices: bool = False
-    """Whether the scan has less than two thirds of the slices that networks look at at once."""
+    """Whether the scan has less than half of the slices that networks look at at once."""
 
     def doubt_few_slices(self, prepared: Prepared, configuration: Configuration) -> None:
-        """Doubt a scan of less than two thirds of a patch in slices, of which networks seldom saw any.
+        """Doubt a scan of less than half of a patch in slices: networks seldom saw any.
 
-        The embedded model saw tens of milliliters in a single slice that has half of one (lab log, 2026-11-29).
+        With half of one the embedded model is as good as on the whole head, below it grows worse (lab log, 2026-11-30).
         """
         slices, wanted, mm = prepared.shape[0], configuration.patch_size[0], prepared.properties.spacing_mm[0]
-        if 3 * slices < 2 * wanted and not self.has_few_slices:
+        if 2 * slices < wanted and not self.has_few_slices:
             self.has_few_slices = True
             self.warnings.append(
                 f"the scan has {slices * mm:.3g} mm of the {wanted * mm:.3g} mm that networks look at at once: "

@@ -3,6 +3,7 @@
 import numpy as np
 
 from hemoseg.geometry import Volume
+from hemoseg.inference.sliding import Outside
 from hemoseg.plan import Configuration, Plan
 from hemoseg.preprocess import Prepared, network_channels, outside_values, prepare, prepare_cascade
 from hemoseg.types import LabelMap, NewStack
@@ -30,7 +31,8 @@ def network_input(
     return prepared, np.concatenate([network_channels(prepared.image, preparation), classes])
 
 
-def values_outside(plan: Plan, configuration: Configuration) -> list[float]:
-    """Value of each of these channels beyond the scan."""
-    outside = outside_values(plan.preparation)
-    return [*outside, *[0.0] * (plan.input_channels(configuration) - len(outside))]
+def what_is_outside(plan: Plan, configuration: Configuration) -> Outside:
+    """What these channels hold beyond the scan; as in training."""
+    values = outside_values(plan.preparation)
+    more = plan.input_channels(configuration) - len(values)
+    return Outside(values=(*values, *[0.0] * more), repeats_slices=plan.recipe.repeats_slices)

@@ -20,7 +20,7 @@ from hemoseg.inference.findings import (
     sum_votes,
 )
 from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
-from hemoseg.inference.inputs import network_input, values_outside
+from hemoseg.inference.inputs import network_input, what_is_outside
 from hemoseg.inference.later import may_be_there
 from hemoseg.inference.limits import (
     NO_LIMITS,
@@ -32,7 +32,7 @@ from hemoseg.inference.limits import (
     watched,
 )
 from hemoseg.inference.panel import MORE, Panel
-from hemoseg.inference.sliding import Network, cut_tile, stream_logits
+from hemoseg.inference.sliding import Network, Outside, cut_tile, stream_logits
 from hemoseg.models import Calibration
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import (
@@ -286,7 +286,7 @@ class Model:
         configuration, plan = stage.configuration, self.plan
         began = time.monotonic()
         prepared, channels = network_input(plan, configuration, volume, previous)
-        outside, ready = values_outside(plan, configuration), time.monotonic()
+        outside, ready = what_is_outside(plan, configuration), time.monotonic()
         course.doubt_few_slices(prepared, configuration)
         part = None if course.region is None else region_on(prepared, course.region)
         effort = self._effort(stage, channels, outside, part, course)
@@ -339,9 +339,7 @@ class Model:
         panel = Panel(networks, axes, table=self.plan.table, average=self.extras.average)
         return (panel,), (), MORE
 
-    def _effort(
-        self, stage: Stage, channels: NewStack, outside: list[float], part: Mask | None, course: Course
-    ) -> Effort:
+    def _effort(self, stage: Stage, channels: NewStack, outside: Outside, part: Mask | None, course: Course) -> Effort:
         """All that the model does, or what fits into the time budget by the time that one tile takes now."""
         configuration, budget_s = stage.configuration, self.limits.time_budget_s
         full = Effort(folds=len(stage.networks), mirror_axes=configuration.mirror_axes if self.mirror else ())

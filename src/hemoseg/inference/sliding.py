@@ -1,6 +1,7 @@
 """Networks over a whole volume: tile, mirror, blend."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations, groupby
 from math import prod
 
@@ -12,6 +13,7 @@ from hemoseg.inference.field import Field
 from hemoseg.inference.later import worth_running
 from hemoseg.inference.limits import Room
 from hemoseg.types import Channels, IntZYX
+from hemoseg.windows import repeat_slices
 
 Network = Callable[[Float32[np.ndarray, "b c z y x"]], Float32[np.ndarray, "b k z y x"]]
 """Takes patches to logits."""
@@ -20,6 +22,16 @@ Logits = Float[np.ndarray, "k z y x"]
 IN_MEMORY = Room(mapped=False)
 BATCH_VOXELS = 2**16
 """Voxels of the tiles that a network sees at once: calling it costs more than computing below; above, memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a tile holds where it reaches beyond the volume."""
+
+    values: tuple[float, ...]
+    """Value of each channel beyond the borders within the slices, and beyond the slices unless these are repeated."""
+    repeats_slices: bool = False
+    """Whether the outermost slices are repeated beyond the last, as if the head went on."""
 
 
 def mirror_sets(axes: Sequence[int]) -> list[tuple[int, ...]]:
@@ -39,7 +51,7 @@ def stream_logits(
     field: Field,
     blank: Float32[np.ndarray, " k"],
     mirror_axes: Sequence[int],
-    outside: Sequence[float],
+    outside: Outside,
     half: bool,
     watch: Callable[[int, int], None],
     is_there: IsThere | None = None,
@@ -53,7 +65,7 @@ def stream_logits(
         field: the tiles to run.
         blank: logits of what no tile covers, one per class.
         mirror_axes: array axes (0 z, 1 y, 2 x) to mirror along.
-        outside: value of each channel beyond the volume, where it is smaller than a tile; as in training.
+        outside: what lies beyond the volume, where it is smaller than a tile; as in training.
         half: whether sums are rounded as nnU-Net rounds them, see `blend.py`; tiles are run one by one then.
         watch: told (tiles done, tiles in all); of the later ones those that turn out to be needed.
         is_there: where in a slice's logits, axes (class, y, x), something may be, for which the field's later tiles
@@ -116,16 +128,16 @@ def tile_logits(
     return mean
 
 
-def cut_tile(
-    channels: Channels, corner: IntZYX, tile: IntZYX, outside: Sequence[float]
-) -> Float32[np.ndarray, "c tz ty tx"]:
-    """A tile of a volume; what lies beyond the volume has the value of the channel there."""
+def cut_tile(channels: Channels, corner: IntZYX, tile: IntZYX, outside: Outside) -> Float32[np.ndarray, "c tz ty tx"]:
+    """A tile of a volume, and what lies beyond the volume."""
     place, inner = [], []
     for start, length, size in zip(corner, tile, channels.shape[1:], strict=True):
         low, high = max(start, 0), min(start + length, size)
         place.append(slice(low, high))
         inner.append(slice(low - start, high - start))
     cut = np.empty((len(channels), *tile), dtype=np.float32)
-    cut[:] = np.asarray(outside, dtype=np.float32)[:, None, None, None]
+    cut[:] = np.asarray(outside.values, dtype=np.float32)[:, None, None, None]
     cut[(slice(None), *inner)] = channels[(slice(None), *place)]
+    if outside.repeats_slices:
+        repeat_slices(cut, inner[0])
     return cut

@@ -57,6 +57,8 @@ class OnnxContract(BaseModel):
     """The networks; logits of one configuration are averaged over them."""
     outside: tuple[float, ...]
     """Value of each of the plan's channels where a patch reaches beyond the volume; further channels are 0 there."""
+    repeats_slices: bool
+    """Whether, beyond the volume's slices, the outermost ones are repeated in place of that."""
     tile_step: float = STEP
     """Largest distance of neighboring tiles as a share of the patch."""
     weight_sigma: float = 1 / 8
@@ -94,6 +96,7 @@ def export_onnx(model: str | Path, out: Path) -> OnnxContract:
             stages=stages,
             networks=networks,
             outside=tuple(outside_values(bundle.plan.preparation)),
+            repeats_slices=bundle.plan.recipe.repeats_slices,
             selection=bundle.selection,
             plan=bundle.plan,
         )

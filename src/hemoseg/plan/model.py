@@ -134,6 +134,11 @@ class Recipe(BaseModel):
     zoom: Annotated[float, Field(ge=1), Later()] = 1.0
     """Patches are enlarged within their slices by a factor log-uniform in [1 / this, this]."""
 
+    @property
+    def repeats_slices(self) -> bool:
+        """Whether a patch repeats the outermost slices of a scan that has fewer than it; with `nnunet` there is 0."""
+        return self.name == "headct"
+
     def forced_patches(self, batch_size: int) -> int:
         """Patches of a batch that must contain foreground: by `nnunet` as nnU-Net rounds, which is none of one.
 

@@ -206,12 +206,28 @@ def test_applying_a_draw_by_hand():
     assert channels[1, 0, 0] == pytest.approx(case.image[0, 0, 0, ::-1] / 60 - 2 / 3, abs=1e-5)
 
 
-def test_outside_the_case_is_the_lowest_hu_and_background():
+def test_beyond_its_borders_a_case_is_the_lowest_hu_and_background():
     case = stored((2, 4, 4), lesion=(0, 0, 0))
-    draw = Draw(case=0, corner=(-1, 0, 0), flips=(False, False, False), shift_hu=0.0, noise_hu=0.0, noise_seed=0)
-    channels, labels = apply_draw(case, draw, (4, 4, 4), tiny_plan().preparation, classes=3)
-    assert (channels[:, [0, 3]] == -1).all()
-    assert not labels[[0, 3]].any()
+    draw = Draw(case=0, corner=(0, -1, -2), flips=(False, False, False), shift_hu=0.0, noise_hu=0.0, noise_seed=0)
+    channels, labels = apply_draw(case, draw, (2, 6, 7), tiny_plan().preparation, classes=3)
+    assert (channels[:, :, [0, 5]] == -1).all()
+    assert (channels[:, :, :, [0, 1, 6]] == -1).all()
+    assert not labels[:, [0, 5]].any()
+    assert labels[0, 1, 2] == 1
+
+
+@pytest.mark.parametrize("turn_rad", [0.0, 0.2])
+def test_beyond_its_slices_a_case_goes_on_as_they_are(turn_rad):
+    case = stored((2, 4, 4), lesion=(0, 1, 1), previous=True)
+    plan = tiny_plan().preparation
+    seen = [
+        apply_draw(case, Draw(case=0, corner=(first, 0, 0), turn_rad=turn_rad), (size, 4, 4), plan, classes=3)
+        for first, size in [(0, 2), (-1, 5)]
+    ]
+    for own, grown in zip(*seen, strict=True):
+        axis = own.ndim - 3
+        assert np.array_equal(grown, np.take(own, [0, 0, 1, 1, 1], axis=axis))
+    assert seen[1][1][0, 1, 1] == 1
 
 
 def test_a_previous_stage_adds_one_channel_per_class():

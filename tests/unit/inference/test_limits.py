@@ -16,7 +16,7 @@ from hemoseg.inference.field import whole_field
 from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
 from hemoseg.inference.limits import NO_LIMITS, Room, choose_room
 from hemoseg.inference.predictor import Model, Stage
-from hemoseg.inference.sliding import stream_logits
+from hemoseg.inference.sliding import Outside, stream_logits
 from hemoseg.preprocess import prepare
 from hemoseg.segmentation import ModelIdentity
 from plans import head_volume, tiny_configuration, tiny_plan
@@ -165,7 +165,7 @@ def test_sums_in_files_are_the_same_to_the_bit(half, rng, tmp_path):
             field=whole_field((13, 20, 20), (4, 8, 8)),
             blank=np.zeros(2, dtype=np.float32),
             mirror_axes=(1,),
-            outside=[0.0, 0.0],
+            outside=Outside(values=(0.0, 0.0)),
             half=half,
             watch=lambda done, total: None,
             room=room,

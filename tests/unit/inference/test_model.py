@@ -149,15 +149,30 @@ def test_volumes_have_the_intervals_of_the_calibration(tmp_path):
     assert (found.intervals, found.no_intervals) == (None, "the model has no calibration of its volumes")
 
 
-@pytest.mark.parametrize(("slices", "is_little"), [(2, True), (3, False)])
+@pytest.mark.parametrize(("slices", "is_little"), [(1, True), (2, False)])
 def test_a_scan_of_few_slices_is_doubted_and_has_no_interval(tmp_path, slices, is_little):
     whole = head_volume()
     grid = replace(whole.grid, shape=(slices, *whole.grid.shape[1:]))
     volume = replace(whole, hu=whole.hu[5 : 5 + slices], grid=grid, slices=uniform_slices(grid))
     found = load_model(write_tiny_bundle(tmp_path / "with", calibration=REPORT.calibration)).segment(volume)
-    assert any("10 mm of the 20 mm that networks look at at once" in text for text in found.warnings) == is_little
+    assert any("5 mm of the 20 mm that networks look at at once" in text for text in found.warnings) == is_little
     assert (found.intervals is None) == is_little
     assert not is_little or found.no_intervals == "volumes were calibrated on scans of more slices"
+
+
+def test_a_scan_of_one_slice_is_seen_as_a_head_of_such_slices(tmp_path):
+    whole = head_volume()
+    model = load_model(write_tiny_bundle(tmp_path / "bundle"))
+
+    def found(slices):
+        grid = replace(whole.grid, shape=(slices, *whole.grid.shape[1:]))
+        volume = replace(whole, hu=np.repeat(whole.hu[6:7], slices, axis=0), grid=grid, slices=uniform_slices(grid))
+        return model.predict(volume).labels
+
+    patch = model.stages[0].configuration.patch_size[0]
+    head = found(patch)
+    assert len(np.unique(head)) > 1
+    assert np.array_equal(found(1)[0], head[(patch - 1) // 2])
 
 
 def test_a_cascade_and_its_first_stage_share_one_run(tmp_path):

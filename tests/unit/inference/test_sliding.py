@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hemoseg.inference.field import nnunet_field, part_field, place_of, whole_field
 from hemoseg.inference.later import may_be_there
-from hemoseg.inference.sliding import mirror_sets, stream_logits
+from hemoseg.inference.sliding import Outside, mirror_sets, stream_logits
 from hemoseg.inference.tiles import axis_starts, half_weights, part_starts, tile_corners, tile_weights
 
 
@@ -21,7 +21,16 @@ def identity(batch):
 
 
 def predict(
-    channels, network=identity, *, tile=(4, 8, 8), mirror_axes=(), networks=None, field=None, half=False, **rest
+    channels,
+    network=identity,
+    *,
+    tile=(4, 8, 8),
+    mirror_axes=(),
+    networks=None,
+    field=None,
+    half=False,
+    repeats_slices=False,
+    **rest,
 ):
     """All slices at once, of the whole volume or of the box that the field's tiles cover."""
     count = channels.shape[0]
@@ -31,7 +40,7 @@ def predict(
         field=field or whole_field(channels.shape[1:], tile),
         blank=np.arange(count, dtype=np.float32) - 100,
         mirror_axes=mirror_axes,
-        outside=[float(i) for i in range(count)],
+        outside=Outside(values=tuple(float(i) for i in range(count)), repeats_slices=repeats_slices),
         half=half,
         **{"watch": quiet, **rest},
     )
@@ -44,6 +53,23 @@ def test_beyond_the_volume_lies_what_training_put_there():
     above = predict(channels, lambda batch: np.roll(batch, 1, axis=2), tile=(3, 8, 8))
     assert above[0] == pytest.approx(0)
     assert above[1] == pytest.approx(1)
+
+
+def test_outermost_slices_are_repeated_beyond_the_volume_where_training_did_so():
+    """Two slices amid a tile of seven, a network that adds what lies two slices above and three below."""
+    channels = np.array([3, 50], dtype=np.float32).reshape(1, 2, 1, 1) * np.ones((2, 1, 6, 8), dtype=np.float32)
+    channels[1] += 1
+
+    def network(batch):
+        return np.roll(batch, 2, axis=2) + np.roll(batch, -3, axis=2)
+
+    found = predict(channels, network, tile=(7, 8, 8), repeats_slices=True)
+    assert found[0, :, 3, 3] == pytest.approx([3 + 50, 3 + 50])
+    assert found[1, :, 3, 3] == pytest.approx([4 + 51, 4 + 51])
+    seen = []
+    predict(channels, lambda batch: seen.append(batch) or batch, tile=(7, 8, 8), repeats_slices=True)
+    assert (seen[0][0, :, :, 0] == np.array([0, 1])[:, None, None]).all(), "beyond its borders a slice is not repeated"
+    assert (seen[0][0, 0, :, 3, 3] == [3, 3, 3, 50, 50, 50, 50]).all()
 
 
 @given(st.integers(1, 300), st.integers(1, 64))
@@ -92,7 +118,7 @@ def test_folds_are_averaged_and_all_tiles_told_of(half):
         field=whole_field((6, 8, 8), (4, 8, 8)),
         blank=np.zeros(1, dtype=np.float32),
         mirror_axes=(2,),
-        outside=[0.0],
+        outside=Outside(values=(0.0,)),
         half=half,
         watch=lambda done, total: told.append((done, total)),
     )
@@ -266,7 +292,7 @@ def test_slices_are_given_as_soon_as_no_tile_reaches_them():
         field=whole_field((8, 8, 8), (4, 8, 8)),
         blank=np.zeros(1, dtype=np.float32),
         mirror_axes=(),
-        outside=[0.0],
+        outside=Outside(values=(0.0,)),
         half=False,
         watch=lambda done, _: seen.append(done),
     )
