@@ -5,7 +5,7 @@ Run: python benchmarks/few_slices.py --data DATA/phe-sich --splits SPLITS [--sca
 SPLITS is `splits.json` of a run folder of phe-sich; its fold 0 holds out the scans that the embedded model has not
 seen.
 Each is cut to N slices around that with most hemorrhage, and segmented as it is (the network's patch goes on with the
-outermost slices), and with slices of air around it (as networks saw it before). Beside them: the same N slices of the
+outermost slices), and with air beyond them (as networks saw it before). Beside them: the same N slices of the
 mask of the whole scan. Printed are mean Dice and ml, the median error of ml, and the scans whose interval, if there is
 one, holds the labeled volume.
 """
@@ -27,7 +27,6 @@ from hemoseg.io import read_labels, read_scan
 from hemoseg.segmentation import VolumeInterval
 
 SLICES = (1, 3, 5, 8)
-AIR_HU = -1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +49,6 @@ def cut(volume: Volume, first: int, count: int) -> Volume:
     return replace(volume, hu=volume.hu[first : first + count], grid=grid, slices=volume.slices[first : first + count])
 
 
-def in_air(volume: Volume, count: int) -> tuple[Volume, int]:
-    """The volume amid slices of air, as many as `count` in all, and the index of its first slice there."""
-    more = max(count - len(volume.hu), 0)
-    hu = np.pad(volume.hu, ((more // 2, more - more // 2), (0, 0), (0, 0)), constant_values=AIR_HU)
-    grid = replace(volume.grid, shape=hu.shape)
-    return replace(volume, hu=hu, grid=grid, slices=(volume.slices[0],) * len(hu)), more // 2
-
-
 def judge(found: np.ndarray, labeled: np.ndarray, voxel_ml: float, interval: VolumeInterval | None) -> Found:
     """One class of a mask beside its label."""
     both = np.count_nonzero(found) + np.count_nonzero(labeled)
@@ -70,20 +61,18 @@ def judge(found: np.ndarray, labeled: np.ndarray, voxel_ml: float, interval: Vol
     )
 
 
-def try_scan(model: Model, scan: Path, label: Path) -> dict[tuple[int, str, str], Found]:
+def try_scan(model: Model, in_air: Model, scan: Path, label: Path) -> dict[tuple[int, str, str], Found]:
     """All cuts of one scan, by slices, manner and class."""
     volume, (truth, _) = read_scan(scan), read_labels(label)
     voxel_ml = float(np.prod(volume.grid.spacing_mm)) / 1000
-    whole, patch = model.segment(volume).labels, model.stages[0].configuration.patch_size[0]
-    middle, results = int((truth == 1).sum(axis=(1, 2)).argmax()), {}
+    whole, middle, results = model.segment(volume).labels, int((truth == 1).sum(axis=(1, 2)).argmax()), {}
     for count in SLICES:
         first = min(max(middle - count // 2, 0), len(truth) - count)
         part, labeled = cut(volume, first, count), truth[first : first + count]
         given = model.segment(part)
-        surrounded, at = in_air(part, patch)
         masks = {
             "the whole scan's": (whole[first : first + count], None),
-            "in air": (model.segment(surrounded).labels[at : at + count], None),
+            "in air": (in_air.segment(part).labels, None),
             "as it is": (given.labels, given),
         }
         for manner, (mask, result) in masks.items():
@@ -103,10 +92,12 @@ def main() -> None:
     options = parser.parse_args()
     held_out = json.loads(options.splits.read_text(encoding="utf-8"))["held_out"][0][: options.scans]
     cases = {case.name: case for case in index_dataset(options.data).cases}
-    model, rows = load_model(), defaultdict(list)
-    console = Console()
+    model, in_air, rows = load_model(), load_model(), defaultdict(list)
+    recipe = in_air.plan.recipe.model_copy(update={"name": "nnunet"})
+    in_air.plan = in_air.plan.model_copy(update={"recipe": recipe})  # which repeats no slices
+    console = Console(width=130)
     for name in held_out:
-        for key, found in try_scan(model, cases[name].image, cases[name].label).items():
+        for key, found in try_scan(model, in_air, cases[name].image, cases[name].label).items():
             rows[key].append(found)
         console.print(f"{name} done")
     table = Table("slices", "mask", "class", "Dice", "ml", "label ml", "median error ml", "in interval", "scans")
