@@ -4,9 +4,10 @@ Run: python benchmarks/predict.py --data DATA --out runs/bench-predict [--scans 
      [--without-peer] [--again ROW …]
 
 The model is INSTANCE-like: nnU-Net's 3d_fullres plan for thick head CT, patch 20 x 320 x 256, 43.5 million weights,
-drawn by nnU-Net's own trainer and not trained, so the results folder is a real one and labels mean nothing. One fold,
-mirroring off. Scans are phe-sich's, enlarged to 30 x 512 x 512; the plan has their spacing. `--crop two-tile` cuts the
-middle of a scan, of two tiles, and takes two folds and all mirrorings: what costs nnU-Net its hours.
+drawn by nnU-Net's own trainer and not trained, so the results folder is a real one and labels mean nothing, unless
+`teach.py` taught them a little before. One fold, mirroring off. Scans are phe-sich's, enlarged to 30 x 512 x 512; the
+plan has their spacing. `--crop two-tile` cuts the middle of a scan, of two tiles, and takes two folds and all
+mirrorings: what costs nnU-Net its hours.
 
 The peer is `nnUNetv2_predict -device cpu` (`make peers`), without processes of its own, which would only start later.
 Ours is `hemoseg segment`, which also writes report.json and report.html, with the imported model: by default, on the
@@ -20,13 +21,14 @@ without.
 
 The floor is the multiply-adds of the tiles that were run, mirrorings and folds counted, at the machine's rate of
 matrix products in each row's precision, measured before each of our rows; for the peer and `--exact`, of all tiles.
-An untrained network finds something everywhere, so by default it is given all tiles that hold brain: one that was
-trained is given fewer. Asked are 0.70 of the floor's rate by default; with `--exact` 1 / 1.3, or 1.7 times the peer.
+An untrained network finds something everywhere, so by default it is given all tiles that hold brain; one that
+`teach.py` taught is given fewer. Asked are 0.70 of the floor's rate by default; with `--exact` 1 / 1.3, or 1.7 times
+the peer.
 
 Masks of an untrained network are noise with edges everywhere. `--exact` agrees if at most 5 voxels in 10,000
 differ from the peer's, those where float32 sums in another order decide. Of the default, which looks at the brain
-alone, the share of equal voxels where the brain can be is told; with weights that were trained nowhere, it judges
-nothing (`agreement.py` judges).
+alone, the share of equal voxels where the brain can be is told, and the milliliters that either found; with such
+weights they judge nothing (`agreement.py` judges).
 """
 
 import argparse
@@ -57,6 +59,7 @@ from hemoseg.io import read_labels, read_scan, scan_name, write_scan
 from hemoseg.models import Bundle
 from hemoseg.plan import Precision
 from hemoseg.preprocess import prepare
+from hemoseg.types import LabelMap
 
 OURS = Path(sys.executable).with_name("hemoseg")
 TWO_TILES = (20, 320, 384)
@@ -175,10 +178,8 @@ def run_rows(rows: list[Row], folder: Path, out: Path, options: argparse.Namespa
     return {name: median_cost(found) for name, found in costs.items()}, {key: max(all_) for key, all_ in rates.items()}
 
 
-def agreement(rows: list[Row], scan: Path) -> dict[str, float]:
+def agreement(masks: dict[str, LabelMap], rows: list[Row], volume: Volume) -> dict[str, float]:
     """Share of voxels in which each of ours equals the peer: of all, and by default where the brain can be."""
-    masks = {row.name: read_labels(row.mask)[0] for row in rows}
-    volume = read_scan(scan)
     region = find_brain(volume).at([np.arange(size) for size in volume.hu.shape])
     return {row.name: float((masks[row.name] == masks["peer"])[... if row.whole else region].mean()) for row in rows}
 
@@ -187,13 +188,15 @@ def scan_lines(rows: list[Row], scan: Path, costs: dict[str, Cost], floors_s: di
     """What was found of each row of a scan; what is held against the peer only where there is one."""
     measured = [row for row in rows if row.name in costs]
     peer, threads = costs.get("peer"), os.cpu_count() or 1
-    equal = agreement(measured, scan) if peer else {}
+    masks, volume = {row.name: read_labels(row.mask)[0] for row in measured}, read_scan(scan)
+    equal = agreement(masks, measured, volume) if peer else {}
     lines = []
     for row in measured:
         cost, floor_s = costs[row.name], floors_s[row.name]
         line: dict[str, Any] = {"scan": scan_name(scan), "row": row.name, **asdict(cost), "floor_s": floor_s}
         line |= {"floor_share": floor_s / cost.wall_s, "floor_cpu_share": threads * floor_s / cost.cpu_s}
         line |= {"over_floor": cost.wall_s / floor_s, "equal": equal.get(row.name)}
+        line["found_ml"] = int(np.count_nonzero(masks[row.name])) * volume.grid.voxel_ml
         line |= {"ratio": peer and peer.wall_s / cost.wall_s, "cpu_ratio": peer and peer.cpu_s / cost.cpu_s}
         lines.append(line | {"memory_ratio": peer and peer.peak_mb / cost.peak_mb})
     return lines
@@ -202,7 +205,7 @@ def scan_lines(rows: list[Row], scan: Path, costs: dict[str, Cost], floors_s: di
 def scan_table(lines: list[dict[str, Any]]) -> Table:
     """The same for the reader."""
     keys = {"wall_s": 1, "cpu_s": 1, "peak_mb": 0, "ratio": 2, "cpu_ratio": 2, "memory_ratio": 2}
-    keys |= {"floor_s": 1, "floor_share": 2, "floor_cpu_share": 2, "others_cpu_s": 0, "equal": 5}
+    keys |= {"floor_s": 1, "floor_share": 2, "floor_cpu_share": 2, "others_cpu_s": 0, "equal": 5, "found_ml": 1}
     table = Table("row", *keys)
     for line in lines:
         cells = ("-" if line[key] is None else f"{line[key]:.{digits}f}" for key, digits in keys.items())
@@ -273,7 +276,9 @@ def compare(options: argparse.Namespace) -> bool:
     lines = [line for scan in scans for line in measure_scan(scan, bundle, out, options)]
     agree = all(line["equal"] is None or 1 - line["equal"] <= MOST_DIFFER for line in lines if line["row"] == "exact")
     medians = summary(lines)
+    taught = options.out / "taught" / "done.json"
     result = {"name": "predict", "crop": options.crop, "rounds": options.rounds, "n": len(scans), "agree": agree}
+    result["taught_steps"] = json.loads(taught.read_text())["steps"] if taught.is_file() else 0
     result |= {"ratio": medians["default"]["ratio"], "memory_ratio": medians["default"]["memory_ratio"]}
     result |= {"floor_ratio": medians["default"]["over_floor"], "asked": asked(medians), "rows": medians}
     write_json(out / "predict.json", result | {"scans": lines})
