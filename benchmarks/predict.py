@@ -235,7 +235,7 @@ def asked(medians: dict[str, dict[str, Any]]) -> dict[str, bool]:
 
 def measure_scan(scan: Path, bundle: Bundle, out: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """All rows of one scan, and what they are, for the reader."""
-    console, crop = Console(highlight=False, soft_wrap=True), options.crop is not None
+    console, crop = Console(highlight=False, soft_wrap=True, width=150), options.crop is not None
     (item,) = bundle.stages
     gflop = network_gflop(item, channels=1, classes=bundle.plan.outputs)
     folds = list(bundle.selection.folds[item.name])

@@ -4,17 +4,19 @@ What nnU-Net made of small models with weights by a formula is in tests/golden, 
 `--update-golden` asks nnU-Net again. With `make peers`, nnU-Net's trainer makes models and its predictor runs ours.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nnunet_models as small
+from hemoseg.geometry import uniform_slices
 from hemoseg.inference import Model, load_model
 from hemoseg.inference.sliding import tile_logits
 from hemoseg.inference.tiles import tile_corners, tile_weights
 from hemoseg.interop import export_model, import_model
-from hemoseg.io import read_labels, read_scan
+from hemoseg.io import read_labels, read_scan, write_scan
 from hemoseg.preprocess import prepare, prepare_cascade
 from hemoseg.windows import one_hot
 from planner_peer import PYTHON
@@ -133,6 +135,33 @@ def test_models_of_the_real_trainer_come_and_go(tmp_path):
         again, _ = read_labels(Path(f"{job['out']}.nii.gz"))
         before, _ = read_labels(Path(f"{job['out']}.nii.gz".replace("/again/", "/theirs/")))
         assert np.array_equal(again, before), job["out"]
+
+
+@needs_peer
+@pytest.mark.slow
+def test_scans_of_one_and_two_slices_get_nnunets_masks(tmp_path):
+    """Fewer than a patch has, in planes and in both stages of a cascade."""
+    small.write_small_scan(tmp_path / "whole.nii.gz")
+    whole, jobs, bundles = read_scan(tmp_path / "whole.nii.gz"), [], {}
+    for kind in ("plane", "cascade"):
+        bundles[kind] = tmp_path / "bundles" / kind
+        import_model(small.write_results(tmp_path / "results", kind), bundles[kind])
+    for count in (1, 2):
+        grid = replace(whole.grid, shape=(count, *whole.grid.shape[1:]))
+        scan = tmp_path / str(count) / "scan_0000.nii.gz"
+        slices = uniform_slices(grid)
+        write_scan(scan, replace(whole, hu=whole.hu[4 : 4 + count], grid=grid, slices=slices, nifti_header=None))
+        for kind in bundles:
+            jobs += small.peer_jobs(kind, tmp_path / "results", scan, tmp_path / str(count) / kind)
+    small.run_peer(jobs, tmp_path)
+    for kind, bundle in bundles.items():
+        model, last = load_model(bundle, exact=True), small.KINDS[kind]["configurations"][-1]
+        for count in (1, 2):
+            found = model.segment(read_scan(tmp_path / str(count) / "scan_0000.nii.gz", least_slices=1)).labels
+            theirs, _ = read_labels(tmp_path / str(count) / kind / last / "scan.nii.gz")
+            assert found.shape == theirs.shape == (count, *whole.grid.shape[1:])
+            assert len(np.unique(theirs)) > 1
+            assert (found != theirs).sum() <= 1, (kind, count)
 
 
 @needs_peer
