@@ -3,10 +3,11 @@
 Run: python benchmarks/teach.py --data DATA --out runs/bench-predict [--cases 12]
 
 Which tiles are worth running depends on what a network finds, and one with drawn weights finds something everywhere.
-This one is shown enlarged scans of phe-sich, not those that predict.py measures: first small patches, then larger ones,
-at last whole tiles, for fewer than two hundred steps of Adam. It is no good model, and its hemorrhage labels are
-silver. The weights replace those in the peer's results folders in OUT, as nnU-Net's own checkpoints: fold 0 all of it,
-fold 1, for `--crop two-tile`, without the last part. They are saved every 20 steps: the same command goes on.
+This one is shown enlarged scans of phe-sich, not those that predict.py measures: patches of a few slices, so that it
+sees as much of a head as in a tile, and at last whole tiles, for fewer than two hundred steps of Adam. It is no good
+model, and its hemorrhage labels are silver. The weights replace those in the peer's results folders in OUT, as
+nnU-Net's own checkpoints: fold 0 all of it, fold 1, for `--crop two-tile`, without the last part. They are saved every
+20 steps: the same command goes on.
 """
 
 import argparse
@@ -43,8 +44,8 @@ FORCED = 2 / 3
 class Part:
     """Steps with patches of one size."""
 
-    edges: tuple[int, int]
-    """Pixels (y, x) of a patch."""
+    patch: IntZYX
+    """Voxels of a patch."""
     steps: int
     """Optimizer steps, each of one patch."""
     rate: float
@@ -52,9 +53,8 @@ class Part:
 
 
 PARTS = (
-    Part(edges=(64, 64), steps=120, rate=1e-3),
-    Part(edges=(128, 128), steps=40, rate=5e-4),
-    Part(edges=(320, 256), steps=4, rate=2e-4),
+    Part(patch=(4, 320, 256), steps=160, rate=1e-3),
+    Part(patch=(20, 320, 256), steps=4, rate=2e-4),
 )
 Shown = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Channels, labels, and the indices of blood of a case."""
@@ -104,7 +104,7 @@ def teach(bundle: Bundle, cases: list[Shown], folder: Path) -> None:
     for step in track(range(done, len(rows)), "teaching"):
         part, number = rows[step]
         optimizer.param_groups[0]["lr"] = part.rate
-        image, blood = draw(cases, (item.patch_size[0], *part.edges), step)
+        image, blood = draw(cases, part.patch, step)
         logits = network(torch.from_numpy(image[None]).to(memory_format=torch.channels_last_3d))
         loss, dice = dice_ce(logits, torch.from_numpy(blood[None]), pooled=True)
         optimizer.zero_grad()
