@@ -15,6 +15,8 @@ import pytest
 from cohort import hemoseg, write_cohort
 from hemoseg.artifacts import sha256_of
 from hemoseg.models import embedded_folder
+from hemoseg.pipeline import Silent, learn
+from hemoseg.pipeline.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 KILLS = 5
@@ -175,3 +177,21 @@ def test_a_model_of_another_network_is_refused(prepared, tmp_path):
     assert "tensors of another network" in said
     (run / "settings.json").write_text(json.dumps(settings | chosen | {"init_sha256": "0"}))
     assert "another content" in hemoseg("train", "--run", run, code=2).stderr
+
+
+def test_curves_are_drawn_while_it_trains(prepared, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(prepared, run)
+    folder, drawn = RunFolder(run), []
+
+    def draw(*of_fold):
+        real(*of_fold)
+        lines = (fold(run) / "epochs.jsonl").read_text().splitlines()
+        drawn.append((len(lines), (fold(run) / "curves.png").read_bytes()))
+
+    real = learn.write_curves
+    monkeypatch.setattr(learn, "write_curves", draw)
+    monkeypatch.setattr(learn, "DRAW_EVERY_S", -1.0)
+    learn.train_stage(folder, folder.plan(), folder.settings(), Silent())
+    assert [lines for lines, _ in drawn] == [1, 2, 3, 4, 5, 6, 6], "after each epoch of 7 of 40 steps, and at the end"
+    assert len({picture for _, picture in drawn}) == 6

@@ -1,6 +1,7 @@
 """Training and validation of every network of a run, in the plan's order."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from hemoseg.types import LabelMap
 if TYPE_CHECKING:
     from hemoseg.training import Ranks
 
+DRAW_EVERY_S = 60.0
+"""Seconds at least between two drawings of a training's curves, which take half a second."""
 NO_MODEL = ModelIdentity(name="validation", version="0", sha256="", notice="")
 """Networks under validation are no bundle yet."""
 
@@ -256,6 +259,14 @@ def _train_one(
     def tell(progress: Progress) -> None:
         watch.advance(progress.iteration, progress.text)
 
+    drawn = time.monotonic()
+
+    def draw() -> None:
+        nonlocal drawn
+        if ranks.is_first and time.monotonic() - drawn > DRAW_EVERY_S:
+            write_curves(folder, configuration.name, fold)
+            drawn = time.monotonic()
+
     source = ranks.share(_source(folder, plan, configuration, fold))
     workers = ranks.workers(default_workers(plan.recipe, device, iterations=configuration.iterations))
     with held_signals() as held, Loader(source, workers=workers if may_start_processes else 0) as batches:
@@ -271,6 +282,7 @@ def _train_one(
             stop=lambda: held() or asked(),
             choices=work.choices,
             ranks=ranks,
+            after_epoch=draw,
         )
     if ranks.is_first:
         write_curves(folder, configuration.name, fold)

@@ -93,6 +93,7 @@ def train(
     stop: Callable[[], int | None],
     choices: Choices = Choices(),
     ranks: Ranks = ALONE,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Train one fold to its end, from where it stands; writes `last.safetensors` when done.
 
@@ -111,6 +112,7 @@ def train(
         stop: asked as often; the number of the signal that asks to stop, or None.
         choices: what is asked beside the plan.
         ranks: all processes that train it; each calls this, the first one writes the files and the others wait for it.
+        after_epoch: called when the state and the logs of an epoch are written.
 
     Raises:
         InterruptedRunError: `stop` asked; the state is saved.
@@ -136,6 +138,8 @@ def train(
             if signal_number is not None or ends_epoch or time.monotonic() - saved > SAVE_EVERY_S:
                 training.save()
                 saved = time.monotonic()
+            if ends_epoch:
+                after_epoch()
             _end_if_asked(signal_number, folder, kept="the state of the training is saved")
     if ranks.is_first:
         write_weights(last, training.learner.network, plan_sha256=plan_sha256)

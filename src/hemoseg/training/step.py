@@ -114,5 +114,5 @@ def _not_finite(found: str, batch: Batch, where: Path, iteration: int) -> Resour
         f"{found} at iteration {iteration}, on patches of {cases}",
         where=where,
         expected="a finite one; the last good state is kept",
-        remedy="check these cases with `hemoseg check`; another --seed or fp32 may help",
+        remedy="check these cases with `hemoseg check`; a run with another --seed, or fp32 in plan.json, may help",
     )

@@ -41,6 +41,7 @@ def go(
     recipe=None,
     choices=PLAIN,
     source=lambda sampler: sampler,
+    after_epoch=lambda: None,
     **changes,
 ):
     plan = tiny_plan(tiny_configuration(iterations=iterations), recipe=recipe or Recipe(), **changes)
@@ -55,6 +56,7 @@ def go(
         watch=watch,
         stop=stop,
         choices=choices,
+        after_epoch=after_epoch,
     )
     return load_file(folder / "last.safetensors")
 
@@ -331,3 +333,14 @@ def test_what_a_kill_left_behind_the_state_is_cut_off_the_log(tmp_path, tail):
     lines = log.read_text().splitlines(keepends=True)
     assert lines[0] == first
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2]
+
+
+def test_the_end_of_an_epoch_is_told_when_its_files_are_there(tmp_path):
+    told = []
+
+    def look():
+        lines = [json.loads(line) for line in (tmp_path / "epochs.jsonl").read_text().splitlines()]
+        told.append((lines[-1]["iteration"], (tmp_path / "state.safetensors").is_file()))
+
+    go(tmp_path, recipe=Recipe(epoch_iterations=5), after_epoch=look)
+    assert told == [(5, True), (10, True), (12, True)]
