@@ -36,8 +36,9 @@ from hemoseg.evaluation.statistics import bootstrap_mean
 from hemoseg.io import write_mask
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
-from hemoseg.pipeline.learn import learn_stage, prediction
+from hemoseg.pipeline.learn import learn_stage
 from hemoseg.pipeline.measure import check_settings, plan_stage
+from hemoseg.pipeline.out_of_fold import prediction
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.plan import Plan
 from hemoseg.settings import FOLDS

@@ -182,7 +182,7 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
 
 def validate(run_dir: RunDir) -> None:
     """Predict the held-out cases of every fold -> CONFIG/fold_K/validation/. Needs trained folds."""
-    from hemoseg.pipeline.learn import validate_stage
+    from hemoseg.pipeline.validate import validate_stage
 
     folder = open_run(run_dir)
     with bars() as watch, folder.lock():

@@ -58,7 +58,7 @@ def load_model(
         for one in bundle.stages
     ]
     stages = tuple(
-        Stage(configuration=configuration, networks=run.networks)
+        Stage(configuration=_at(configuration, run.engine), networks=run.networks)
         for configuration, run in zip(bundle.stages, runs, strict=True)
     )
     return Model(
@@ -111,7 +111,12 @@ def _engines(
 def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, engine: Engine) -> Stage:
     """The networks of one configuration, one per weight file."""
     networks = tuple(load_network(plan, configuration, path, engine=engine) for path in weights)
-    return Stage(configuration=configuration, networks=networks)
+    return Stage(configuration=_at(configuration, engine), networks=networks)
+
+
+def _at(configuration: Configuration, engine: Engine) -> Configuration:
+    """The configuration in the arithmetic of what runs it, on which its memory depends."""
+    return configuration.model_copy(update={"precision": engine.precision})
 
 
 def _check_is_nnunets(bundle: Bundle) -> None:

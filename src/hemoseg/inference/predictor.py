@@ -65,7 +65,7 @@ class Stage:
     """The networks of one configuration."""
 
     configuration: Configuration
-    """What they see."""
+    """What they see; its precision is the one that they run in."""
     networks: tuple[Network, ...]
     """One per fold."""
 

@@ -1,48 +1,31 @@
-"""Training and validation of every network of a run, in the plan's order."""
+"""Training of every network of a run, in the plan's order."""
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING
 
-from hemoseg.artifacts import read_model, sha256_of, write_model
-from hemoseg.data import BatchSource, Sampler, StoredCase, check_case, open_case, write_previous
-from hemoseg.datasets import Dataset, index_dataset, read_case
-from hemoseg.errors import ArtifactError, HemosegError
-from hemoseg.io import read_labels, write_mask
+from hemoseg.data import BatchSource, Sampler, StoredCase, check_case, open_case
+from hemoseg.errors import HemosegError
 from hemoseg.pipeline.curves import write_curves
-from hemoseg.pipeline.folder import RunFolder, ValidationSource, digest_of
+from hemoseg.pipeline.folder import RunFolder, digest_of
+from hemoseg.pipeline.out_of_fold import add_previous, is_predicted, jobs
 from hemoseg.pipeline.parallel import FoldWork, train_folds
 from hemoseg.pipeline.preprocess import grid_digest
 from hemoseg.pipeline.start import find_starts
+from hemoseg.pipeline.validate import validate_stage
 from hemoseg.pipeline.watch import Silent, Watch, held_signals
 from hemoseg.plan import Configuration, Plan
-from hemoseg.planning import folds_of
-from hemoseg.postprocess import write_probabilities
-from hemoseg.preprocess import prepare, prepare_labels
 from hemoseg.scale.failure import named_failure
-from hemoseg.segmentation import ModelIdentity
-from hemoseg.settings import FOLDS, Settings
-from hemoseg.types import LabelMap
+from hemoseg.settings import Settings
 
 if TYPE_CHECKING:
     from hemoseg.training import Ranks
 
 DRAW_EVERY_S = 60.0
 """Seconds at least between two drawings of a training's curves, which take half a second."""
-NO_MODEL = ModelIdentity(name="validation", version="0", sha256="", notice="")
-"""Networks under validation are no bundle yet."""
-
-
-def jobs(plan: Plan, settings: Settings) -> Iterator[tuple[Configuration, int]]:
-    """Every network to train, as (configuration, fold); a previous stage's come first."""
-    names = plan.trained
-    for configuration in plan.trained_configurations:
-        for fold in folds_of(configuration, names, settings):
-            yield configuration, fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +92,14 @@ def train_stage(
     for configuration in plan.trained_configurations:
         works = [work for work in everything if work.configuration == configuration.name]
         if works and configuration.previous_stage is not None:
-            if only is None and not _is_predicted(folder, plan.configuration(configuration.previous_stage)):
+            if only is None and not is_predicted(folder, plan.configuration(configuration.previous_stage)):
                 watch.say(
                     f"{configuration.name} waits for predictions of {configuration.previous_stage}: "
                     "`hemoseg validate --run DIR`, then train again"
                 )
                 continue
             if ranks.is_first:
-                _add_previous(folder, plan, configuration)
+                add_previous(folder, plan, configuration)
         at_once = min(manner.parallel_folds, len(works))
         if at_once > 1:
             train_folds(folder, configuration, works, train_fold, at_once=at_once, watch=watch)
@@ -190,40 +173,6 @@ def _check_cases(folder: RunFolder, plan: Plan, networks: list[tuple[Configurati
     }
     for case, digest in sorted(used):
         check_case(case, plan_sha256=digest)
-
-
-def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Watch, *, only: str | None = None) -> None:
-    """Predict the held-out cases of every trained fold into `CONFIG/fold_K/validation/`.
-
-    `CASE.nii.gz` has the classes, `CASE.npz` the probabilities.
-
-    Predictions that are there stay, if they were made by the same weights. Without `only`, folds of a cascade's second
-    stage that are not trained yet are left for a later call.
-
-    Raises:
-        ArtifactError: another fold is not trained yet, or one was trained to another plan.
-    """
-    from hemoseg.nets import use_threads
-    from hemoseg.nets.weights import check_plan
-
-    use_threads(folder.device().threads)
-    for configuration, fold in jobs(plan, settings):
-        if only not in (None, configuration.name):
-            continue
-        weights = folder.weights(configuration.name, fold)
-        if not weights.is_file():
-            if only is None and configuration.previous_stage is not None:
-                watch.say(f"{configuration.name} fold {fold} waits: `hemoseg train --run DIR`, then validate again")
-                continue
-            raise ArtifactError(
-                "no such file",
-                where=weights,
-                expected="a trained fold",
-                remedy="run `hemoseg train --run DIR` first",
-            )
-        check_plan(weights, digest_of(plan))
-        _forget_other_weights(folder, configuration, fold)
-        _validate_one(folder, plan, configuration, fold, device=settings.device, watch=watch)
 
 
 def _train_one(
@@ -303,99 +252,3 @@ def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: i
     if plan.recipe.name == "nnunet":
         return AugmentedSource(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
     return Sampler(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
-
-
-def _validate_one(
-    folder: RunFolder, plan: Plan, configuration: Configuration, fold: int, *, device: str, watch: Watch
-) -> None:
-    from hemoseg.inference.engines.choice import Engine
-    from hemoseg.inference.load import load_stage
-    from hemoseg.inference.predictor import Model
-
-    held_out = folder.splits().held_out[fold]
-    missing = [
-        name
-        for name in held_out
-        if not prediction(folder, configuration, fold, name).is_file()
-        or not probabilities_file(folder, configuration, fold, name).is_file()
-    ]
-    if not missing:
-        return
-    dataset = index_dataset(Path(folder.fingerprint().dataset))
-    cases = {case.name: case for case in dataset.cases}
-    engine = Engine(kind="torch", precision=configuration.precision, device=device)
-    stage = load_stage(plan, configuration, [folder.weights(configuration.name, fold)], engine=engine)
-    model = Model(plan, (stage,), NO_MODEL, mirror=True)
-    watch.begin(f"validate {configuration.name} fold {fold}", len(missing))
-    for number, name in enumerate(missing, start=1):
-        volume, _ = read_case(cases[name], dataset.table)
-        previous = _previous_map(folder, plan, configuration, name)
-        found = model.predict(volume, previous=previous)
-        assert found.probabilities is not None
-        write_probabilities(probabilities_file(folder, configuration, fold, name), found.probabilities)
-        write_mask(prediction(folder, configuration, fold, name), found.labels, volume)
-        watch.advance(number, name)
-
-
-def _forget_other_weights(folder: RunFolder, configuration: Configuration, fold: int) -> None:
-    """Delete predictions that other weights made; note whose the next ones are."""
-    target = folder.fold(configuration.name, fold)
-    source = ValidationSource(weights_sha256=sha256_of(folder.weights(configuration.name, fold)))
-    note = target / "validation.json"
-    remedy = "delete it: the held-out cases are then predicted again"
-    if note.is_file() and read_model(note, ValidationSource, remedy=remedy) == source:
-        return
-    if (target / "validation").is_dir():
-        shutil.rmtree(target / "validation")
-    write_model(note, source)
-
-
-def prediction(folder: RunFolder, configuration: Configuration, fold: int, case: str) -> Path:
-    """The out-of-fold prediction of a case."""
-    return folder.fold(configuration.name, fold) / "validation" / f"{case}.nii.gz"
-
-
-def probabilities_file(folder: RunFolder, configuration: Configuration, fold: int, case: str) -> Path:
-    """The probabilities of an out-of-fold prediction."""
-    return folder.fold(configuration.name, fold) / "validation" / f"{case}.npz"
-
-
-def _is_predicted(folder: RunFolder, configuration: Configuration) -> bool:
-    """Whether every case has the out-of-fold prediction of a configuration."""
-    held_out = folder.splits().held_out
-    return all(prediction(folder, configuration, k, name).is_file() for k in range(FOLDS) for name in held_out[k])
-
-
-def _add_previous(folder: RunFolder, plan: Plan, configuration: Configuration) -> None:
-    """Put the previous stage's out-of-fold predictions on the grid of the prepared cases."""
-    dataset: Dataset = index_dataset(Path(folder.fingerprint().dataset))
-    store = folder.store(configuration)
-    for case in dataset.cases:
-        previous = _previous_map(folder, plan, configuration, case.name)
-        assert previous is not None
-        volume, _ = read_case(case, dataset.table)
-        prepared = prepare(volume, plan.preparation, configuration.spacing_mm)
-        write_previous(store / case.name, prepare_labels(previous, prepared))
-
-
-def _previous_map(folder: RunFolder, plan: Plan, configuration: Configuration, case: str) -> LabelMap | None:
-    """The previous stage's out-of-fold prediction of a case on the scan's grid; None without such a stage.
-
-    Raises:
-        ArtifactError: the previous stage has not predicted the case yet.
-    """
-    if configuration.previous_stage is None:
-        return None
-    before = plan.configuration(configuration.previous_stage)
-    splits = folder.splits()
-    fold = next(k for k in range(FOLDS) if case in splits.held_out[k])
-    path = prediction(folder, before, fold, case)
-    if not path.is_file():
-        raise ArtifactError(
-            "no such file",
-            where=path,
-            expected=f"the {before.name} prediction of every case",
-            remedy="run `hemoseg train --run DIR` and `hemoseg validate --run DIR` for the previous stage first",
-        )
-    labels, _ = read_labels(path)
-    return plan.table.check(labels, where=str(path))

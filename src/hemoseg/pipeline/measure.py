@@ -76,11 +76,11 @@ def measure_device(
 ) -> DeviceTiming:
     """Facts of the machine; with a budget, also the time of a step of each candidate network.
 
-    With fixed iterations nothing is timed, so that no clock decides.
+    With fixed iterations no step is timed, so that no clock decides but on bf16, where the answer is far from doubt.
     """
-    from hemoseg.training import compute_threads, default_layout, supports_bf16
+    from hemoseg.training import bf16_pays, compute_threads, default_layout
 
-    bf16 = supports_bf16(settings.device)
+    bf16 = bf16_pays(settings.device)
     layout = default_layout(settings.device, bf16=bf16)
     facts = DeviceTiming(device=settings.device, threads=compute_threads(), bf16=bf16, layout=layout)
     if settings.budget_s is None:

@@ -19,7 +19,7 @@ from hemoseg.labels import LabelTable
 from hemoseg.models import Evidence, Selection
 from hemoseg.pipeline.executors import executor_for
 from hemoseg.pipeline.folder import RunFolder, ValidationSource
-from hemoseg.pipeline.learn import jobs, prediction, probabilities_file
+from hemoseg.pipeline.out_of_fold import jobs, prediction, probabilities_file
 from hemoseg.pipeline.splits import named
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import ConfigurationName, Plan

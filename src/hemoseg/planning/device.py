@@ -55,7 +55,7 @@ class DeviceTiming(BaseModel):
     threads: PositiveInt
     """Threads that compute."""
     bf16: bool
-    """Whether the device computes bf16 natively."""
+    """Whether the device computes bf16 natively, and faster than float32."""
     layout: Layout = "contiguous"
     """Order in memory of what is trained: the faster one. Another rounds otherwise, so a resume keeps it."""
     steps: tuple[StepTiming, ...] = ()

@@ -119,7 +119,7 @@ def spacing_reason(fingerprint: Fingerprint, steps: Steps) -> Reason:
 
 
 def network_reasons(item: Configuration, device: DeviceTiming) -> tuple[Reason, ...]:
-    bf16 = "computes" if device.bf16 else "does not compute"
+    bf16 = "is faster" if device.bf16 else "is not faster"
     return (
         because("encoder", "plain", "residual encoders cost more per step; few steps are the bottleneck here"),
         because(
@@ -138,9 +138,7 @@ def network_reasons(item: Configuration, device: DeviceTiming) -> tuple[Reason, 
             source=NNUNET,
             basis="rule",
         ),
-        because(
-            "precision", item.precision, f"the device {bf16} bf16 natively", source="device.json", basis="measured"
-        ),
+        because("precision", item.precision, f"the device {bf16} in bf16", source="device.json", basis="measured"),
     )
 
 

@@ -3,7 +3,7 @@
 from hemoseg.training.distributed import ALONE, Ranks, joined
 from hemoseg.training.execution import default_layout
 from hemoseg.training.loop import Choices, Progress, train
-from hemoseg.training.timing import WARM_UP, compute_threads, measure_step_seconds, supports_bf16
+from hemoseg.training.timing import WARM_UP, bf16_pays, compute_threads, measure_step_seconds, supports_bf16
 
 __all__ = [
     "ALONE",
@@ -11,6 +11,7 @@ __all__ = [
     "Choices",
     "Progress",
     "Ranks",
+    "bf16_pays",
     "compute_threads",
     "default_layout",
     "joined",

@@ -123,10 +123,8 @@ def train(
     if last.exists():
         check_plan(last, plan_sha256)
         return
-    keep_freed_memory()
     learner = Learner(plan, configuration, ignore=source.ignore, device=device, layout=layout, ranks=ranks)
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
-    saved = time.monotonic()
     with closing(training.log):
         while not training.is_over:
             epochs = training.state.epochs
@@ -135,14 +133,12 @@ def train(
             watch(progress)
             signal_number = ranks.first_signal(stop())
             ends_epoch = training.state.epochs > epochs  # the last one's end is that of the training
-            if signal_number is not None or ends_epoch or time.monotonic() - saved > SAVE_EVERY_S:
+            if signal_number is not None or ends_epoch or time.monotonic() - training.saved > SAVE_EVERY_S:
                 training.save()
-                saved = time.monotonic()
             if ends_epoch:
                 after_epoch()
             _end_if_asked(signal_number, folder, kept="the state of the training is saved")
-    if ranks.is_first:
-        write_weights(last, training.learner.network, plan_sha256=plan_sha256)
+    training.finish(last)
     _end_if_asked(ranks.first_signal(stop()), folder, kept="this training is complete and saved")
 
 
@@ -165,6 +161,7 @@ class _Training:
         plan_sha256: str,
         choices: Choices,
     ) -> None:
+        keep_freed_memory()
         self.folder = folder
         self.recipe = plan.recipe
         self.iterations = configuration.iterations
@@ -184,7 +181,7 @@ class _Training:
                 epochs=self.state.epochs,
                 tensorboard=choices.tensorboard,
             )
-        self.began = time.monotonic()
+        self.began = self.saved = time.monotonic()
 
     def _begin(self) -> State:
         """Where the training stands; network and optimizer are put there."""
@@ -288,8 +285,14 @@ class _Training:
 
     def save(self) -> None:
         """Write the state, if this process is the one that writes."""
+        self.saved = time.monotonic()
         if not self.writes:
             return
         self.log.flush()  # first: a state without its lines in the log would lose them
         network, optimizer = self.learner.network, self.learner.optimizer
         write_state(self.folder / "state.safetensors", network, optimizer, self.state, plan_sha256=self.plan_sha256)
+
+    def finish(self, last: Path) -> None:
+        """Write the weights, if this process is the one that writes."""
+        if self.writes:
+            write_weights(last, self.learner.network, plan_sha256=self.plan_sha256)

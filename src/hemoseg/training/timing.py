@@ -1,6 +1,7 @@
 """How fast this machine trains: the one place where a clock has a say, before planning."""
 
 import time
+from functools import cache
 from math import inf
 from statistics import median
 
@@ -13,6 +14,10 @@ from hemoseg.training.loss import deep_loss
 
 WARM_UP = 2
 """Steps that are not counted: libraries choose their kernels in them."""
+TRIALS = 7
+"""Convolutions in either precision, of which the fastest counts."""
+LEAST_GAIN = 1.2
+"""Times that bf16 must be faster."""
 
 
 def measure_step_seconds(
@@ -68,7 +73,30 @@ def compute_threads() -> int:
 
 
 def supports_bf16(device: str) -> bool:
-    """Whether the device computes bf16 natively: a fact of the machine, not of a clock."""
+    """Whether the device computes bf16 natively."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+@cache
+def bf16_pays(device: str) -> bool:
+    """Whether the device computes bf16 natively and, a CPU, faster than float32.
+
+    CPUs with matrix units take half the time; some that multiply bf16 in vectors alone take longer than with float32.
+    So a convolution is timed in both, of which neither is near the limit on any CPU that was looked at.
+    """
+    if device == "cuda" or not supports_bf16(device):
+        return supports_bf16(device)
+    convolution = torch.nn.Conv3d(32, 32, 3, padding=1, bias=False)
+    lay_out_network(convolution, "channels_last")
+    patch = lay_out(torch.ones(2, 32, 8, 64, 64), "channels_last")
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    with torch.no_grad():
+        for _ in range(TRIALS):
+            for halved, all_ in seconds.items():
+                began = time.monotonic()
+                with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+                    convolution(patch)
+                all_.append(time.monotonic() - began)
+    return min(seconds[False]) > LEAST_GAIN * min(seconds[True])

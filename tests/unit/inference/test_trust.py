@@ -1,5 +1,7 @@
 """Which engine runs a model, and what happens where one fails or gives wrong logits."""
 
+from time import process_time
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,8 @@ def test_the_engine_follows_plan_device_and_what_was_measured():
     assert names("bf16") == names(measured=0.02) == [HALF, FULL, TORCH]
     assert names(measured=0.04) == [FULL, TORCH]
     assert names("bf16", "openvino") == [HALF, FULL]
-    assert names("bf16", "torch") == ["torch-bf16"]
+    assert names("bf16", "torch") == ["torch-bf16", TORCH]
+    assert names("fp32", "torch") == [TORCH]
     assert names("bf16", device="cuda") == ["torch-bf16-cuda"]
     assert names("bf16", exact=True) == [TORCH]
 
@@ -39,6 +42,7 @@ def test_the_engine_follows_plan_device_and_what_was_measured():
 def test_a_cpu_without_bf16_computes_in_float32(monkeypatch):
     monkeypatch.setattr(choice, "has_native_bf16", lambda: False)
     assert names("bf16") == [FULL, TORCH]
+    assert names("bf16", "torch") == [TORCH]
 
 
 @pytest.mark.parametrize("options", [{"device": "cuda"}, {"exact": True}])
@@ -117,6 +121,42 @@ def test_the_patch_is_computed_once_per_machine(bundle, engines, tmp_path):
     place.write_text("{damaged")
     load_model(bundle)
     assert engines[1] == [FULL, FULL]
+
+
+def slow(logits):
+    """Takes as much of the CPU as no tiny network does."""
+    began = process_time()
+    while process_time() - began < 0.5:
+        pass
+    return logits
+
+
+@pytest.mark.parametrize(("slower", "faster"), [(HALF, FULL), (FULL, HALF)])
+def test_of_two_precisions_the_faster_one_is_used(bundle, engines, monkeypatch, slower, faster):
+    monkeypatch.setattr(choice, "has_native_bf16", lambda: True)
+    altered, calls = engines
+    altered[slower] = slow
+    model = load_model(bundle)
+    assert model.identity.engine == faster
+    assert [stage.configuration.precision for stage in model.stages] == [faster.removeprefix("openvino-")]
+    assert sorted(calls) == sorted([HALF, FULL])
+    assert load_model(bundle).identity.engine == faster
+    assert len(calls) == 2, "what was timed is remembered"
+
+
+def test_a_faster_precision_that_gives_wrong_logits_is_passed_over(bundle, engines, monkeypatch):
+    monkeypatch.setattr(choice, "has_native_bf16", lambda: True)
+    altered, _ = engines
+    altered |= {HALF: lambda logits: logits[:, ::-1].copy(), FULL: slow}
+    model = load_model(bundle)
+    assert model.identity.engine == FULL
+    assert any("openvino-bf16 gives wrong logits here" in text for text in model.segment(head_volume()).warnings)
+
+
+def test_a_precision_that_does_not_run_is_passed_over(bundle, engines, monkeypatch):
+    monkeypatch.setattr(choice, "has_native_bf16", lambda: True)
+    engines[0][HALF] = broken
+    assert load_model(bundle).identity.engine == FULL
 
 
 def test_a_machine_without_a_cache_computes_it_each_time(bundle, engines, monkeypatch, tmp_path):

@@ -51,8 +51,9 @@ def candidates(
 ) -> list[Engine]:
     """The engines that may run a configuration, the one to be preferred first.
 
-    OpenVINO computes in bf16 where the CPU does so natively, which takes half the time of float32, and either the
-    plan has it or it was measured to agree when the bundle was made.
+    bf16 comes in where the CPU has it, and either the plan has it too or it was measured to agree when the bundle was
+    made. On CPUs with matrix units it takes half the time of float32, on others it can take twice as long: `trust`
+    times both.
 
     Args:
         configuration: what is to be run.
@@ -73,17 +74,18 @@ def candidates(
         )
     if exact:
         return [Engine(kind="torch", precision="fp32", device=device)]
-    if choice == "torch" or device != "cpu":
+    if device != "cpu":
         return [Engine(kind="torch", precision=configuration.precision, device=device)]
-    full, half = (Engine(kind="openvino", precision=precision) for precision in ("fp32", "bf16"))
+    kind: Literal["openvino", "torch"] = "torch" if choice == "torch" else "openvino"
+    full, half = (Engine(kind=kind, precision=precision) for precision in ("fp32", "bf16"))
     known = measured(half.name)
     is_meant = configuration.precision == "bf16" or (known is not None and known <= half.tolerance)
     found = [half, full] if is_meant and has_native_bf16() else [full]
-    return found if choice == "openvino" else [*found, Engine(kind="torch", precision="fp32")]
+    return [*found, Engine(kind="torch", precision="fp32")] if choice == "auto" else found
 
 
 def has_native_bf16() -> bool:
-    """Whether OpenVINO is there and the CPU multiplies bf16 natively."""
+    """Whether OpenVINO is there and the CPU multiplies bf16 natively; that it is faster so is not said."""
     try:
         from hemoseg.inference.engines.openvino_engine import has_bf16
     except ImportError:  # its libraries do not load; the fallback tells

@@ -68,7 +68,7 @@ class OpenVinoNetwork:
 
 
 def has_bf16() -> bool:
-    """Whether the CPU multiplies bf16 natively."""
+    """Whether the CPU multiplies bf16 natively, be it slower than float32."""
     return "BF16" in one_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
