@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from hemoseg.errors import InputError
+from hemoseg.inference import load_model
 from hemoseg.inference.agreement import REFERENCE, deviation
-from hemoseg.inference.engines.choice import Engine, candidates, has_native_bf16, load_network
+from hemoseg.inference.engines.choice import Engine, has_native_bf16, load_network
 from hemoseg.inference.engines.torch_engine import TorchNetwork
 from hemoseg.models import Bundle, find_bundle, open_bundle
 from hemoseg.plan import Configuration
@@ -74,7 +75,7 @@ def compare(model: str | None, *, compiled: bool) -> bool:
         raise InputError(
             "has no test patch", where=bundle.folder, expected="one", remedy="python tools/add_agreement.py BUNDLE"
         )
-    configuration, agreement = bundle.stages[-1], bundle.agreement
+    configuration = bundle.stages[-1]
     patch = bundle.test_patch(configuration.name).channels[np.newaxis].astype(np.float32)
     runs = load_all(bundle, configuration, compiled=compiled)
     found = measure(runs, patch)
@@ -89,13 +90,7 @@ def compare(model: str | None, *, compiled: bool) -> bool:
         floor = gflop / rates[runs[name][0].precision]
         table.add_row(name, f"{wall:.3f}", f"{used:.3f}", f"{floor:.3f}", f"{deviation(logits, expected):.2g}")
     Console(highlight=False, soft_wrap=True).print(table)
-    first, *_ = candidates(
-        configuration,
-        "auto",
-        device="cpu",
-        exact=False,
-        measured=lambda name: agreement.deviation(configuration.name, name),
-    )
+    first, _ = runs[load_model(model).identity.engine.split(", ")[-1]]
     agree = all(deviation(found[name][2], expected) <= engine.tolerance for name, (engine, _) in runs.items())
     result = {
         "name": "engines",
