@@ -47,6 +47,7 @@ def _train(plans: dict[str, Any], dataset: dict[str, Any], configuration: str, f
         data.mkdir(parents=True, exist_ok=True)
         (data / "case.b2nd").touch()  # looked at by its name alone
         trainer.initialize()
+        trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()  # which axes prediction mirrors
         network = getattr(trainer.network, "_orig_mod", trainer.network)
         with torch.no_grad():
             for layer in network.decoder.seg_layers:  # drawn ones give all classes nearly the same

@@ -16,7 +16,7 @@ from hemoseg import __version__
 from hemoseg.artifacts import write_json
 from hemoseg.errors import HemosegError, ResourceError, SettingsError
 from hemoseg.inference.agreement import REFERENCE, deviation, processor
-from hemoseg.inference.engines.choice import Engine, load_network
+from hemoseg.inference.engines.choice import TOLERANCE, Engine, load_network
 from hemoseg.inference.sliding import Network
 from hemoseg.models import Bundle, sampled
 from hemoseg.plan import Configuration
@@ -37,7 +37,7 @@ class Trusted:
 def trusted_networks(bundle: Bundle, configuration: Configuration, engines: Sequence[Engine]) -> Trusted:
     """The networks of a configuration on the first of the engines that works, or a faster precision of the same.
 
-    An engine works if it loads and runs, and its logits of the bundle's test patch are within its tolerance. They are
+    An engine works if it loads and runs, and its logits of the bundle's test patch are near the reference's. They are
     computed once per bundle, engine, version and machine: what was found stays in the user's cache folder, as a patch
     of a large network takes seconds. Of two precisions on one library, the one that took less time for the patch
     comes first. A bundle without a patch is taken at its word.
@@ -63,8 +63,8 @@ def trusted_networks(bundle: Bundle, configuration: Configuration, engines: Sequ
                 raise
             passed.append(f"{engine.name} does not work here: {_one_line(error)}")
             continue
-        if found > engine.tolerance:
-            passed.append(f"{engine.name} gives wrong logits here: {found:.2g} off, at most {engine.tolerance:g}")
+        if found > TOLERANCE:
+            passed.append(f"{engine.name} gives wrong logits here: {found:.2g} off, at most {TOLERANCE:g}")
             continue
         rest = [load_network(bundle.plan, configuration, path, engine=engine) for path in others]
         return Trusted(

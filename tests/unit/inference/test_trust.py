@@ -10,7 +10,7 @@ from hemoseg.errors import ResourceError, SettingsError
 from hemoseg.inference import load_model, trust
 from hemoseg.inference.agreement import measure_agreement
 from hemoseg.inference.engines import choice
-from hemoseg.inference.engines.choice import Engine, candidates
+from hemoseg.inference.engines.choice import candidates
 from plans import head_volume, tiny_configuration
 
 FULL, HALF, TORCH = "openvino-fp32", "openvino-bf16", "torch-fp32"
@@ -51,11 +51,6 @@ def test_openvino_is_neither_exact_nor_on_cuda(options):
         names(asked="openvino", **options)
 
 
-def test_float32_on_a_gpu_has_fewer_bits():
-    tolerances = [Engine(kind="torch", precision="fp32", device=device).tolerance for device in ("cpu", "cuda")]
-    assert tolerances == [1e-3, 0.03]
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return write_tiny_bundle(tmp_path_factory.mktemp("models") / "tiny", measure=measure_agreement)
@@ -89,7 +84,7 @@ def broken(_):
     ("alter", "told"),
     [
         (lambda logits: logits[:, ::-1].copy(), "gives wrong logits here: 0."),
-        (lambda logits: logits * np.nan, "gives wrong logits here: inf off, at most 0.001"),
+        (lambda logits: logits * np.nan, "gives wrong logits here: inf off, at most 0.03"),
         (broken, "does not work here: no such instruction"),
     ],
     ids=["wrong", "nan", "broken"],
