@@ -10,6 +10,7 @@ copies of every tile would take hours here. With --time it trains N steps, twice
 prints the seconds of one of the second N.
 """
 
+import multiprocessing
 import os
 import sys
 import time
@@ -58,7 +59,9 @@ def time_steps(trainer, count: int) -> None:
             began = time.monotonic()
         trainer.train_step(next(trainer.dataloader_train))
     print(f"seconds_per_step {(time.monotonic() - began) / count:.3f}", flush=True)
-    os._exit(0)  # its loader's processes are of no more use
+    for process in multiprocessing.active_children():  # its loader's, which would wait for ever
+        process.kill()
+    os._exit(0)
 
 
 def main() -> None:
