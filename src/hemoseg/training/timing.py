@@ -83,8 +83,8 @@ def supports_bf16(device: str) -> bool:
 def bf16_pays(device: str) -> bool:
     """Whether the device computes bf16 natively and, a CPU, faster than float32.
 
-    CPUs with matrix units take half the time; some that multiply bf16 in vectors alone take longer than with float32.
-    So a convolution is timed in both, of which neither is near the limit on any CPU that was looked at.
+    Of CPUs that multiply bf16 natively some take half of the time that float32 takes, others 1.8 times as long. So a
+    convolution is timed in both; none of those that were looked at is near the limit.
     """
     if device == "cuda" or not supports_bf16(device):
         return supports_bf16(device)

@@ -48,8 +48,7 @@ def candidates(
     """The engines that may run a configuration, the one to be preferred first.
 
     bf16 comes in where the CPU has it, and either the plan has it too or it was measured to agree when the bundle was
-    made. On CPUs with matrix units it takes half the time of float32, on others it can take twice as long: `trust`
-    times both.
+    made. There it takes half of float32's time, or nearly twice as long, by the kind of CPU: `trust` times both.
 
     Args:
         configuration: what is to be run.
