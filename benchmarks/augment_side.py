@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ import torch
 WARM_UP = 12
 
 
-def ours(patch_size: tuple[int, int, int]) -> tuple[Callable, tuple[int, ...]]:
+def ours(patch_size: tuple[int, int, int]) -> tuple[Callable[..., Any], tuple[int, ...]]:
     """Our transforms, and what is loaded."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from hemoseg.training.augment.geometry import geometry_of
@@ -27,7 +28,7 @@ def ours(patch_size: tuple[int, int, int]) -> tuple[Callable, tuple[int, ...]]:
     return make_transforms(geometry, patch_size), geometry.load_size
 
 
-def peer(patch_size: tuple[int, int, int]) -> tuple[Callable, tuple[int, ...]]:
+def peer(patch_size: tuple[int, int, int]) -> tuple[Callable[..., Any], tuple[int, ...]]:
     """nnU-Net's, with the blur as it is there."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
     from nnunet_augment_peer import GaussianBlurTransform, make

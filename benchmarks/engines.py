@@ -49,7 +49,7 @@ def load_all(bundle: Bundle, configuration: Configuration, *, compiled: bool) ->
         runs[engine.name] = engine, network
         if compiled and engine.kind == "torch":
             other = TorchNetwork(bundle.plan, configuration, weights, precision=engine.precision, device="cpu")
-            other.network = torch.compile(other.network)  # type: ignore[assignment]
+            other.network = torch.compile(other.network)
             runs[f"{engine.name}, compiled"] = engine, other
     return runs
 

@@ -57,7 +57,7 @@ def judge(found: np.ndarray, labeled: np.ndarray, voxel_ml: float, interval: Vol
         dice=2 * np.count_nonzero(found & labeled) / both if both else 1.0,
         ml=np.count_nonzero(found) * voxel_ml,
         label_ml=ml,
-        is_held=None if interval is None else interval.low_ml <= ml <= interval.high_ml,
+        is_held=None if interval is None else bool(interval.low_ml <= ml <= interval.high_ml),
     )
 
 
@@ -97,20 +97,20 @@ def main() -> None:
     in_air.plan = in_air.plan.model_copy(update={"recipe": recipe})  # which repeats no slices
     console = Console(width=130)
     for name in held_out:
-        for key, found in try_scan(model, in_air, cases[name].image, cases[name].label).items():
-            rows[key].append(found)
+        for key, one in try_scan(model, in_air, cases[name].image, cases[name].label).items():
+            rows[key].append(one)
         console.print(f"{name} done")
     table = Table("slices", "mask", "class", "Dice", "ml", "label ml", "median error ml", "in interval", "scans")
     for (count, manner, name), found in rows.items():
-        held = [one.is_held for one in found if one.is_held is not None]
+        held = [scan.is_held for scan in found if scan.is_held is not None]
         table.add_row(
             str(count),
             manner,
             name,
-            f"{np.mean([one.dice for one in found]):.3f}",
-            f"{np.mean([one.ml for one in found]):.2f}",
-            f"{np.mean([one.label_ml for one in found]):.2f}",
-            f"{np.median([abs(one.ml - one.label_ml) for one in found]):.2f}",
+            f"{np.mean([scan.dice for scan in found]):.3f}",
+            f"{np.mean([scan.ml for scan in found]):.2f}",
+            f"{np.mean([scan.label_ml for scan in found]):.2f}",
+            f"{np.median([abs(scan.ml - scan.label_ml) for scan in found]):.2f}",
             f"{sum(held)} of {len(held)}" if held else "none given",
             str(len(found)),
         )

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from isal import igzip
@@ -20,10 +21,14 @@ def convert(job: tuple[str, str, str]) -> int:
     folder, image, label = job
     target = Path(folder) / Path(label).name
     target.mkdir(parents=True)
-    types = {"image": (image, np.dtype("<i2"), np.float32), "label": (label, np.dtype("u1"), np.int8)}
+    types: dict[str, tuple[str, Any, Any]] = {
+        "image": (image, np.dtype("<i2"), np.float32),
+        "label": (label, np.dtype("u1"), np.int8),
+    }
     written = 0
     for name, (path, stored, wanted) in types.items():
-        values = np.frombuffer(igzip.decompress(Path(path).read_bytes()), dtype=stored, offset=HEADER)  # type: ignore[no-untyped-call]
+        content = igzip.decompress(Path(path).read_bytes())  # type: ignore[no-untyped-call]
+        values = np.frombuffer(content, dtype=stored, offset=HEADER)
         with (target / f"{name}.npy").open("wb") as file:
             np.save(file, values.astype(wanted))
             file.flush()

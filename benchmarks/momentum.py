@@ -15,14 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hemoseg.artifacts import write_model
-from hemoseg.cli.progress import Bars, bars
+from hemoseg.cli.progress import bars
 from hemoseg.datasets import index_dataset
-from hemoseg.pipeline.conclude import evaluate_stage, select_stage
+from hemoseg.pipeline.conclude import evaluate_stage
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
 from hemoseg.pipeline.measure import check_settings, plan_stage
 from hemoseg.pipeline.preprocess import preprocess_stage
+from hemoseg.pipeline.select import select_stage
+from hemoseg.pipeline.watch import Watch
 from hemoseg.settings import Settings
 
 MOMENTA = (0.99, 0.95)
@@ -30,7 +32,7 @@ RATE = 0.01
 """Initial learning rate, nnU-Net's."""
 
 
-def measure(data: Path, out: Path, momentum: float, iterations: int, watch: Bars) -> dict[str, Any]:
+def measure(data: Path, out: Path, momentum: float, iterations: int, watch: Watch) -> dict[str, Any]:
     """Content of evaluation.json of fold 0 trained with this momentum."""
     folder = RunFolder(out / f"momentum-{momentum:g}")
     settings = Settings(folds=(0,), iterations=iterations)
@@ -44,8 +46,8 @@ def measure(data: Path, out: Path, momentum: float, iterations: int, watch: Bars
         write_model(folder.plan_file, plan)
         preprocess_stage(folder, plan, watch)
         learn_stage(folder, plan, settings, watch)
-        select_stage(folder, plan, settings)
-        return evaluate_stage(folder, plan, settings)
+        select_stage(folder, plan, settings, watch)
+        return evaluate_stage(folder)
 
 
 def main() -> None:

@@ -15,22 +15,23 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 EPOCH_STEPS = 10
 
 
-def make_trainer(dataset: str, configuration: str, fold: int, epochs: int):
+def make_trainer(dataset: str, configuration: str, fold: int, epochs: int) -> tuple[Any, bool]:
     """nnU-Net's trainer, initialized, resumed where it stood."""
     import torch
     from batchgenerators.utilities.file_and_folder_operations import load_json
     from nnunetv2.paths import nnUNet_preprocessed
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    class Short(nnUNetTrainer):
+    class Short(nnUNetTrainer):  # type: ignore[misc]
         """nnU-Net's trainer with another number of steps."""
 
-        def __init__(self, plans, configuration, fold, dataset_json, device):  # named as the trainer's own look them up
-            super().__init__(plans, configuration, fold, dataset_json, device)
+        def __init__(self, plans: Any, configuration: str, fold: int, dataset_json: Any, device: Any) -> None:
+            super().__init__(plans, configuration, fold, dataset_json, device)  # which looks them up by these names
             self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = EPOCH_STEPS, 1
             self.num_epochs, self.save_every = epochs, 5
 
@@ -48,7 +49,7 @@ def make_trainer(dataset: str, configuration: str, fold: int, epochs: int):
     return trainer, final.is_file()
 
 
-def time_steps(trainer, count: int) -> None:
+def time_steps(trainer: Any, count: int) -> None:
     """Print the seconds of a step, loader included, without the first `count` steps."""
     trainer.disable_checkpointing = True
     trainer.on_train_start()

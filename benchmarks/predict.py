@@ -215,7 +215,7 @@ def scan_table(lines: list[dict[str, Any]]) -> Table:
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The median over scans of each row, as far as all scans have it."""
-    keys = ("wall_s", "cpu_s", "peak_mb", "ratio", "cpu_ratio", "memory_ratio")
+    keys: tuple[str, ...] = ("wall_s", "cpu_s", "peak_mb", "ratio", "cpu_ratio", "memory_ratio")
     keys += ("over_floor", "floor_share", "floor_cpu_share")
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(line["row"] for line in lines):

@@ -44,8 +44,9 @@ CLOSE_SHARE = 0.9999
 def make_run(dataset: Path, run: Path) -> None:
     """Our fingerprint and plan, which are not timed."""
     shutil.rmtree(run, ignore_errors=True)
-    plan = [OURS, "plan", "--run", run, "--planner", "nnunet", "--config", CONFIGURATION, "--iterations", "1000"]
-    for command in ([OURS, "fingerprint", dataset, "--run", run], plan):
+    plan = [str(OURS), "plan", "--run", str(run), "--planner", "nnunet", "--config", CONFIGURATION]
+    plan += ["--iterations", "1000"]
+    for command in ([str(OURS), "fingerprint", str(dataset), "--run", str(run)], plan):
         subprocess.run(command, check=True, capture_output=True)
 
 

@@ -23,12 +23,15 @@ from typing import Any
 
 import numpy as np
 from measure import Cost, finish, make_parser, measure_command
-from untrained import PRECISIONS, SIX, environment, make_models, peer_command
+from untrained import SIX, environment, make_models, peer_command, rewrite_bundle
 
 from hemoseg.geometry import Grid, Volume, uniform_slices
 from hemoseg.io import read_labels, read_scan, scan_name, write_scan
+from hemoseg.plan import Precision
 from hemoseg.preprocess import resample
 
+PRECISIONS: tuple[Precision, ...] = ("bf16", "fp32")
+"""Bundles, named after what they run in."""
 SHAPE = (200, 512, 512)
 LESS = 0.8
 """What `--max-memory` allows, as a share of what was taken without it."""
@@ -52,7 +55,8 @@ def compare(options: argparse.Namespace) -> bool:
     """Run all, print all, and say whether the limit was kept to."""
     out, threads = options.out.resolve(), os.cpu_count() or 1
     scan = write_large(options.data, out / "scans" / "large.nii.gz")
-    make_models(SIX, read_scan(scan).grid.rounded_spacing_mm, out, [0], mirror=False)
+    bundle = make_models(SIX, read_scan(scan).grid.rounded_spacing_mm, out, [0], mirror=False)
+    rewrite_bundle(bundle, out / "bf16", mirror=False, precision="bf16")
 
     def ours(name: str, model: str, *options: str) -> Cost:
         program = str(Path(sys.executable).with_name("hemoseg"))
@@ -74,7 +78,7 @@ def compare(options: argparse.Namespace) -> bool:
         name: out / name / scan_name(scan) for name in (*(f"default-{model}" for model in PRECISIONS), "limited")
     }
     masks = [read_labels(results[name] / "mask.nii.gz")[0] for name in ("default-fp32", "limited")]
-    agree = limited.peak_mb <= 1000 * limit_gb and bool(np.array_equal(*masks))
+    agree = limited.peak_mb <= 1000 * limit_gb and bool(np.array_equal(masks[0], masks[1]))
     result: dict[str, Any] = {"name": "segment_memory", "n": 1, "agree": agree}
     result["peak_gb"] = {model: round(cost.peak_mb / 1000, 3) for model, cost in free.items()}
     result["engines"] = {

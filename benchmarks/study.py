@@ -29,7 +29,7 @@ from threshold_rule import Seen, apply_rule, tune
 
 from hemoseg import __version__
 from hemoseg.artifacts import write_json, write_model
-from hemoseg.cli.progress import Bars, bars
+from hemoseg.cli.progress import bars
 from hemoseg.datasets import Dataset, index_dataset, read_case
 from hemoseg.evaluation import PairFiles, evaluate_files
 from hemoseg.evaluation.statistics import bootstrap_mean
@@ -40,6 +40,7 @@ from hemoseg.pipeline.learn import learn_stage
 from hemoseg.pipeline.measure import check_settings, plan_stage
 from hemoseg.pipeline.out_of_fold import prediction
 from hemoseg.pipeline.preprocess import preprocess_stage
+from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Plan
 from hemoseg.settings import FOLDS
 
@@ -50,7 +51,7 @@ METRICS = ("dice", "nsd_0.42mm", "nsd_1mm", "nsd_2mm", "rvd", "volume_error_ml")
 """Metrics of a case that a row keeps."""
 
 
-def do_row(row: Row, data: Path, out: Path, watch: Bars) -> None:
+def do_row(row: Row, data: Path, out: Path, watch: Watch) -> None:
     """Do what is lacking of a row, and write its file."""
     target = RESULTS / f"{row.name}.json"
     if target.exists():
@@ -76,7 +77,7 @@ def do_row(row: Row, data: Path, out: Path, watch: Bars) -> None:
     write_json(target, _content(row, plan, evaluate_files(pairs, dataset.table), time.monotonic() - began))
 
 
-def _plan(row: Row, folder: RunFolder, dataset: Dataset, watch: Bars) -> Plan:
+def _plan(row: Row, folder: RunFolder, dataset: Dataset, watch: Watch) -> Plan:
     check_settings(folder, row.settings)
     fingerprint = fingerprint_stage(folder, dataset, watch)
     plan = plan_stage(folder, row.settings, watch)
@@ -86,7 +87,7 @@ def _plan(row: Row, folder: RunFolder, dataset: Dataset, watch: Bars) -> Plan:
     return adapted
 
 
-def _train(row: Row, folder: RunFolder, plan: Plan, watch: Bars) -> dict[str, Path]:
+def _train(row: Row, folder: RunFolder, plan: Plan, watch: Watch) -> dict[str, Path]:
     preprocess_stage(folder, plan, watch)
     learn_stage(folder, plan, row.settings, watch)
     (fold,) = row.settings.folds
@@ -94,7 +95,7 @@ def _train(row: Row, folder: RunFolder, plan: Plan, watch: Bars) -> dict[str, Pa
     return {name: prediction(folder, last, fold, name) for name in folder.splits().held_out[fold]}
 
 
-def _rule(row: Row, folder: RunFolder, dataset: Dataset, watch: Bars) -> dict[str, Path]:
+def _rule(row: Row, folder: RunFolder, dataset: Dataset, watch: Watch) -> dict[str, Path]:
     """Tune the rule on the training cases; apply it to the held-out ones."""
     (fold,) = row.settings.folds
     cases, splits = {case.name: case for case in dataset.cases}, folder.splits()
@@ -134,7 +135,7 @@ def _peer(row: Row, folder: RunFolder, data: Path) -> dict[str, Path]:
     return {name: found / f"{name}.nii.gz" for name in folder.splits().held_out[fold]}
 
 
-def time_peer(row: Row, data: Path, out: Path, steps: int, watch: Bars) -> None:
+def time_peer(row: Row, data: Path, out: Path, steps: int, watch: Watch) -> None:
     """Print how long a step of nnU-Net's takes in its row."""
     if row.kind != "peer":
         return
@@ -143,7 +144,7 @@ def time_peer(row: Row, data: Path, out: Path, steps: int, watch: Bars) -> None:
         _plan(row, folder, dataset, watch)
         _, environment = prepare_peer(row, folder, data)
         script = Path(__file__).with_name("nnunet_train_peer.py")
-        command = [PEERS / "python", script, PEER_DATASET, PEER_CONFIGURATION, "0", "--time", str(steps)]
+        command = [str(PEERS / "python"), str(script), PEER_DATASET, PEER_CONFIGURATION, "0", "--time", str(steps)]
         print(f"{row.name}:", flush=True)
         subprocess.run(command, check=True, env=environment)
 
@@ -167,7 +168,7 @@ def prepare_peer(row: Row, folder: RunFolder, data: Path) -> tuple[Path, dict[st
             ["nnUNetv2_plan_experiment", "-d", "1", "-gpu_memory_target", target_gb],
             ["nnUNetv2_preprocess", "-d", "1", "-c", PEER_CONFIGURATION, "-np", "2"],
         ):
-            subprocess.run([PEERS / command[0], *command[1:]], check=True, env=environment, capture_output=True)
+            subprocess.run([str(PEERS / command[0]), *command[1:]], check=True, env=environment, capture_output=True)
         folds = [{"train": list(a), "val": list(b)} for a, b in zip(splits.train, splits.held_out, strict=True)]
         write_json(prepared / "splits_final.json", folds)
     return world, environment

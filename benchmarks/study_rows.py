@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from hemoseg.plan import Channel, Plan, Pooling, Slab
 from hemoseg.planning import Fingerprint
@@ -64,7 +64,7 @@ def _rate(value: float) -> Adapt:
     return adapt
 
 
-def _run(fold: int, steps: int, *, seed: int = 0, windows: tuple[str, ...] = (), **rest: object) -> Settings:
+def _run(fold: int, steps: int, *, seed: int = 0, windows: tuple[str, ...] = (), **rest: Any) -> Settings:
     steps_asked = Steps.model_validate({"windows": windows, **rest})
     return Settings(folds=(fold,), iterations=steps, seed=seed, steps=steps_asked)
 
@@ -112,7 +112,7 @@ def _rate_rows() -> list[Row]:
 def _step_rows() -> list[Row]:
     """The report's other steps one at a time, against `window-three-seed-0`."""
     three = ("80/40", "40/40", "120/40")
-    steps: dict[str, dict[str, object]] = {
+    steps: dict[str, dict[str, Any]] = {
         "pool-average-2": {"pooling": Pooling(kind="average", factor=2)},
         "pool-maximum-2": {"pooling": Pooling(kind="maximum", factor=2)},
         "pool-summed-area-2": {"pooling": Pooling(kind="summed-area", factor=2)},

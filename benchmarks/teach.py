@@ -108,7 +108,7 @@ def teach(bundle: Bundle, cases: list[Shown], folder: Path) -> None:
         logits = network(torch.from_numpy(image[None]).to(memory_format=torch.channels_last_3d))
         loss, dice = dice_ce(logits, torch.from_numpy(blood[None]), pooled=True)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(f"{step} {float(loss.detach()):.3f} {float(dice.detach()[0]):.3f}")
         is_last = step + 1 == len(rows) or rows[step + 1][1] != number

@@ -108,7 +108,7 @@ def find_edema(
 ) -> Bool[np.ndarray, "z y x"]:
     """What is dark and near blood."""
     dark = (seen.smooth_hu >= rule.edema_low_hu) & (seen.smooth_hu <= rule.edema_high_hu)
-    return dark & (from_blood_mm <= rule.edema_mm) & seen.inside & ~blood
+    return np.asarray(dark & (from_blood_mm <= rule.edema_mm) & seen.inside & ~blood)
 
 
 def tune(seen: Sequence[Seen], labels: Sequence[LabelMap]) -> Rule:

@@ -41,7 +41,7 @@ from hemoseg.pipeline.folder import RunFolder
 from hemoseg.plan import Configuration, Plan, Precision
 from hemoseg.scale import default_workers
 
-OURS = Path(sys.executable).with_name("hemoseg")
+OURS = str(Path(sys.executable).with_name("hemoseg"))
 BESIDE = Path(__file__).parent
 ITERATIONS = 1000
 """Length of the schedule; a few of them are run."""
@@ -71,13 +71,13 @@ def prepare(dataset: Path, out: Path, memory_gb: float | None) -> Path:
     memory = [] if memory_gb is None else ["--memory-gb", f"{memory_gb:g}"]
     options = ["--planner", "nnunet", "--config", CONFIGURATION, "--folds", "0", "--iterations", str(ITERATIONS)]
     for command in (
-        [OURS, "fingerprint", dataset, "--run", run],
-        [OURS, "plan", "--run", run, *options, *memory],
-        [OURS, "preprocess", "--run", run],
+        [OURS, "fingerprint", str(dataset), "--run", str(run)],
+        [OURS, "plan", "--run", str(run), *options, *memory],
+        [OURS, "preprocess", "--run", str(run)],
     ):
         subprocess.run(command, check=True, capture_output=True)
     give_plans(run, dataset, preprocessed)
-    command = [PEERS / "nnUNetv2_preprocess", "-d", "1", "-c", CONFIGURATION, "-np", str(default_workers())]
+    command = [str(PEERS / "nnUNetv2_preprocess"), "-d", "1", "-c", CONFIGURATION, "-np", str(default_workers())]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, **peer_environment(out)})
     return run
 

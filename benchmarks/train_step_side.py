@@ -35,7 +35,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         return found
 
-    Learner.step = timed  # type: ignore[method-assign]
+    Learner.step = timed  # type: ignore[method-assign, assignment]
     with suppress(InterruptedRunError):
         train_stage(folder, folder.plan(), folder.settings(), Silent())
     out.write_text(json.dumps({"rows": rows[warm_up:], "patch": patch}))
