@@ -1,6 +1,7 @@
 """From a bundle to a model at work."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hemoseg.errors import SettingsError
@@ -53,10 +54,8 @@ def load_model(
     if exact:
         _check_has_time(limits)
         _check_is_nnunets(bundle)
-    runs = [
-        trusted_networks(bundle, one, _engines(bundle, one, engine, device=device, exact=exact, threads=threads))
-        for one in bundle.stages
-    ]
+    run_on = partial(_engines, bundle, device=device, exact=exact, threads=threads, limits=limits)
+    runs = [trusted_networks(bundle, one, run_on(one, engine)) for one in bundle.stages]
     stages = tuple(
         Stage(configuration=_at(configuration, run.engine), networks=run.networks)
         for configuration, run in zip(bundle.stages, runs, strict=True)
@@ -95,6 +94,7 @@ def _engines(
     device: str,
     exact: bool,
     threads: int | None,
+    limits: Limits,
 ) -> list[Engine]:
     """The engines that may run the networks of a configuration, the one to be preferred first."""
     agreement = bundle.agreement
@@ -105,7 +105,7 @@ def _engines(
         exact=exact,
         measured=lambda name: None if agreement is None else agreement.deviation(configuration.name, name),
     )
-    return [replace(one, threads=threads) for one in found]
+    return [replace(one, threads=threads, lean=limits.max_memory_gb is not None) for one in found]
 
 
 def load_stage(plan: Plan, configuration: Configuration, weights: list[Path], *, engine: Engine) -> Stage:

@@ -143,3 +143,46 @@ def test_it_takes_the_threads_that_it_is_given_and_all_otherwise(tmp_path):
 
     assert threads_of(1) == 1
     assert threads_of(None) == len(os.sched_getaffinity(0))
+
+
+WIDE = {
+    "patch_size": (16, 128, 128),
+    "features": (32, 32),
+    "strides": ((1, 1, 1), (1, 2, 2)),
+    "kernels": ((1, 3, 3),) * 2,
+}
+FOUR = """
+import sys
+from pathlib import Path
+import numpy as np
+import psutil
+from hemoseg.inference.engines.openvino_engine import OpenVinoNetwork
+from hemoseg.plan import Plan
+
+plan = Plan.model_validate_json(Path("plan.json").read_text())
+(configuration,) = plan.configurations
+weights = Path("weights.safetensors")
+networks = [
+    OpenVinoNetwork(plan, configuration, weights, precision="fp32", lean=sys.argv[1] == "lean") for _ in range(4)
+]
+patch = np.ones((1, 2, *configuration.patch_size), np.float32)
+found = [network(patch) for network in networks * 2]
+assert all(np.array_equal(found[0], one) for one in found), "memory found anew changes nothing"
+print(psutil.Process().memory_info().rss / 1e6)
+"""
+LEAST_MB = 100
+"""Less with four lean networks: each works in 50 MB or more here."""
+
+
+def test_of_lean_networks_one_at_a_time_holds_memory_to_work_in(tmp_path):
+    plan = written(tmp_path / "weights.safetensors", tiny_configuration(**WIDE))
+    (tmp_path / "plan.json").write_text(plan.model_dump_json())
+    found = {
+        manner: float(
+            subprocess.run(
+                [sys.executable, "-c", FOUR, manner], cwd=tmp_path, check=True, capture_output=True, text=True
+            ).stdout
+        )
+        for manner in ("lean", "usual")
+    }
+    assert found["usual"] - found["lean"] > LEAST_MB, found

@@ -30,6 +30,8 @@ class Engine:
     """`cpu` or `cuda`."""
     threads: int | None = None
     """Threads that it computes with on a CPU; None leaves that to the library, which takes all."""
+    lean: bool = False
+    """Whether of several networks on OpenVINO one at a time holds memory to work in."""
 
     @property
     def name(self) -> str:
@@ -99,7 +101,9 @@ def load_network(plan: Plan, configuration: Configuration, weights: Path, *, eng
     if engine.kind == "openvino":
         from hemoseg.inference.engines.openvino_engine import OpenVinoNetwork
 
-        return OpenVinoNetwork(plan, configuration, weights, precision=engine.precision, threads=engine.threads)
+        return OpenVinoNetwork(
+            plan, configuration, weights, precision=engine.precision, threads=engine.threads, lean=engine.lean
+        )
     try:
         from hemoseg.inference.engines.torch_engine import TorchNetwork, check_device
         from hemoseg.nets import use_threads
