@@ -11,7 +11,7 @@ from hemoseg.inference import load_model, trust
 from hemoseg.inference.agreement import measure_agreement
 from hemoseg.inference.engines import choice
 from hemoseg.inference.engines.choice import candidates
-from plans import head_volume, tiny_configuration
+from plans import head_volume, tiny_configuration, tiny_plan
 
 FULL, HALF, TORCH = "openvino-fp32", "openvino-bf16", "torch-fp32"
 
@@ -99,6 +99,17 @@ def test_an_engine_that_fails_falls_back_with_a_word_in_the_result(bundle, engin
     (warning,) = set(found.warnings) - set(expected.warnings)
     assert f"engine {FULL} {told}" in warning
     assert warning.endswith("torch-fp32 was used instead")
+
+
+@pytest.mark.usefixtures("native")
+def test_a_library_that_lacks_is_told_as_such_with_two_precisions_too(bundle, monkeypatch):
+    def lacking(*_, engine):
+        raise SettingsError("torch is not installed", where=engine.name, expected="it", remedy="install it")
+
+    monkeypatch.setattr(trust, "load_network", lacking)
+    plan = tiny_plan(tiny_configuration(precision="bf16"))
+    with pytest.raises(SettingsError, match="torch is not installed"):
+        load_model(write_tiny_bundle(bundle.with_name("half"), plan=plan), engine="torch")
 
 
 def test_where_no_engine_works_nothing_is_segmented(bundle, engines):
