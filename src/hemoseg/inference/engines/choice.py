@@ -87,7 +87,10 @@ def has_native_bf16() -> bool:
         from hemoseg.inference.engines.openvino_engine import has_bf16
     except ImportError:  # its libraries do not load; the fallback tells
         return False
-    return has_bf16()
+    try:
+        return has_bf16()
+    except RuntimeError:  # it has no CPU here; the fallback tells
+        return False
 
 
 def load_network(plan: Plan, configuration: Configuration, weights: Path, *, engine: Engine) -> Network:

@@ -1,5 +1,6 @@
 """Networks on OpenVINO, CPU: the graph is built from plan and weights, without torch and without ONNX."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -76,8 +77,9 @@ class OpenVinoNetwork:
 
     def _free_others(self) -> None:
         for other in _AT_WORK - {self}:
-            other.compiled.release_memory()
-            _AT_WORK.discard(other)
+            with suppress(RuntimeError):  # another thread of the process runs it
+                other.compiled.release_memory()
+                _AT_WORK.discard(other)
         _AT_WORK.add(self)
 
 
