@@ -112,7 +112,7 @@ def _training_reasons(plan: Plan) -> list[Reason]:
         _assumed("tile_weights.sigma", "1/8 of the patch", "nnU-Net's"),
         _assumed("mirrored_prediction", "averaged", "nnU-Net's: over all ways to mirror a patch"),
         _assumed("early_stopping", "no", "named without its rule; nnU-Net v2 trains to the end"),
-        _assumed("precision", item.precision, "what the device computes natively"),
+        _assumed("precision", item.precision, "what the device is faster in"),
         _assumed("seed, folds", str(plan.seed), "splits and seeds are not printed; 30 patients were trained on"),
     ]
 
