@@ -11,6 +11,7 @@ from hemoseg.inference import load_model, trust
 from hemoseg.inference.agreement import measure_agreement
 from hemoseg.inference.engines import choice
 from hemoseg.inference.engines.choice import candidates
+from hemoseg.inference.limits import Limits
 from plans import head_volume, tiny_configuration, tiny_plan
 
 FULL, HALF, TORCH = "openvino-fp32", "openvino-bf16", "torch-fp32"
@@ -124,9 +125,20 @@ def test_the_patch_is_computed_once_per_machine(bundle, engines, tmp_path):
     load_model(bundle)
     assert engines[1] == [FULL]
     (place,) = (tmp_path / "cache").iterdir()
-    place.write_text("{damaged")
-    load_model(bundle)
-    assert engines[1] == [FULL, FULL]
+    for number, damaged in enumerate(("{damaged", '{"deviation": NaN, "cpu_s": 1}'), start=2):
+        place.write_text(damaged)
+        load_model(bundle)
+        assert engines[1] == [FULL] * number
+
+
+@pytest.mark.parametrize("limit_gb", [None, 4.0])
+def test_networks_are_lean_where_memory_is_limited(bundle, engines, monkeypatch, limit_gb):
+    load, seen = trust.load_network, []
+    monkeypatch.setattr(
+        trust, "load_network", lambda *args, engine: seen.append(engine.lean) or load(*args, engine=engine)
+    )
+    load_model(bundle, limits=Limits(max_memory_gb=limit_gb))
+    assert seen == [limit_gb is not None]
 
 
 def slow(logits):
