@@ -16,7 +16,7 @@ Box = tuple[slice, slice, slice]
 """A part of a volume along (z, y, x)."""
 Pairs = tuple[Integer[np.ndarray, " p"], Integer[np.ndarray, " p"]]
 """Indices of runs that touch: the one that comes first in scan order, and the other."""
-BLOCK = 2**20
+BLOCK = 2**18
 """Runs whose neighbors are sought at once: masks of noise have millions, and each takes tens of bytes meanwhile."""
 
 FACES = ((0, 1, 0), (1, 0, 0))

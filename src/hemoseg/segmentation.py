@@ -1,6 +1,6 @@
 """The result of segmenting one scan: label map, milliliters, lesions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Lesion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The connected components of one class, in scan order: a mask of noise has a million."""
+    """Connected components of one class; a mask of noise has a million."""
 
     class_name: str
     """The class."""
@@ -40,6 +40,11 @@ class Measured:
     """Center of mass of its voxels: index (z, y, x)."""
     slices: Int64[np.ndarray, "n 2"]
     """First and last slice, 0-based as stored."""
+
+    def largest(self, most: int | None) -> "Measured":
+        """The largest, largest first; of equals the first. None takes all."""
+        order = np.argsort(-self.volume_ml, kind="stable")[:most]
+        return replace(self, volume_ml=self.volume_ml[order], center=self.center[order], slices=self.slices[order])
 
     def lesion(self, number: int, grid: Grid) -> Lesion:
         """One of them."""
@@ -199,14 +204,14 @@ class Segmentation:
         Args:
             most: how many are wanted; None for all.
         """
-        found = [
-            measure_lesions(self.table.mask(self.labels, name), self.volume, class_name=name)
-            for name in self.table.members
-        ]
-        places = [(one, number) for one in found for number in _largest(one.volume_ml, most)]
+        found, count = [], 0
+        for name in self.table.members:
+            measured = measure_lesions(self.table.mask(self.labels, name), self.volume, class_name=name)
+            count += len(measured.volume_ml)
+            found.append(measured.largest(most))  # the others' memory is free before the next class takes its own
+        places = [(one, number) for one in found for number in range(len(one.volume_ml))]
         places.sort(key=lambda place: -place[0].volume_ml[place[1]])
-        chosen = tuple(one.lesion(number, self.volume.grid) for one, number in places[:most])
-        return chosen, sum(len(one.volume_ml) for one in found)
+        return tuple(one.lesion(number, self.volume.grid) for one, number in places[:most]), count
 
 
 def measure_ml(mask: Mask, volume: Volume, *, first_slice: int = 0) -> float:
@@ -224,7 +229,7 @@ def measure_ml(mask: Mask, volume: Volume, *, first_slice: int = 0) -> float:
 
 
 def measure_lesions(mask: Mask, volume: Volume, *, class_name: str) -> Measured:
-    """The connected components (26-connectivity) of one class's mask (z, y, x), measured on its runs of voxels."""
+    """The connected components (26-connectivity) of a mask (z, y, x), in scan order, measured on its runs of voxels."""
     runs = find_runs(mask, CORNERS)
     component, length, product = runs.component, runs.length, np.empty(len(runs.z))  # one for all: millions, if noise
     weights = np.array([part.weight_mm for part in volume.slices])
@@ -246,9 +251,3 @@ def measure_lesions(mask: Mask, volume: Volume, *, class_name: str) -> Measured:
         center=np.stack((z, y, x), axis=1) / runs.sizes[:, None],
         slices=slices,
     )
-
-
-def _largest(volumes_ml: Float64[np.ndarray, " n"], most: int | None) -> list[int]:
-    """Indices of the largest, the first of equals."""
-    found: list[int] = np.argsort(-volumes_ml, kind="stable")[:most].tolist()
-    return found

@@ -4,8 +4,11 @@ from math import inf
 
 import pytest
 
+from fingerprints import case_facts, make_fingerprint
 from hemoseg.pipeline import measure
+from hemoseg.pipeline.watch import Silent
 from hemoseg.planning import DeviceTiming, voxels_of
+from hemoseg.settings import Settings
 from plans import tiny_configuration, tiny_plan
 
 LARGE = tiny_configuration(
@@ -107,3 +110,10 @@ def test_without_time_to_compare_the_layout_stays(compared):
         found, clock = compared(last_factor=0.1, limit_s=3.0, before=before)
         assert found == before
         assert len(clock.timed) == 2
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_bf16_is_planned_where_a_convolution_gains_by_it(monkeypatch, pays):
+    monkeypatch.setattr("hemoseg.training.bf16_pays", lambda device: pays and device == "cpu")
+    facts = measure.measure_device(make_fingerprint([case_facts()]), Settings(iterations=1), Silent())
+    assert facts.bf16 is pays
