@@ -4,12 +4,12 @@ Masks are taken as runs: stretches of voxels along x. A head has a hundred times
 joined in little time and memory.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hemoseg.arrays import Bool, Int64, Integer
+from hemoseg.arrays import Bool, Float64, Int64, Integer, Real
 from hemoseg.types import IntZYX, Mask
 
 Box = tuple[slice, slice, slice]
@@ -28,30 +28,78 @@ CORNERS = ((0, 1, 1), (1, -1, 1), (1, 0, 1), (1, 1, 1))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """The voxels of a mask as runs in scan order, and the component that each belongs to."""
+    """The voxels of a mask as runs in scan order, and the component that each belongs to.
 
-    z: Int64[np.ndarray, " n"]
-    """Slice of the run."""
-    y: Int64[np.ndarray, " n"]
-    """Its row."""
-    start: Int64[np.ndarray, " n"]
-    """Its first voxel along x."""
-    stop: Int64[np.ndarray, " n"]
-    """One beyond its last voxel along x."""
-    component: Int64[np.ndarray, " n"]
+    A run is kept as its place among all voxels, in 12 bytes: masks of noise have millions.
+    """
+
+    starts: Integer[np.ndarray, " n"]
+    """The first voxel of each, counted along all rows, one after the other."""
+    stops: Integer[np.ndarray, " n"]
+    """One beyond its last voxel."""
+    component: Integer[np.ndarray, " n"]
     """Number of its component, from 0 in the order of the components' first voxels."""
+    rows: int
+    """Rows of a slice."""
+    width: int
+    """Voxels of a row, and one more, which is outside."""
 
     @property
-    def length(self) -> Int64[np.ndarray, " n"]:
+    def z(self) -> Integer[np.ndarray, " n"]:
+        """Slice of each run."""
+        z: Integer[np.ndarray, " n"] = self.starts // (self.rows * self.width)
+        return z
+
+    @property
+    def y(self) -> Integer[np.ndarray, " n"]:
+        """Its row."""
+        y: Integer[np.ndarray, " n"] = self.starts // self.width % self.rows
+        return y
+
+    @property
+    def start(self) -> Integer[np.ndarray, " n"]:
+        """Its first voxel along x."""
+        start: Integer[np.ndarray, " n"] = self.starts % self.width
+        return start
+
+    @property
+    def stop(self) -> Integer[np.ndarray, " n"]:
+        """One beyond its last voxel along x."""
+        stop: Integer[np.ndarray, " n"] = self.start + self.length
+        return stop
+
+    @property
+    def length(self) -> Integer[np.ndarray, " n"]:
         """Voxels of each run."""
-        length: Int64[np.ndarray, " n"] = self.stop - self.start
+        length: Integer[np.ndarray, " n"] = self.stops - self.starts
         return length
+
+    @property
+    def count(self) -> int:
+        """Components."""
+        return int(self.component.max(initial=-1)) + 1
 
     @property
     def sizes(self) -> Int64[np.ndarray, " m"]:
         """Voxels of each component."""
-        sizes: Int64[np.ndarray, " m"] = np.bincount(self.component, weights=self.length).astype(np.int64)
+        sizes: Int64[np.ndarray, " m"] = self.sums(lambda runs: runs.length).astype(np.int64)
         return sizes
+
+    def sums(self, value: Callable[["Runs"], Real[np.ndarray, " k"]]) -> Float64[np.ndarray, " m"]:
+        """The sum of a value of runs over each component.
+
+        Args:
+            value: told some runs, gives what each counts.
+        """
+        total = np.zeros(self.count)
+        for part in self.blocks():
+            total += np.bincount(part.component, weights=value(part), minlength=len(total))
+        return total
+
+    def blocks(self) -> Iterator["Runs"]:
+        """All runs in scan order, some at a time, so that what is made of them stays small."""
+        for first in range(0, len(self.starts), BLOCK):
+            yield self._at(slice(first, first + BLOCK))
 
     def of(self, component: int) -> "Runs":
         """The runs of one component."""
@@ -69,7 +117,7 @@ class Runs:
     def box(self) -> Box:
         """The bounding box of runs, of which there is at least one."""
         return (
-            slice(int(self.z.min()), int(self.z.max()) + 1),
+            slice(int(self.z[0]), int(self.z[-1]) + 1),
             slice(int(self.y.min()), int(self.y.max()) + 1),
             slice(int(self.start.min()), int(self.stop.max())),
         )
@@ -77,18 +125,13 @@ class Runs:
     def paint(self, shape: IntZYX, *, corner: IntZYX = (0, 0, 0)) -> Mask:
         """The mask of the runs, in a volume of a shape whose first voxel is `corner`."""
         mask = np.zeros(shape, dtype=bool)
-        first = ((self.z - corner[0]) * shape[1] + self.y - corner[1]) * shape[2] + self.start - corner[2]
+        z, y, start = (part.astype(np.int64) for part in (self.z, self.y, self.start))
+        first = ((z - corner[0]) * shape[1] + y - corner[1]) * shape[2] + start - corner[2]
         mask.reshape(-1)[_ranges(first, self.length)] = True
         return mask
 
-    def _at(self, index: Int64[np.ndarray, " k"]) -> "Runs":
-        return Runs(
-            z=self.z[index],
-            y=self.y[index],
-            start=self.start[index],
-            stop=self.stop[index],
-            component=self.component[index],
-        )
+    def _at(self, index: Int64[np.ndarray, " k"] | slice) -> "Runs":
+        return replace(self, starts=self.starts[index], stops=self.stops[index], component=self.component[index])
 
 
 def split_components(mask: Mask) -> Iterator[tuple[IntZYX, Mask]]:
@@ -136,14 +179,7 @@ def find_runs(planes: Iterable[Bool[np.ndarray, "y x"]], touching: tuple[tuple[i
         low, high = (np.concatenate(side) for side in zip(*pairs, strict=True))
         del pairs  # half of what is held
         _join(root, low, high)
-    component = _numbered(root)
-    del root, low, high
-    length = stops - starts
-    row, start = np.divmod(starts.astype(np.int64), width)
-    del starts, stops
-    z, y = np.divmod(row, rows)
-    del row
-    return Runs(z=z, y=y, start=start, stop=start + length, component=component)
+    return Runs(starts=starts, stops=stops, component=_numbered(root), rows=rows, width=width)
 
 
 def _changes(planes: Iterable[Bool[np.ndarray, "y x"]]) -> tuple[Integer[np.ndarray, " m"], int, int]:
@@ -231,14 +267,15 @@ def _join(root: Integer[np.ndarray, " n"], low: Integer[np.ndarray, " p"], high:
             root[:] = further
 
 
-def _numbered(root: Integer[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+def _numbered(root: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
     """Components numbered by the first item of each."""
-    is_first = root == np.arange(len(root), dtype=root.dtype)
-    numbers: Int64[np.ndarray, " n"] = (np.cumsum(is_first) - 1)[root]
-    return numbers
+    numbers = np.cumsum(root == np.arange(len(root), dtype=root.dtype), dtype=root.dtype)
+    numbers -= 1
+    component: Integer[np.ndarray, " n"] = numbers[root]
+    return component
 
 
-def _ranges(first: Int64[np.ndarray, " n"], count: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
+def _ranges(first: Integer[np.ndarray, " n"], count: Integer[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
     """The numbers first, first + 1, … of each range, one range after the other."""
     before = np.cumsum(count) - count
     result: Int64[np.ndarray, " k"] = np.repeat(first - before, count) + np.arange(int(count.sum()))

@@ -231,23 +231,21 @@ def measure_ml(mask: Mask, volume: Volume, *, first_slice: int = 0) -> float:
 def measure_lesions(mask: Mask, volume: Volume, *, class_name: str) -> Measured:
     """The connected components (26-connectivity) of a mask (z, y, x), in scan order, measured on its runs of voxels."""
     runs = find_runs(mask, CORNERS)
-    component, length, product = runs.component, runs.length, np.empty(len(runs.z))  # one for all: millions, if noise
     weights = np.array([part.weight_mm for part in volume.slices])
     pixel_mm2 = volume.grid.voxel_ml * 1000 / volume.grid.slice_interval_mm
-    np.take(weights, runs.z, out=product, mode="clip")  # any other mode makes a copy
-    product *= length
-    volume_ml = np.bincount(component, weights=product) * pixel_mm2 / 1000
-    z, y = (np.bincount(component, weights=np.multiply(length, place, out=product)) for place in (runs.z, runs.y))
-    np.add(runs.start, runs.stop, out=product)
-    product -= 1  # twice the middle of each run
-    product *= length
-    x = np.bincount(component, weights=product) / 2
-    slices = np.zeros((len(volume_ml), 2), dtype=np.int64)
-    slices[component[::-1], 0] = runs.z[::-1]  # of what is written twice the last stays, and runs are in scan order
-    slices[component, 1] = runs.z
+    sizes = runs.sums(lambda part: part.length)
+    sums = (
+        runs.sums(lambda part: part.z * part.length),
+        runs.sums(lambda part: part.y * part.length),
+        runs.sums(lambda part: (part.start + (part.length - 1) / 2) * part.length),
+    )
+    slices = np.zeros((len(sizes), 2), dtype=np.int64)
+    for part in runs.blocks():
+        slices[part.component, 1] = part.z  # of what is written twice the last stays, and runs are in scan order
+    slices[runs.component[::-1], 0] = runs.z[::-1]
     return Measured(
         class_name=class_name,
-        volume_ml=volume_ml,
-        center=np.stack((z, y, x), axis=1) / runs.sizes[:, None],
+        volume_ml=runs.sums(lambda part: part.length * weights[part.z]) * pixel_mm2 / 1000,
+        center=np.stack(sums, axis=1) / sizes[:, None],
         slices=slices,
     )

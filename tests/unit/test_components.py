@@ -75,7 +75,13 @@ def test_runs_that_are_joined_in_blocks_are_the_same(monkeypatch, rng):
     mask = rng.random((9, 20, 20)) < 0.2
     whole = find_runs(mask, CORNERS)
     monkeypatch.setattr("hemoseg.components.BLOCK", 7)
-    assert np.array_equal(find_runs(mask, CORNERS).component, whole.component)
+    runs = find_runs(mask, CORNERS)
+    assert np.array_equal(runs.component, whole.component)
+    assert len(list(runs.blocks())) > 2
+    assert (
+        runs.sums(lambda part: part.y * part.length).tolist()
+        == np.bincount(whole.component, weights=whole.y * whole.length).tolist()
+    )
 
 
 def test_places_beyond_32_bits_are_counted():

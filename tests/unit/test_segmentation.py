@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +47,9 @@ def test_lesions_come_with_the_largest_first():
     assert small.centroid_mm == pytest.approx((0, 0, 100))
 
 
-def test_lesions_are_measured_as_their_voxels_are(rng):
+@pytest.mark.parametrize("block", [2**18, 5])
+def test_lesions_are_measured_as_their_voxels_are(monkeypatch, rng, block):
+    monkeypatch.setattr("hemoseg.components.BLOCK", block)
     labels = (3 * rng.random((4, 10, 10)) ** 3).astype(np.uint8)
     found = segmentation(labels).lesions
     expected = []
@@ -70,6 +73,24 @@ def test_the_largest_lesions_alone_and_how_many_there_are(rng):
     largest, count = result.largest_lesions(5)
     assert count == len(result.lesions)
     assert largest == result.lesions[:5]
+
+
+def test_listing_lesions_of_noise_takes_little_memory(rng):
+    """Each class is measured in blocks, and of its lesions the largest alone are kept for the next one's time."""
+    grid = replace(GRID, shape=(40, 200, 200))
+    labels = np.clip(rng.integers(-13, 7, size=grid.shape), 0, None).astype(np.uint8)
+    noise = Segmentation(
+        labels=labels,
+        table=LabelTable(("background", *"abcdef")),
+        volume=Volume(hu=labels.astype(np.float32), grid=grid, slices=uniform_slices(grid), name="noise"),
+        model=ModelIdentity(name="m", version="1", sha256="0", notice="research use only"),
+    )
+    tracemalloc.start()
+    _, count = noise.largest_lesions(10)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count > 200_000
+    assert peak < 55 * count
 
 
 def test_slices_weigh_what_they_say():

@@ -28,7 +28,7 @@ class Lesions:
     def of(cls, labels: Labels, numbers: Sequence[int]) -> "Lesions":
         """The lesions of a class that is made of some label numbers."""
         runs = find_runs(having(labels, numbers), CORNERS)
-        return cls(runs=runs, count=len(runs.sizes))
+        return cls(runs=runs, count=runs.count)
 
     def draw(self, generator: np.random.Generator) -> Int64[np.ndarray, " 3"]:
         """Index (z, y, x) of a voxel of one of them; each is as likely, whatever its size."""

@@ -192,9 +192,7 @@ def _lesions_ml(mask: Mask, scan: RawScan, first_slice: int) -> list[float]:
     area_mm2 = scan.grid.voxel_ml * 1000 / scan.grid.slice_interval_mm
     weights = np.array([part.weight_mm for part in scan.slices[first_slice : first_slice + len(mask)]])
     runs = find_runs(mask, CORNERS)
-    volumes: list[float] = (
-        np.bincount(runs.component, weights=runs.length * weights[runs.z]) * area_mm2 / 1000
-    ).tolist()
+    volumes: list[float] = (runs.sums(lambda part: part.length * weights[part.z]) * area_mm2 / 1000).tolist()
     return volumes
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hemoseg.arrays import Bool, Float32, Int64
+from hemoseg.arrays import Bool, Float32, Integer
 from hemoseg.components import CORNERS, FACES, find_runs
 from hemoseg.geometry import Volume
 from hemoseg.labels import LabelTable
@@ -111,10 +111,10 @@ def _without_unsure(labels: LabelMap, mask: Mask, share: float, probability: Flo
     return _without(labels, mask, (sums / np.bincount(component) < share)[component])
 
 
-def _component_of_voxels(mask: Mask, connectivity: int) -> Int64[np.ndarray, " v"]:
+def _component_of_voxels(mask: Mask, connectivity: int) -> Integer[np.ndarray, " v"]:
     """The number of the component of each voxel of a mask, in scan order: runs are in it, too."""
     runs = find_runs(mask, CORNERS if connectivity == 26 else FACES)
-    numbers: Int64[np.ndarray, " v"] = np.repeat(runs.component, runs.length)
+    numbers: Integer[np.ndarray, " v"] = np.repeat(runs.component, runs.length)
     return numbers
 
 
