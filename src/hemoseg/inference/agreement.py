@@ -9,7 +9,7 @@ import numpy as np
 
 from hemoseg.arrays import Float32
 from hemoseg.artifacts import sha256_of
-from hemoseg.errors import HemosegError, SettingsError
+from hemoseg.errors import ArtifactError, HemosegError, SettingsError
 from hemoseg.geometry import Grid, Volume, uniform_slices
 from hemoseg.inference.engines.choice import Engine, has_native_bf16, load_network
 from hemoseg.inference.inputs import network_input, what_is_outside
@@ -36,14 +36,22 @@ def measure_agreement(plan: Plan, weights: dict[str, Path]) -> Measured:
 
     Raises:
         SettingsError: torch is not installed.
-        ArtifactError: weights are damaged or of another network.
+        ArtifactError: weights are damaged, of another network, or give no numbers.
     """
     engines, patches = [], {}
     for name, path in weights.items():
         configuration = plan.configuration(name)
-        channels = draw_patch(plan, configuration).astype(np.float16)
+        most = np.finfo(np.float16).max  # an intensity that hardly varies makes numbers beyond it
+        channels = np.clip(draw_patch(plan, configuration), -most, most).astype(np.float16)
         patch = channels[np.newaxis].astype(np.float32)
         expected = load_network(plan, configuration, path, engine=REFERENCE)(patch)[0]
+        if not np.isfinite(expected).all():
+            raise ArtifactError(
+                "the logits of a simulated head are not finite",
+                where=path,
+                expected="weights that give numbers",
+                remedy="take a network whose training did not diverge",
+            )
         patches[name] = TestPatch(channels=channels, logits=sampled(expected))
         for engine in _measured_engines(configuration):
             found = load_network(plan, configuration, path, engine=engine)(patch)[0]

@@ -36,6 +36,7 @@ from hemoseg.inference.sliding import Network, Outside, cut_tile, stream_logits
 from hemoseg.models import Calibration
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import (
+    FEWEST_VOTERS,
     Probabilities,
     Rule,
     Tally,
@@ -164,7 +165,12 @@ class Model:
     def _after_votes(self, result: Segmentation, found: Prediction) -> Segmentation:
         """The result, by the low-vote rule where it was asked for and members do not agree."""
         vote = found.vote
-        if not self.extras.low_vote or vote is None or not vote.is_doubtful:
+        if not self.extras.low_vote or vote is None:
+            return result
+        if vote.members < FEWEST_VOTERS:
+            words = f"no low vote: the time budget left {vote.members} of its members, and {FEWEST_VOTERS} are needed"
+            return replace(result, warnings=(*result.warnings, words))
+        if not vote.is_doubtful:
             return result
         assert found.probabilities is not None
         words = (

@@ -1,9 +1,10 @@
 """A bundle as a results folder of nnU-Net v2, for nnU-Net's own commands to predict with."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hemoseg.artifacts import write_json
+from hemoseg.artifacts import whole_folder, write_json
 from hemoseg.errors import InputError
 from hemoseg.interop.nnunet_labels import paint_entry
 from hemoseg.interop.nnunet_write import write_plans
@@ -34,15 +35,16 @@ def export_model(model: str | Path, out: Path) -> list[Path]:
     plan = bundle.plan
     plans, dataset = write_plans(plan), dataset_json(plan)
     names = [configuration.name for configuration in bundle.stages]
-    targets = [out / f"{TRAINER}__{plans['plans_name']}__{name}" for name in names]
-    for target in targets:
+    named = [(out / f"{TRAINER}__{plans['plans_name']}__{name}", name) for name in names]
+    for target, _ in named:
         if target.exists():
             raise InputError("is there already", where=target, expected="no such folder", remedy="choose another OUT")
-    for target, name in zip(targets, names, strict=True):
-        _write_weights(bundle, plan.configuration(name), target)
-        write_json(target / "dataset.json", dataset)
-        write_json(target / "plans.json", plans)
-    return targets
+    with ExitStack() as together:  # all folders or none
+        for place, name in [(together.enter_context(whole_folder(target)), name) for target, name in named]:
+            _write_weights(bundle, plan.configuration(name), place)
+            write_json(place / "dataset.json", dataset)
+            write_json(place / "plans.json", plans)
+    return [target for target, _ in named]
 
 
 def dataset_json(plan: Plan) -> dict[str, Any]:

@@ -1,14 +1,23 @@
 """A trained model of nnU-Net v2 as a bundle of ours: the same networks, preparation and mirroring."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemoseg.errors import InputError
+from hemoseg.errors import ArtifactError, InputError, SettingsError
 from hemoseg.interop.nnunet_read import read_plans
 from hemoseg.interop.results_folder import CheckpointKind, ResultsFolder, open_results, results_name, sibling
-from hemoseg.models import NOTICE, TERMS, Selection, check_bundle_target, weights_name, write_bundle
+from hemoseg.models import (
+    NOTICE,
+    TERMS,
+    Measured,
+    Selection,
+    check_bundle_name,
+    check_bundle_target,
+    weights_name,
+    write_bundle,
+)
 from hemoseg.plan import Configuration, Plan
 
 if TYPE_CHECKING:
@@ -55,17 +64,25 @@ def import_model(
         What the bundle's result is made from.
 
     Raises:
-        InputError: a file is absent, damaged, not nnU-Net's, could run code, or says what is not known here.
+        InputError: a file is absent, damaged, not nnU-Net's, could run code, or says what is not known here; the
+            network cannot run; or the name cannot be one.
+        SettingsError: `previous` is given, and the model is no cascade.
         ResourceError: the bundle cannot be written.
     """
-    from hemoseg.inference.agreement import measure_anew
-
+    check_bundle_name(name)
     check_bundle_target(out)
     last = _read_stage(folder, folds, checkpoint)
     stages = [last]
     if last.configuration.previous_stage is not None:
         where = previous or sibling(folder, last.configuration.previous_stage)
         stages.insert(0, _read_previous(where, last, folds, checkpoint))
+    elif previous is not None:
+        raise SettingsError(
+            f"given, and {last.configuration.name} has no previous stage",
+            where="--previous",
+            expected="the last stage of a cascade as the folder to import",
+            remedy="leave it out",
+        )
     if len({stage.results.is_on_all for stage in stages}) > 1:
         raise _unlike("one stage was trained on all cases, the other on folds", last.results.folder, "both alike")
     plan = _merged(stages)
@@ -87,7 +104,7 @@ def import_model(
         card=_card(name, plan, stages, checkpoint),
         license_text=TERMS,
         weights=_weights(plan, stages),
-        measure=measure_anew(out),
+        measure=_measuring(out, folder),
     )
     return selection
 
@@ -142,7 +159,7 @@ def _pruned(results: ResultsFolder, checkpoint: "Checkpoint") -> dict[str, Any]:
 
 
 def _check_is_ours(plan: Plan, where: Path) -> None:
-    """One channel of CT, read without turning axes."""
+    """One channel of CT, read without turning axes, and something to find in it."""
     names = [channel.name for channel in plan.preparation.channels]
     if len(names) > 1:
         raise InputError(
@@ -151,6 +168,8 @@ def _check_is_ours(plan: Plan, where: Path) -> None:
             expected="one channel: here a scan is one file of CT, not several _0000, _0001, … of other modalities",
             remedy="predict with nnU-Net itself, or import a model that was trained on CT alone",
         )
+    if len(plan.labels) < 2:
+        raise _unlike("no label but background", where / "dataset.json", "one class at least")
     reader = plan.nnunet.reader if plan.nnunet is not None else ""
     if reader not in READERS:
         raise _unlike(f"image_reader_writer {reader}", where, f"{' or '.join(READERS)}, which keep axes as stored")
@@ -170,6 +189,8 @@ def _read_previous(
     stage = _read_stage(folder, folds, kind)
     if stage.configuration.name != name:
         raise _unlike(f"configuration {stage.configuration.name}", folder, f"{name}, the cascade's previous stage")
+    if stage.configuration.previous_stage is not None:
+        raise _unlike(f"{name}, a previous stage that has one itself", folder, "cascades of two stages")
     same = ("labels", "regions", "preparation")
     different = [key for key in same if getattr(stage.plan, key) != getattr(last.plan, key)]
     if stage.plan.configuration(name) != last.plan.configuration(name):
@@ -201,6 +222,27 @@ def _weights(plan: Plan, stages: Iterable[ImportedStage]) -> Iterator[tuple[str,
         for fold, path in stage.results.checkpoints.items():
             weights = fitted_weights(read_checkpoint(path), plan, stage.configuration, path=path)
             yield weights_name(stage.configuration.name, fold), full_weights(weights)
+
+
+def _measuring(out: Path, folder: Path) -> Callable[[Plan, dict[str, Path]], Measured | None]:
+    """How the bundle comes to its agreement; a network that cannot run is the fault of the folder it comes from."""
+    from hemoseg.inference.agreement import measure_anew
+
+    measure = measure_anew(out)
+
+    def measured(plan: Plan, weights: dict[str, Path]) -> Measured | None:
+        try:
+            return measure(plan, weights)
+        except (ArtifactError, RuntimeError, ValueError) as error:
+            told = error.found if isinstance(error, ArtifactError) else " ".join(str(error).split())
+            raise InputError(
+                f"the network that plans.json describes cannot run: {told:.200}",
+                where=folder,
+                expected="a network that gives numbers for a patch of its own size",
+                remedy="take the plans.json and checkpoints that nnU-Net itself wrote",
+            ) from error
+
+    return measured
 
 
 def _card(name: str, plan: Plan, stages: Sequence[ImportedStage], kind: CheckpointKind) -> str:

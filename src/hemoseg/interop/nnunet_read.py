@@ -104,7 +104,7 @@ def _resolved(configurations: Mapping[str, dict[str, Any]], name: str, where: Pa
     """A configuration with all that it inherits."""
     chain = [name]
     while (parent := configurations[chain[-1]].get("inherits_from")) is not None:
-        if parent in chain or parent not in configurations:
+        if not isinstance(parent, str) or parent in chain or parent not in configurations:
             problem = "itself" if parent in chain else "what is not there"
             raise InputError(
                 f"configuration {chain[-1]} inherits from {parent}: {problem}",

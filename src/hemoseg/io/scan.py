@@ -15,7 +15,7 @@ from hemoseg.io.frame import stored_spacing_mm
 from hemoseg.io.header import Header, parse_header
 from hemoseg.io.hu import check_hu
 from hemoseg.io.nifti import MAX_VOXELS, read_start, read_stored, stem
-from hemoseg.types import HU, FloatZYX, IntZYX
+from hemoseg.types import HU, FloatZYX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def read_scan(
     """
     file = Path(path)
     stored = read_stored(file, max_voxels=max_voxels)
-    _check_is_volume(stored.grid.shape, where=file, least_slices=least_slices)
+    _check_is_volume(stored.grid, where=file, least_slices=least_slices)
     with readable(file):
         digest = sha256_of(file)
     hu = _scaled(stored.array, stored.header)
@@ -101,7 +101,7 @@ def read_raw(path: Path, *, pseudo_hu: tuple[float, float] | None = None) -> Raw
         GeometryError: the position matrix cannot be trusted.
     """
     stored = read_stored(path)
-    _check_is_volume(stored.grid.shape, where=path)
+    _check_is_volume(stored.grid, where=path)
     hu = as_hu(stored.array, stored.header)
     return RawScan(
         hu=hu,
@@ -112,20 +112,22 @@ def read_raw(path: Path, *, pseudo_hu: tuple[float, float] | None = None) -> Raw
     )
 
 
-def _check_is_volume(shape: IntZYX, *, where: Path, least_slices: int = 2) -> None:
-    if shape[0] < least_slices or min(shape[1:]) < 2:
+def _check_is_volume(grid: Grid, *, where: Path, least_slices: int = 2) -> None:
+    slices, *plane = (grid.shape[axis] for axis in grid.canonical_orientation().axes)
+    if slices < least_slices or min(plane) < 2:
         raise InputError(
-            f"a single picture: {' x '.join(map(str, shape))} voxels (z, y, x)",
+            f"a single picture: {' x '.join(map(str, grid.shape))} voxels (z, y, x)",
             where=where,
-            expected="at least two slices",
+            expected="at least two slices" if least_slices > 1 else "a slice of at least 2 x 2 pixels",
             remedy="convert the whole series to one volume, for example with dcm2niix",
         )
 
 
 def _doubts_of_one_slice(grid: Grid) -> tuple[str, ...]:
-    if grid.shape[0] > 1:
+    axis = grid.canonical_orientation().axes[0]
+    if grid.shape[axis] > 1:
         return ()
-    return (f"a single slice: volumes rest on the {grid.slice_interval_mm:g} mm that its header says it is thick",)
+    return (f"a single slice: volumes rest on the {grid.spacing_mm[axis]:g} mm that its header says it is thick",)
 
 
 def as_hu(array: Shaped[np.ndarray, "z y x"], header: Header) -> Real[np.ndarray, "z y x"]:

@@ -2,10 +2,10 @@
 
 from hemoseg.models.agreement import Agreement, EngineAgreement, TestPatch, sampled
 from hemoseg.models.bundle import (
-    NAME_PATTERN,
     Bundle,
     Manifest,
     Measured,
+    check_bundle_name,
     check_bundle_target,
     embedded_folder,
     find_bundle,
@@ -21,7 +21,6 @@ from hemoseg.models.selection import Candidate, Difference, Evidence, Selection,
 from hemoseg.models.terms import NOTICE, TERMS
 
 __all__ = [
-    "NAME_PATTERN",
     "NOTICE",
     "SHOWN_ML",
     "TERMS",
@@ -39,6 +38,7 @@ __all__ = [
     "TestPatch",
     "Trial",
     "VolumeCalibration",
+    "check_bundle_name",
     "check_bundle_target",
     "embedded_folder",
     "find_bundle",

@@ -1,5 +1,6 @@
 """What `segment --model` takes: a folder whose every file is hashed in `manifest.json`."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +226,21 @@ def _check_selection(bundle: Bundle) -> None:
         for fold in numbers:
             if weights_name(configuration, fold) not in bundle.manifest.files:
                 raise _damaged(bundle.folder, f"the manifest does not name {weights_name(configuration, fold)}")
+
+
+def check_bundle_name(name: str | None) -> None:
+    """Make sure that a name given with --name can be that of a bundle; None can.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(
+            f"'{name}' is no name of a model",
+            where="--name",
+            expected="letters, digits, dots, hyphens and underscores, a letter or digit first",
+            remedy="choose another name",
+        )
 
 
 def check_bundle_target(folder: Path) -> None:

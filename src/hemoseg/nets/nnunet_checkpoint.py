@@ -5,8 +5,10 @@ tensors and NumPy's numbers need are called; a file that names any other is refu
 """
 
 import re
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from hemoseg.artifacts import whole_file
 from hemoseg.errors import InputError
 from hemoseg.nets.build import build_network
-from hemoseg.nets.weights import distinct_weights, load_weights, repeats
+from hemoseg.nets.weights import check_fit, distinct_weights, load_weights, repeats
 from hemoseg.plan import Configuration, Plan
 
 KIND = "a checkpoint that nnU-Net v2 wrote: network_weights, trainer_name, init_args"
@@ -70,8 +72,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     arguments = content.get("init_args")
     if not isinstance(weights, dict) or not isinstance(arguments, dict) or not weights:
         raise _unusable("no network_weights or no init_args", path)
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()):
-        raise _unusable("network_weights that are no tensors", path)
+    if not all(isinstance(name, str) and _is_dense(value) for name, value in weights.items()):
+        raise _unusable("network_weights that are no tensors, or none with all their real numbers", path)
     axes = content.get("inference_allowed_mirroring_axes") or ()
     if not isinstance(axes, list | tuple) or not all(isinstance(axis, int) and 0 <= axis <= 2 for axis in axes):
         raise _unusable(f"inference_allowed_mirroring_axes {axes!r:.100}", path)
@@ -92,9 +94,9 @@ def fitted_weights(
         InputError: names or shapes are not those of the plan's network, entries that should be one differ, or
             weights are not finite.
     """
-    network = build_network(plan, configuration)
-    known = network.state_dict()
-    strange = [name for name in checkpoint.weights if name not in known]
+    with torch.device("meta"):  # takes no memory, however large plans.json says that it is
+        outline = build_network(plan, configuration)
+    strange = [name for name in checkpoint.weights if name not in outline.state_dict()]
     if strange:
         raise InputError(
             f"{len(strange)} tensors that the network of {configuration.name} does not have, {strange[0]} the first",
@@ -104,6 +106,8 @@ def fitted_weights(
         )
     given = {name: _volumetric(value, configuration) for name, value in checkpoint.weights.items()}
     weights = {name: value for name, value in given.items() if not repeats(name)}
+    check_fit(outline, weights, where=path)
+    network = build_network(plan, configuration)
     load_weights(network, weights, where=path)
     loaded = network.state_dict()
     for name, value in given.items():
@@ -141,8 +145,10 @@ def write_checkpoint(
         "trainer_name": trainer,
         "inference_allowed_mirroring_axes": axes or None,
     }
+    written = BytesIO()  # to a full disk torch would write with an error of its own, which does not say so
+    torch.save(content, written)
     with whole_file(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(written.getbuffer())
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -153,6 +159,8 @@ def _load(path: Path) -> dict[str, Any]:
     if not is_old and not first.startswith(ZIP[: len(first)]):
         raise _unusable(f"no file of torch.save: it begins with {first!r}; nothing of it was run", path)
     try:
+        if not is_old:
+            _check_sums(path)
         with safe_globals(ALLOWED):
             # the unpickler itself refuses what an older file names, at the first that is not allowed
             surplus = [] if is_old else get_unsafe_globals_in_checkpoint(path)
@@ -171,6 +179,18 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise _unusable(f"a {type(content).__name__}", path)
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Compare each record with its checksum, which torch does not: damaged weights would be taken for whole."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the checksum of its record {damaged} is wrong")
+
+
+def _is_dense(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
 
 
 def _volumetric(weight: Tensor, configuration: Configuration) -> Tensor:

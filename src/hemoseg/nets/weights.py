@@ -35,8 +35,18 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path 
     Raises:
         ArtifactError: names or shapes are not those of the network.
     """
-    expected = distinct_weights(network)
-    wrong = set(expected) ^ set(weights) or {n for n in expected if expected[n].shape != weights[n].shape}
+    check_fit(network, weights, where=where)
+    network.load_state_dict(weights, strict=False)
+
+
+def check_fit(network: nn.Module, weights: dict[str, Tensor], *, where: Path | str) -> None:
+    """Make sure that distinct weights have the names and shapes of a network's, which may be one without memory.
+
+    Raises:
+        ArtifactError: they have others.
+    """
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items() if not repeats(name)}
+    wrong = set(expected) ^ set(weights) or {name for name in expected if expected[name] != weights[name].shape}
     if wrong:
         raise ArtifactError(
             f"{len(wrong)} tensors do not fit the network, {sorted(wrong)[0]} the first",
@@ -44,7 +54,6 @@ def load_weights(network: nn.Module, weights: dict[str, Tensor], *, where: Path 
             expected="the weights of the plan beside them",
             remedy="use the plan that the weights were trained with",
         )
-    network.load_state_dict(weights, strict=False)
 
 
 def take_weights(network: nn.Module, path: Path) -> list[str]:

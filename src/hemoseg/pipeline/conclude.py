@@ -9,9 +9,9 @@ from typing import Any
 from hemoseg import __version__
 from hemoseg.artifacts import write_json
 from hemoseg.datasets import Dataset, index_dataset
-from hemoseg.errors import ArtifactError, InputError
+from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import PairFiles, evaluate_files
-from hemoseg.models import NAME_PATTERN, NOTICE, Selection, check_bundle_target, weights_name, write_bundle
+from hemoseg.models import NOTICE, Selection, check_bundle_name, check_bundle_target, weights_name, write_bundle
 from hemoseg.pipeline.calibrate import calibrate_run
 from hemoseg.pipeline.card import RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
@@ -88,13 +88,7 @@ def bundle_stage(folder: RunFolder, *, name: str | None = None, out: Path | None
         InputError: the name cannot be one, or something else than a bundle lies at `out`.
         ArtifactError: an earlier stage is lacking.
     """
-    if name is not None and not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(
-            f"'{name}' is no name of a model",
-            where="--name",
-            expected="letters, digits, dots, hyphens and underscores, a letter or digit first",
-            remedy="choose another name",
-        )
+    check_bundle_name(name)
     from hemoseg.inference.agreement import measure_anew
 
     target = folder.model if out is None else out

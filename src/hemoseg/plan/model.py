@@ -12,6 +12,8 @@ from hemoseg.plan.region import Region, make_table
 
 SizeZYX = tuple[PositiveInt, PositiveInt, PositiveInt]
 """Voxels along the array axes (z, y, x)."""
+Count = Annotated[int, Field(ge=1, le=2**8)]
+"""Convolutions of a stage, or voxels of a kernel: a plan that says more was not meant."""
 ConfigurationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """Name of a network: nnU-Net's `2d`, `3d_fullres`, `3d_lowres`, `3d_cascade_fullres`, or one that its user made."""
 Precision = Literal["fp32", "bf16"]
@@ -24,6 +26,8 @@ PresetName = Literal["paper", "paper-swapped"]
 """Published systems that a plan can follow."""
 RecipeName = Literal["nnunet", "headct"]
 """Ways to train a network: nnU-Net's exactly, or the one for head CT, which departs from it where its fields say so."""
+PATCH_VOXELS = 2**28
+"""Largest patch: as large as the largest scan."""
 EPOCH_ITERATIONS = 250
 """Optimizer steps of an epoch, nnU-Net's; an epoch is no pass over the cases."""
 Basis = Literal["given", "rule", "measured", "judgment", "assumed"]
@@ -53,15 +57,15 @@ class Configuration(BaseModel):
     """Patches per step."""
     encoder: Literal["plain", "residual"] = "plain"
     """nnU-Net's plain encoder, or its residual one (ResEnc)."""
-    features: tuple[PositiveInt, ...]
+    features: tuple[Annotated[int, Field(ge=1, le=2**16)], ...]
     """Channels of each stage, the finest first."""
     strides: tuple[SizeZYX, ...]
     """Downsampling (z, y, x) entering each stage; the first is (1, 1, 1)."""
-    kernels: tuple[SizeZYX, ...]
+    kernels: tuple[tuple[Count, Count, Count], ...]
     """Kernel (z, y, x) of each stage's convolutions."""
-    blocks: tuple[PositiveInt, ...]
+    blocks: tuple[Count, ...]
     """Convolutions, or residual blocks, of each stage of the encoder."""
-    decoder_blocks: tuple[PositiveInt, ...]
+    decoder_blocks: tuple[Count, ...]
     """Convolutions of each stage of the decoder, the coarsest first, as nnU-Net counts them."""
     batch_dice: bool
     """Whether soft Dice is pooled over the patches of a batch."""
@@ -81,6 +85,12 @@ class Configuration(BaseModel):
             raise ValueError("features, strides, kernels and blocks need one entry for each of one or more stages")
         if len(self.decoder_blocks) != stages - 1:
             raise ValueError(f"decoder_blocks has {len(self.decoder_blocks)} entries for {stages - 1} stages")
+        if self.strides[0] != (1, 1, 1):
+            raise ValueError(f"strides begin with {self.strides[0]}, where the first stage sees every voxel: (1, 1, 1)")
+        if not all(size % 2 for kernel in self.kernels for size in kernel):
+            raise ValueError(f"kernels {self.kernels} with an even size: what they make would be smaller than a patch")
+        if prod(self.patch_size) > PATCH_VOXELS:
+            raise ValueError(f"patch_size {self.patch_size} is of more than {PATCH_VOXELS} voxels")
         for axis, size in enumerate(self.patch_size):
             factor = prod(stride[axis] for stride in self.strides)
             if size % factor:

@@ -13,6 +13,7 @@ from hemoseg.inference import Limits, load_model
 from hemoseg.inference.blend import sums_bytes
 from hemoseg.inference.effort import Effort, fit_effort, lesser_efforts
 from hemoseg.inference.field import whole_field
+from hemoseg.inference.findings import NO_EXTRAS, Extras
 from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
 from hemoseg.inference.limits import NO_LIMITS, Room, choose_room
 from hemoseg.inference.predictor import Model, Stage
@@ -43,12 +44,12 @@ class Ticking:
         return logits
 
 
-def timed(clock, limits=NO_LIMITS, *, folds=3, axes=(0, 1, 2)):
+def timed(clock, limits=NO_LIMITS, *, folds=3, axes=(0, 1, 2), extras=NO_EXTRAS):
     """A model whose networks move the clock; patches of (8, 64, 64), so that tiles are run one by one."""
     configuration = tiny_configuration(patch_size=(8, 64, 64), mirror_axes=axes)
     plan = tiny_plan(configuration)
     stage = Stage(configuration=configuration, networks=(clock.network,) * folds)
-    return Model(plan, (stage,), NOBODY, mirror=True, limits=limits, clock=clock)
+    return Model(plan, (stage,), NOBODY, mirror=True, extras=extras, limits=limits, clock=clock)
 
 
 VOLUME = head_volume((20, 90, 84))
@@ -100,6 +101,12 @@ def test_the_least_is_done_in_any_case_and_said_to_be_too_much():
     )
     assert foreseen == f"3d_fullres was foreseen to take {clock.now - 110:.0f} s, with 0 s left"
     assert found.labels.any()
+
+
+def test_a_low_vote_of_too_few_is_not_taken_and_told():
+    model = timed(Ticking(10.0), Limits(time_budget_s=5.0), extras=Extras(low_vote=True))
+    found = model.segment(VOLUME)
+    assert found.warnings[-1] == "no low vote: the time budget left 1 of its members, and 4 are needed"
 
 
 def test_times_under_a_second_are_not_told_as_none():

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from errno import ENOSPC
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import nnunet_models as small
 from bundles import write_tiny_bundle
-from hemoseg.errors import InputError, SettingsError
+from hemoseg.errors import ArtifactError, InputError, ResourceError, SettingsError
 from hemoseg.inference import load_model
 from hemoseg.interop import export_model, import_model
 from hemoseg.models import open_bundle
@@ -86,6 +89,7 @@ def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_p
         ("plans.json", {"image_reader_writer": "NibabelIOWithReorient"}, "NibabelIOWithReorient"),
         ("plans.json", {"configurations": {"2d": {}}}, "no configuration 3d_fullres"),
         ("plans.json", {"label_manager": "Mine"}, "label_manager"),
+        ("dataset.json", {"labels": {"background": 0}}, "no label but background"),
     ],
 )
 def test_what_cannot_be_run_here_is_refused(plain, tmp_path, file, changes, found):
@@ -93,6 +97,80 @@ def test_what_cannot_be_run_here_is_refused(plain, tmp_path, file, changes, foun
     with pytest.raises(InputError, match=found):
         import_model(plain, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"strides": [[1, 2, 2], [1, 2, 2], [2, 2, 2]]}, r"strides begin with \(1, 2, 2\)"),
+        ({"kernel_sizes": [[1, 3, 3], [2, 4, 4], [3, 3, 3]]}, "an even size"),
+        ({"features_per_stage": [4, 8, 2**30]}, r"features\.2: Input should be less than or equal to 65536"),
+        ({"features_per_stage": [4, 8, 2**15]}, "do not fit the network"),
+        ({"n_conv_per_stage": [2, 2, 10**9]}, r"n_conv_per_stage|blocks\.2"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused_and_take_no_memory(plain, tmp_path, changes, found):
+    plans = json.loads((plain / "plans.json").read_text())
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"] |= changes
+    edit(plain / "plans.json", **plans)
+    with pytest.raises((InputError, ArtifactError), match=found):
+        import_model(plain, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [({"patch_size": [2**20] * 3}, "of more than 268435456 voxels"), ({"inherits_from": ["2d"]}, "inherits from")],
+)
+def test_a_configuration_that_cannot_be_is_refused(plain, tmp_path, change, found):
+    plans = json.loads((plain / "plans.json").read_text())
+    plans["configurations"]["3d_fullres"] |= change
+    edit(plain / "plans.json", **plans)
+    with pytest.raises(InputError, match=found):
+        import_model(plain, tmp_path / "bundle")
+
+
+def test_an_intensity_that_does_not_vary_is_nnunets_smallest(plain, tmp_path):
+    """nnU-Net divides by 1e-8 then; what comes out lies beyond half precision, in which the test patch is kept."""
+    intensities = json.loads((plain / "plans.json").read_text())["foreground_intensity_properties_per_channel"]
+    intensities["0"]["std"] = 0.0
+    edit(plain / "plans.json", foreground_intensity_properties_per_channel=intensities)
+    import_model(plain, tmp_path / "bundle")
+    assert np.isfinite(open_bundle(tmp_path / "bundle").test_patch("3d_fullres").channels).all()
+
+
+def test_a_network_that_gives_no_numbers_is_refused(plain, tmp_path):
+    path = plain / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(path, weights_only=False)
+    for name, value in content["network_weights"].items():
+        if "seg_layers" in name:
+            value.fill_(3e38)
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"nnUNetPlans__3d_fullres: [\s\S]*logits of a simulated head are not finite"):
+        import_model(plain, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("name", ["a b", "x/y", "../evil", ""])
+def test_a_name_that_cannot_be_one_is_refused_at_once(tmp_path, name):
+    with pytest.raises(InputError, match=r"--name: [\s\S]*is no name of a model"):
+        import_model(tmp_path / "absent", tmp_path / "bundle", name=name)
+
+
+def test_a_previous_stage_is_for_cascades_alone(plain, tmp_path):
+    with pytest.raises(SettingsError, match=r"--previous: given, and 3d_fullres has no previous stage"):
+        import_model(plain, tmp_path / "bundle", previous=tmp_path)
+
+
+def test_a_cascade_of_three_stages_is_refused(tmp_path):
+    folder = small.write_results(tmp_path / "results", "cascade")
+    for name in ("3d_lowres", "3d_cascade_fullres"):
+        path = small.results(tmp_path / "results", "cascade", name) / "plans.json"
+        plans = json.loads(path.read_text())
+        plans["configurations"]["3d_lowres"]["previous_stage"] = "3d_fullres"
+        edit(path, **plans)
+    with pytest.raises(InputError, match="3d_lowres, a previous stage that has one itself"):
+        import_model(folder, tmp_path / "bundle")
 
 
 def test_several_channels_are_refused(plain, tmp_path):
@@ -152,6 +230,26 @@ def test_an_exported_model_is_imported_again(kind, tmp_path):
     assert all(before.manifest.files[name] == after.manifest.files[name] for name in weights)
     with pytest.raises(InputError, match="is there already"):
         export_model(tmp_path / "bundle", tmp_path / "back" / "Dataset007_Small")
+
+
+def test_an_export_that_does_not_fit_on_the_disk_leaves_nothing(tmp_path, monkeypatch):
+    import_model(small.write_results(tmp_path / "results", "cascade"), tmp_path / "bundle")
+    out, written = tmp_path / "out", []
+
+    def fills_up(path, content):
+        written.append(path)
+        if len(written) > 1:
+            raise OSError(ENOSPC, "No space left on device")
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fills_up)
+        with pytest.raises(ResourceError, match=r"3d_cascade_fullres/fold_0/checkpoint_final\.pth: cannot be written"):
+            export_model(tmp_path / "bundle", out)
+    assert len(written) == 2
+    assert not list(out.iterdir())
+    assert len(export_model(tmp_path / "bundle", out)) == 2
 
 
 def test_a_plan_that_nnunet_cannot_hold_is_not_exported(tmp_path):

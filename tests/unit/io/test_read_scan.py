@@ -143,6 +143,18 @@ def test_a_single_slice_is_read_where_it_is_asked_for(tmp_path):
         read_scan(save(tmp_path / "b.nii", head_hu()[:, :1]), least_slices=1)
 
 
+def test_a_single_slice_may_be_stored_along_any_axis(tmp_path):
+    """The file's first axis runs from slice to slice, 4 mm apart."""
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[0, 1], affine[1, 2], affine[3, 3] = 4.0, 0.5, 0.5, 1.0
+    path = save(tmp_path / "a.nii", np.moveaxis(head_hu()[:1], 0, 2), affine)
+    volume = read_scan(path, least_slices=1)
+    assert volume.hu.shape == (24, 20, 1)
+    assert any("a single slice: volumes rest on the 4 mm" in text for text in volume.warnings)
+    with pytest.raises(InputError, match="single picture"):
+        read_scan(path)
+
+
 @pytest.mark.parametrize("shape", [(24, 20), (1, 24, 20), (6, 1, 20)])
 def test_pictures_are_refused(tmp_path, shape):
     path = save(tmp_path / "a.nii", np.zeros(shape, dtype=np.int16))

@@ -99,6 +99,7 @@ def test_the_format_before_torch_1_6_is_read_and_refused_if_malicious(tmp_path, 
     [
         ({"network_weights": {}}, "no network_weights"),
         ({"network_weights": {"a": 1}}, "no tensors"),
+        ({"network_weights": {"a": torch.eye(2).to_sparse()}}, "no tensors"),
         ({"init_args": None}, "no init_args"),
         ({"inference_allowed_mirroring_axes": (3,)}, "mirroring_axes"),
         ({"inference_allowed_mirroring_axes": [[0]]}, "mirroring_axes"),
@@ -120,6 +121,20 @@ def test_damaged_and_absent_files_are_refused(tmp_path, content):
         read_checkpoint(tmp_path / "absent.pth")
     with pytest.raises(InputError, match="a list"):
         read_checkpoint(saved(tmp_path, [1, 2]))
+
+
+def test_weights_that_changed_on_the_way_are_refused(tmp_path, content):
+    """torch.load takes them: it compares no checksum."""
+    path = saved(tmp_path, content)
+    raw = bytearray(path.read_bytes())
+    name, largest = max(content["network_weights"].items(), key=lambda item: item[1].numel())
+    place = raw.index(largest.numpy().tobytes())
+    raw[place + 8] ^= 0x40
+    path.write_bytes(raw)
+    taken = torch.load(path, mmap=True, weights_only=False)["network_weights"][name]
+    assert not torch.equal(taken, largest)
+    with pytest.raises(InputError, match=r"damaged: the checksum of its record \S+ is wrong"):
+        read_checkpoint(path)
 
 
 def with_weights(content, plan, **changes):
