@@ -224,21 +224,27 @@ def print_tables(console: Console) -> None:
             if members:
                 table.add_row(name, *(pooled(members, class_name, metric) for metric in METRICS))
         console.print(table)
-        console.print(f"{class_name}, Dice, cross-validation minus threshold rule: {paired(found, class_name)}")
+        table = Table("row", "minus", "mean, standard error, n", title=f"{class_name}{silver}: Dice, paired by case")
+        folds = [(f"cv-fold-{fold}", f"rule-fold-{fold}") for fold in range(FOLDS)]
+        table.add_row("cross-validation", "threshold rule", paired(found, folds, class_name))
+        for name, row in rows.items():
+            if row.against is not None and name in found and row.against in found:
+                table.add_row(name, row.against, paired(found, [(name, row.against)], class_name))
+        console.print(table)
 
 
-def paired(found: dict[str, dict[str, Any]], class_name: str) -> str:
-    """Mean difference of Dice over the cases of the folds that both have, its standard error, and n."""
+def paired(found: dict[str, dict[str, Any]], pairs: list[tuple[str, str]], class_name: str) -> str:
+    """Mean difference of Dice over the cases of rows that are both there, its standard error, and n."""
     differences = [
-        ours["cases"][number][class_name]["dice"] - rule["cases"][number][class_name]["dice"]
-        for fold in range(FOLDS)
-        if (ours := found.get(f"cv-fold-{fold}")) and (rule := found.get(f"rule-fold-{fold}"))
-        for number in range(len(rule["cases"]))
+        one[class_name]["dice"] - other[class_name]["dice"]
+        for ours, theirs in pairs
+        if ours in found and theirs in found
+        for one, other in zip(found[ours]["cases"], found[theirs]["cases"], strict=True)
     ]
     if len(differences) < 2:
         return "no fold that both have"
     error = stdev(differences) / sqrt(len(differences))
-    return f"{mean(differences):+.3f}, standard error {error:.3f}, n {len(differences)}"
+    return f"{mean(differences):+.3f}, {error:.3f}, {len(differences)}"
 
 
 def main() -> None:

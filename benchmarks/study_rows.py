@@ -42,6 +42,8 @@ class Row:
     """Settings of the run, fold and seed included."""
     peer_gb: float = 0.0
     """Memory target that nnU-Net plans for, in its row."""
+    against: str | None = None
+    """The row that it is compared with case by case: of the same split, and other in one thing."""
     adapt: Adapt = field(default=lambda plan, _: plan)
     """What is changed in the plan that these settings give, where no setting can ask for it."""
 
@@ -70,6 +72,7 @@ def _run(fold: int, steps: int, *, seed: int = 0, windows: tuple[str, ...] = (),
 
 
 def _window_rows(seed: int) -> list[Row]:
+    default_name = f"window-default-seed-{seed}"
     windows = {
         "paper": ("paper",),
         "paper-swapped": ("paper-swapped",),
@@ -81,6 +84,7 @@ def _window_rows(seed: int) -> list[Row]:
             name=f"window-{name}-seed-{seed}",
             what=f"window: {', '.join(chosen)}",
             settings=_run(0, STUDY_STEPS, seed=seed, windows=chosen),
+            against=default_name,
         )
         for name, chosen in windows.items()
     ]
@@ -90,10 +94,11 @@ def _window_rows(seed: int) -> list[Row]:
             name=f"window-percentile-seed-{seed}",
             what="nnU-Net's percentile normalization",
             settings=default,
+            against=default_name,
             adapt=percentiles,
         )
     )
-    rows.append(Row(name=f"window-default-seed-{seed}", what="the default channels", settings=default))
+    rows.append(Row(name=default_name, what="the default channels", settings=default))
     return rows
 
 
@@ -122,7 +127,12 @@ def _step_rows() -> list[Row]:
         "slab-1": {"slab": Slab(extend=1, train_range="label")},
     }
     return [
-        Row(name=f"step-{name}", what=name, settings=_run(0, STUDY_STEPS, windows=three, **asked))
+        Row(
+            name=f"step-{name}",
+            what=name,
+            settings=_run(0, STUDY_STEPS, windows=three, **asked),
+            against="window-three-seed-0",
+        )
         for name, asked in steps.items()
     ]
 
@@ -130,7 +140,12 @@ def _step_rows() -> list[Row]:
 def make_rows() -> dict[str, Row]:
     """Every row by its name, in the order in which they are worth having."""
     folds = [
-        Row(name=f"cv-fold-{fold}", what=f"cross-validation, fold {fold}", settings=_run(fold, CV_STEPS))
+        Row(
+            name=f"cv-fold-{fold}",
+            what=f"cross-validation, fold {fold}",
+            settings=_run(fold, CV_STEPS),
+            against=f"rule-fold-{fold}",
+        )
         for fold in range(FOLDS)
     ]
     rules = [
@@ -145,6 +160,7 @@ def make_rows() -> dict[str, Row]:
             kind="peer",
             settings=_run(0, CV_STEPS),
             peer_gb=memory_gb,
+            against="cv-fold-0",
         )
         for memory_gb in PEER_STEPS
     ]
@@ -152,7 +168,7 @@ def make_rows() -> dict[str, Row]:
         *rules,
         *_rate_rows(),
         *folds,
-        Row(name="train-30-fold-0", what=f"{FEW} training patients, fold 0", settings=few),
+        Row(name="train-30-fold-0", what=f"{FEW} training patients, fold 0", settings=few, against="cv-fold-0"),
         *peers,
         *(row for seed in SEEDS for row in _window_rows(seed)),
         *_step_rows(),
