@@ -44,13 +44,15 @@ def tiny_preparation(**changes: object) -> Preparation:
 
 
 def tiny_plan(*configurations: Configuration, **changes: object) -> Plan:
-    """A plan of two classes and two windows."""
+    """A plan of two classes and two windows; a previous stage that is not given is planned and not trained."""
     configurations = configurations or (tiny_configuration(),)
+    given = {configuration.name for configuration in configurations}
+    needed = {one.previous_stage for one in configurations if one.previous_stage is not None} - given
     values: dict[str, object] = {
         "dataset_name": "Tiny",
         "labels": ("background", "hemorrhage", "edema"),
         "preparation": tiny_preparation(),
-        "configurations": configurations,
+        "configurations": (*(tiny_configuration(name=name) for name in sorted(needed)), *configurations),
         "trained": tuple(configuration.name for configuration in configurations),
         "memory_gb": 1.0,
         "seed": 0,

@@ -164,12 +164,14 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     processes share each batch.
     """
     from hemoseg.pipeline.learn import train_stage
+    from hemoseg.pipeline.measure import check_device
     from hemoseg.pipeline.watch import Silent
     from hemoseg.training import joined
 
     manner = make_manner(tensorboard=tensorboard, parallel_folds=parallel_folds)
     folder = open_run(run_dir)
     plan, settings = folder.plan(), folder.settings()
+    check_device(settings)
     with joined(settings.device) as ranks:
         ranks.check_folds(parallel_folds)
         if not ranks.is_first:

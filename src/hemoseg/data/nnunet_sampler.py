@@ -37,10 +37,10 @@ class NnunetSampler:
     of a batch of one none does. Then a class (or region) that the case has is drawn evenly, one of its voxels, and
     the patch is centered on it; it may hang over the far border, but not over the near one further than half of
     the padding. Without foreground, and in the other patches, all places are as likely, those over the borders too.
-    Where voxels are ignored, in any case, these patches are centered on a voxel that is not.
+    Where the data set has a label for ignored voxels, these patches are centered on a voxel that is not ignored.
 
     nnU-Net keeps a sample of each class's voxels, the larger of 10,000 and 1%, and draws from that; here all of them
-    are drawn from. Of ignored voxels nnU-Net learns from dataset.json, here from the label maps.
+    are drawn from. Of ignored voxels the plan knows from dataset.json, as nnU-Net does.
 
     Args:
         cases: prepared cases.
@@ -72,7 +72,9 @@ class NnunetSampler:
         self.numbers = plan.table.largest + 1
         self.seed = plan.seed
         self.fold = fold
-        self.cases, self.held_out, self.ignore = make_pools(cases, held_out, plan.table, fold=fold)
+        self.cases, self.held_out, self.ignore = make_pools(
+            cases, held_out, plan.table, fold=fold, ignores=plan.ignores
+        )
 
     def patch(self, iteration: int, number: int) -> tuple[RawPatch, np.random.Generator]:
         """One patch of a batch in the size that augmentation needs, and the generator that drew it, to go on with."""

@@ -102,7 +102,7 @@ class Pool:
 
 
 def make_pools(
-    cases: Sequence[StoredCase], held_out: Sequence[StoredCase], table: LabelTable, *, fold: int
+    cases: Sequence[StoredCase], held_out: Sequence[StoredCase], table: LabelTable, *, fold: int, ignores: bool
 ) -> tuple[Pool, Pool | None, int | None]:
     """Both sides of a fold, and the number that stands for ignored voxels in the labels of a batch.
 
@@ -111,9 +111,11 @@ def make_pools(
         held_out: prepared cases to validate on.
         table: the plan's classes.
         fold: number of the fold.
+        ignores: whether the data set has a label for ignored voxels. It counts in a fold without any, too: the loss of
+            regions depends on it, and folds of a cross-validation learn alike.
 
     Returns:
-        A pool to train on; one to validate on, None without cases; and the number, None where no case has any.
+        A pool to train on; one to validate on, None without cases; and the number, None where there is none.
 
     Raises:
         InputError: every voxel of every case is ignored.
@@ -122,7 +124,7 @@ def make_pools(
     pool = Pool(cases, members, ignore=ignore, where=where)
     other = Pool(held_out, members, ignore=ignore, where=where) if held_out else None
     ignoring = pool.ignoring or (other is not None and other.ignoring)
-    return pool, other, ignore if ignoring else None
+    return pool, other, ignore if ignores or ignoring else None
 
 
 def no_held_out(fold: int) -> InputError:

@@ -60,7 +60,9 @@ class Sampler:
         self.numbers = plan.table.largest + 1
         self.seed = plan.seed
         self.fold = fold
-        self.cases, self.held_out, self.ignore = make_pools(cases, held_out, plan.table, fold=fold)
+        self.cases, self.held_out, self.ignore = make_pools(
+            cases, held_out, plan.table, fold=fold, ignores=plan.ignores
+        )
         if self.recipe.even_lesions:
             self.cases.find_lesions()
         if self.recipe.hard_negatives:

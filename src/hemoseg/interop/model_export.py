@@ -51,7 +51,7 @@ def dataset_json(plan: Plan) -> dict[str, Any]:
     """The content of dataset.json as far as a plan knows it: prediction needs no more."""
     return {
         "channel_names": {str(index): channel.name for index, channel in enumerate(plan.preparation.channels)},
-        "labels": plan.table.entry,
+        "labels": {**plan.table.entry, **({"ignore": plan.table.largest + 1} if plan.ignores else {})},
         "numTraining": 1,
         "file_ending": ".nii.gz",
         **paint_entry(plan.table),

@@ -78,6 +78,7 @@ def read_plans(
             dataset_name=parsed.dataset_name,
             labels=dataset.classes,
             regions=regions_of(dataset.labels, dataset.region_order),
+            ignores="ignore" in dataset.labels,
             preparation=preparation,
             recipe=NNUNET_RECIPE,
             configurations=configurations,

@@ -8,13 +8,14 @@ from typing import Any
 
 from hemoseg import __version__
 from hemoseg.artifacts import write_json
-from hemoseg.datasets import Dataset, index_dataset
+from hemoseg.datasets import Dataset
 from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import PairFiles, evaluate_files
 from hemoseg.models import NOTICE, Selection, check_bundle_name, check_bundle_target, weights_name, write_bundle
 from hemoseg.pipeline.calibrate import calibrate_run
 from hemoseg.pipeline.card import RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.select import held_out_cases, read_selection, selected_file
 from hemoseg.pipeline.splits import named
 
@@ -24,9 +25,10 @@ def evaluate_stage(folder: RunFolder) -> dict[str, Any]:
 
     Raises:
         InputError: a case has no prediction; names it.
+        SettingsError: the data set changed since it was measured.
     """
     read_selection(folder)
-    dataset = index_dataset(Path(folder.fingerprint().dataset))
+    dataset = measured_dataset(folder, held_out_cases(folder))
     result = evaluate_files(selected_pairs(folder, dataset), dataset.table)
     if not _is_stored(folder, result):
         write_json(folder.evaluation_file, result)

@@ -139,6 +139,10 @@ class RunFolder:
         """The trained network of one fold; its presence means that the fold is trained."""
         return self.fold(configuration, fold) / "last.safetensors"
 
+    def state(self, configuration: str, fold: int) -> Path:
+        """Where the training of a fold stands; there while it is not at its end."""
+        return self.fold(configuration, fold) / "state.safetensors"
+
     def settings(self) -> "Settings":
         """The settings of the run."""
         from hemoseg.settings import Settings

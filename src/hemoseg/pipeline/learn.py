@@ -1,6 +1,7 @@
 """Training of every network of a run, in the plan's order."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +85,13 @@ def train_stage(
     for configuration, _ in missing:
         ranks.check_batch(configuration.batch_size, where=f"configuration {configuration.name}")
     _check_cases(folder, plan, missing)
-    starts = find_starts(plan, settings, missing, watch)
+    begun = {(item, fold) for item, fold in missing if folder.state(item.name, fold).is_file()}
+    starts = find_starts(plan, settings, [one for one in missing if one not in begun], watch)
     for configuration, fold in asked:
         if (configuration, fold) not in missing:
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
-    everything = _works(folder, settings, missing, starts, threads=threads, manner=manner)
+    folds = Counter(item.name for item, _ in asked)  # those that are trained already too: threads decide bits
+    everything = _works(folder, settings, missing, starts, threads=threads, folds=folds, manner=manner)
     for configuration in plan.trained_configurations:
         works = [work for work in everything if work.configuration == configuration.name]
         if works and configuration.previous_stage is not None:
@@ -100,8 +103,8 @@ def train_stage(
                 continue
             if ranks.is_first:
                 add_previous(folder, plan, configuration)
-        at_once = min(manner.parallel_folds, len(works))
-        if at_once > 1:
+        if manner.parallel_folds > 1 and works:  # one that is left, too: with its share of threads it ends the same
+            at_once = min(manner.parallel_folds, len(works))
             train_folds(folder, configuration, works, train_fold, at_once=at_once, watch=watch)
             continue
         for work in works:
@@ -115,9 +118,10 @@ def _works(
     starts: dict[tuple[str, int], Path],
     *,
     threads: int,
+    folds: Counter[str],
     manner: Manner,
 ) -> list[FoldWork]:
-    """What is to be done for every network that is not trained yet."""
+    """What is to be done for every network that is not trained yet; `folds` counts those of each configuration."""
     from hemoseg.training import Choices
 
     return [
@@ -125,7 +129,7 @@ def _works(
             run=folder.path,
             configuration=item.name,
             fold=fold,
-            threads=max(1, threads // manner.parallel_folds),
+            threads=max(1, threads // min(manner.parallel_folds, folds[item.name])),
             choices=Choices(
                 patience=settings.patience, init=starts.get((item.name, fold)), tensorboard=manner.tensorboard
             ),

@@ -10,14 +10,15 @@ from time import monotonic
 from typing import get_args
 
 from hemoseg.artifacts import write_model, write_text
-from hemoseg.datasets import index_dataset
 from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.nnunet_files import nnunet_files_stage
-from hemoseg.pipeline.preprocess import check_unchanged
+from hemoseg.pipeline.out_of_fold import jobs
 from hemoseg.pipeline.splits import find_splits, named
+from hemoseg.pipeline.start import find_starts
 from hemoseg.pipeline.stepped import stepped_stage
-from hemoseg.pipeline.watch import Watch
+from hemoseg.pipeline.watch import Silent, Watch
 from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.planning import (
     ENOUGH_ITERATIONS,
@@ -106,16 +107,18 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     Nothing is written before all is decided, so a plan that is refused leaves the folder as it was.
 
     Raises:
-        InputError: the data set changed since it was measured, or data or settings allow no plan.
+        InputError: data or settings allow no plan.
+        SettingsError: the data set changed since it was measured, or the weights to begin with fit no network.
     """
     fingerprint = named(folder.fingerprint(), settings)
-    dataset = index_dataset(Path(fingerprint.dataset))
-    check_unchanged(folder, dataset, fingerprint)
+    measured_dataset(folder)
     splits = find_splits(folder, settings)
     planned, timed = folder.plan_file.exists(), folder.device_file.exists()
     stepped = None if planned and timed else stepped_stage(folder, settings, watch)
     device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
     plan = folder.plan() if planned else make_plan(fingerprint, settings, device, stepped)
+    if not planned and settings.init is not None:
+        find_starts(plan, settings, list(jobs(plan, settings)), Silent())
     for path, model in (
         (folder.settings_file, settings),
         (folder.device_file, device),

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hemoseg.data import write_previous
-from hemoseg.datasets import Dataset, index_dataset, read_case
+from hemoseg.datasets import read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import read_labels
 from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.plan import Configuration, Plan
 from hemoseg.planning import folds_of
 from hemoseg.preprocess import prepare, prepare_labels
@@ -41,7 +42,7 @@ def is_predicted(folder: RunFolder, configuration: Configuration) -> bool:
 
 def add_previous(folder: RunFolder, plan: Plan, configuration: Configuration) -> None:
     """Put the previous stage's out-of-fold predictions on the grid of the prepared cases."""
-    dataset: Dataset = index_dataset(Path(folder.fingerprint().dataset))
+    dataset = measured_dataset(folder, [case.name for case in folder.fingerprint().cases])
     store = folder.store(configuration)
     for case in dataset.cases:
         previous = previous_map(folder, plan, configuration, case.name)

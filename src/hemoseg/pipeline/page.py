@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from hemoseg.artifacts import sha256_of
-from hemoseg.datasets import index_dataset
 from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import brief
 from hemoseg.models import Selection
@@ -13,6 +12,7 @@ from hemoseg.pipeline.card import model_warnings
 from hemoseg.pipeline.conclude import read_evaluation, selected_pairs
 from hemoseg.pipeline.curves import read_text
 from hemoseg.pipeline.folder import RunFolder, digest_of
+from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.page_data import data_facts, fold_parts
 from hemoseg.pipeline.page_failures import find_failures
 from hemoseg.pipeline.page_pictures import data_picture, extreme_cases, overlays, training_curves
@@ -33,7 +33,7 @@ def report_stage(folder: RunFolder, plan: Plan) -> Path:
     selection, result = read_selection(folder), _read_extended(folder)
     settings, splits = folder.settings(), folder.splits()
     fingerprint = named(folder.fingerprint(), settings)
-    dataset = index_dataset(Path(fingerprint.dataset))
+    dataset = measured_dataset(folder)
     cases = _case_rows(result, folder, fingerprint)
     report = RunReport(
         title=f"hemoseg run: {plan.dataset_name}",

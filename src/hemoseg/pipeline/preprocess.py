@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemoseg.data import CaseRecord, check_format, is_current, write_case
-from hemoseg.datasets import Case, Dataset, index_dataset, read_case, source_of
-from hemoseg.errors import SettingsError
+from hemoseg.datasets import Case, read_case, source_of
 from hemoseg.labels import LabelTable
 from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.measured import changed, measured_dataset
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan, Preparation
-from hemoseg.planning import Fingerprint
 from hemoseg.preprocess import prepare_case
 from hemoseg.scale import Job, default_workers, make_executor
 
@@ -64,11 +63,9 @@ def preprocess_stage(folder: RunFolder, plan: Plan, watch: Watch, *, cluster: st
         ResourceError: a worker failed twice on a case, or ran out of time or disk; names the case.
     """
     folder = RunFolder(folder.path.resolve())  # other machines know no folder that paths begin in
-    fingerprint = folder.fingerprint()
-    dataset = index_dataset(Path(fingerprint.dataset))
-    check_unchanged(folder, dataset, fingerprint)
+    dataset = measured_dataset(folder)
     check_format(folder.settings().store)
-    sources = {case.name: case.source_sha256 for case in fingerprint.cases}
+    sources = {case.name: case.source_sha256 for case in folder.fingerprint().cases}
     grids = {folder.store(item): item for item in plan.trained_configurations}
     watch.begin("preprocess", len(dataset.cases))
     done = 0
@@ -114,12 +111,7 @@ def prepare_one(work: Work) -> None:
     """
     source = work.targets[0].record.source_sha256
     if source_of(work.case) != source:
-        raise SettingsError(
-            f"image or label of {work.case.name} changed since it was measured",
-            where=work.run,
-            expected="the files that the fingerprint was made from",
-            remedy="use a new --run folder for a changed data set",
-        )
+        raise changed(work.case.name, work.run)
     missing = [target for target in work.targets if not is_current(target.store / work.case.name, target.record)]
     if not missing:
         return
@@ -144,18 +136,3 @@ def grid_digest(plan: Plan, configuration: Configuration) -> str:
         "seed": plan.seed if pooling is not None and pooling.kind == "random-area" else None,
     }
     return hashlib.sha256(json.dumps(needed, sort_keys=True).encode()).hexdigest()
-
-
-def check_unchanged(folder: RunFolder, dataset: Dataset, fingerprint: Fingerprint) -> None:
-    """Make sure that the data set is the one that was measured.
-
-    Raises:
-        SettingsError: it is not.
-    """
-    if dataset.digest != fingerprint.digest:
-        raise SettingsError(
-            f"the data set {dataset.root} changed since it was measured",
-            where=folder.fingerprint_file,
-            expected=f"the files with digest {fingerprint.digest[:12]}, found {dataset.digest[:12]}",
-            remedy="use a new --run folder for a changed data set",
-        )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hemoseg.artifacts import read_model, write_model
-from hemoseg.datasets import Case, Dataset, index_dataset, read_case
+from hemoseg.datasets import Case, Dataset, read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.evaluation import evaluate_pair
 from hemoseg.evaluation.overlap import dice
@@ -19,6 +19,7 @@ from hemoseg.labels import LabelTable
 from hemoseg.models import Evidence, Selection
 from hemoseg.pipeline.executors import executor_for
 from hemoseg.pipeline.folder import RunFolder, ValidationSource
+from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.out_of_fold import jobs, prediction, probabilities_file
 from hemoseg.pipeline.splits import named
 from hemoseg.pipeline.watch import Watch
@@ -96,7 +97,7 @@ def select_stage(
         if found is not None:
             return found
         options = SelectOptions()
-    dataset = index_dataset(Path(folder.fingerprint().dataset))
+    dataset = measured_dataset(folder, held_out_cases(folder))
     work = _works(folder, dataset, plan, settings)
     executor = executor_for([one.case.image for one in work], jobs=len(work), log=folder.workers_log)
     patients = {case.name: case.patient for case in named(folder.fingerprint(), settings).cases}

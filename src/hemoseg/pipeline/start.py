@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hemoseg.artifacts import readable, sha256_of
-from hemoseg.errors import SettingsError
+from hemoseg.errors import ArtifactError, SettingsError
 from hemoseg.models import open_bundle, weights_name
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
@@ -23,7 +23,7 @@ def find_starts(
     from hemoseg.nets import build_network
     from hemoseg.nets.weights import take_weights
 
-    if settings.init is None:
+    if settings.init is None or not networks:
         return {}
     source = Path(settings.init)
     with readable(source):
@@ -34,7 +34,10 @@ def find_starts(
     starts, told = {}, set()
     for configuration, fold in networks:
         path = _weights(source, configuration, fold) if source.is_dir() else source
-        left = take_weights(build_network(plan, configuration), path)
+        try:
+            left = take_weights(build_network(plan, configuration), path)
+        except ArtifactError as error:
+            raise _refused(path, error.found, "name a model's folder, or a file of weights in it") from error
         starts[configuration.name, fold] = path
         if (configuration.name, path) not in told:
             told.add((configuration.name, path))

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from hemoseg.artifacts import read_model, write_model
 from hemoseg.datasets import Case, index_dataset, read_case, source_of
-from hemoseg.errors import ArtifactError, SettingsError
+from hemoseg.errors import ArtifactError
 from hemoseg.labels import LabelTable
 from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.measured import changed
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Preparation
 from hemoseg.planning import Fingerprint, SteppedCase, SteppedFacts, needs_pass, preparation_digest, stepped_preparation
@@ -103,12 +104,7 @@ def step_one(work: Work) -> SteppedCase:
     if done is not None:
         return done
     if source_of(work.case) != work.source_sha256:
-        raise SettingsError(
-            f"image or label of {work.case.name} changed since it was measured",
-            where=work.record,
-            expected="the files that the fingerprint was made from",
-            remedy="use a new --run folder for a changed data set",
-        )
+        raise changed(work.case.name, work.record)
     volume, labels = read_case(work.case, work.table)
     stepped = pre_steps(volume, labels, work.preparation, seed=work.seed, ignore=work.table.ignore)
     result = SteppedCase(

@@ -1,13 +1,13 @@
 """Validation of every trained network of a run: it predicts the cases that it was not trained on."""
 
 import shutil
-from pathlib import Path
 
 from hemoseg.artifacts import read_model, sha256_of, write_model
-from hemoseg.datasets import index_dataset, read_case
+from hemoseg.datasets import read_case
 from hemoseg.errors import ArtifactError
 from hemoseg.io import write_mask
 from hemoseg.pipeline.folder import RunFolder, ValidationSource, digest_of
+from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.out_of_fold import jobs, prediction, previous_map, probabilities_file
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Plan
@@ -29,6 +29,7 @@ def validate_stage(folder: RunFolder, plan: Plan, settings: Settings, watch: Wat
 
     Raises:
         ArtifactError: another fold is not trained yet, or one was trained to another plan.
+        SettingsError: the data set changed since it was measured.
     """
     from hemoseg.nets import use_threads
     from hemoseg.nets.weights import check_plan
@@ -69,7 +70,7 @@ def _validate_one(
     ]
     if not missing:
         return
-    dataset = index_dataset(Path(folder.fingerprint().dataset))
+    dataset = measured_dataset(folder, missing)
     cases = {case.name: case for case in dataset.cases}
     engine = Engine(kind="torch", precision=configuration.precision, device=device)
     stage = load_stage(plan, configuration, [folder.weights(configuration.name, fold)], engine=engine)

@@ -216,6 +216,8 @@ class Plan(BaseModel):
     """Class names by number, the first is `background`; of a data set with regions, the names in its order."""
     regions: tuple[Region, ...] = ()
     """What the classes after `background` are made of, in their order; empty if each has a number of its own."""
+    ignores: Annotated[bool, Later()] = False
+    """Whether dataset.json has a label for voxels that nobody labeled, in a fold or not: the number after the last."""
     preparation: Preparation
     """How scans are prepared."""
     recipe: Recipe = Recipe()
@@ -244,6 +246,14 @@ class Plan(BaseModel):
         unknown = [name for name in self.trained if name not in names]
         if unknown:
             raise ValueError(f"trained {unknown}, planned {names}")
+        if len(set(self.trained)) != len(self.trained):
+            raise ValueError(f"trained {self.trained} are not named once each")
+        for item in self.configurations:
+            before, trained = item.previous_stage, self.trained
+            if before is not None and before not in names:
+                raise ValueError(f"{item.name} needs {before}, planned {names}")
+            if before in trained and item.name in trained and trained.index(before) >= trained.index(item.name):
+                raise ValueError(f"{item.name} is trained before {before}, which it needs")
         if self.regions and len(self.regions) != len(self.labels) - 1:
             raise ValueError(f"{len(self.regions)} regions for {len(self.labels) - 1} classes after background")
         numbers = {number for region in self.regions for number in region.labels}

@@ -88,6 +88,7 @@ def make_headct_plan(fingerprint: Fingerprint, settings: Settings, device: Devic
         dataset_name=fingerprint.dataset_name,
         labels=fingerprint.labels,
         regions=fingerprint.regions,
+        ignores=fingerprint.ignore is not None,
         preparation=preparation,
         recipe=recipe,
         configurations=configurations,

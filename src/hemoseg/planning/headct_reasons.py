@@ -164,7 +164,9 @@ def recipe_reasons(recipe: Recipe, preparation: Preparation, settings: Settings)
             basis="judgment" if own else "rule",
         ),
         because("batch_dice", "yes", "most patches lack most classes; a Dice per patch would teach silence"),
-        because("mirror_axes", "x", "heads are nearly symmetric left to right, along no other axis"),
+        because("mirror_axes", "x", "heads are nearly symmetric left to right, along no other axis")
+        if own
+        else because("mirror_axes", "all", "nnU-Net's: every axis that a network sees", source=NNUNET, basis="rule"),
         because(
             "forced_foreground",
             f"{recipe.forced_foreground:g}",

@@ -5,6 +5,7 @@ from math import ceil, inf, prod
 
 from hemoseg.plan import Configuration, ConfigurationName, Precision
 from hemoseg.planning.fingerprint import Fingerprint
+from hemoseg.planning.recipes import mirrored_axes, recipe_name
 from hemoseg.planning.topology import make_topology, stage_features
 from hemoseg.settings import Settings, Steps
 from hemoseg.types import FloatZYX
@@ -82,7 +83,7 @@ def make_rungs(
     rungs: dict[int, tuple[Configuration, ...]] = {}
     for index, rung in enumerate(LADDER):
         made = tuple(
-            _configuration(name, rung, fingerprint, settings.steps, precision=precision, iterations=iterations)
+            _configuration(name, rung, fingerprint, settings, precision=precision, iterations=iterations)
             for name in names
         )
         if made not in rungs.values():
@@ -101,12 +102,12 @@ def _configuration(
     name: ConfigurationName,
     rung: Rung,
     fingerprint: Fingerprint,
-    steps: Steps,
+    settings: Settings,
     *,
     precision: Precision,
     iterations: int,
 ) -> Configuration:
-    z, y, x = target_spacing(fingerprint, steps)
+    z, y, x = target_spacing(fingerprint, settings.steps)
     coarsening = LOWRES_FACTOR if name == "3d_lowres" else 1.0
     spacing = (z, y * coarsening, x * coarsening)
     flat = name == "2d"
@@ -126,7 +127,7 @@ def _configuration(
         blocks=(2,) * stages,
         decoder_blocks=(2,) * (stages - 1),
         batch_dice=True,
-        mirror_axes=(2,),
+        mirror_axes=mirrored_axes(recipe_name(settings, "headct"), flat=flat),
         precision=precision,
         iterations=iterations,
     )

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from hemoseg.datasets import pseudo_hu_text, source_text
-from hemoseg.plan import Configuration, Plan, Pooling, Preparation, RecipeName, SplineResampling
+from hemoseg.plan import Configuration, Plan, Pooling, Preparation, SplineResampling
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.reasons import size_text
-from hemoseg.planning.recipes import DEPARTURES
+from hemoseg.planning.recipes import departures
 from hemoseg.settings import FOLDS, Settings, SplitRule
 
 REFERENCES = {
@@ -236,13 +236,12 @@ def _pooled(plan: Plan) -> str:
     return f"of each patch ({names}: pooled over the batch)"
 
 
-_RECIPES: dict[RecipeName, str] = {
-    "nnunet": "Networks were trained by nnU-Net's recipe.",
-    "headct": "Networks were trained by a recipe for head CT that departs from nnU-Net's in "
-    + "; ".join(f"{name} ({how})" for name, how in DEPARTURES.items())
-    + ".",
-}
-"""What is said of a recipe before its values."""
+def _recipe_text(plan: Plan) -> str:
+    """What is said of a recipe before its values."""
+    if plan.recipe.name == "nnunet":
+        return "Networks were trained by nnU-Net's recipe."
+    how = "; ".join(f"{what} ({how})" for what, how in departures(plan.recipe, plan.planner).items())
+    return f"Networks were trained by a recipe for head CT that departs from nnU-Net's in {how}."
 
 
 def _training(plan: Plan, text: _Text) -> str:
@@ -267,7 +266,7 @@ def _training(plan: Plan, text: _Text) -> str:
             f", shifted by up to ±{recipe.shift_hu:g} HU and, three in ten, given noise of up to {recipe.noise_hu:g} HU"
         )
     sentences = (
-        _RECIPES[recipe.name],
+        _recipe_text(plan),
         f"Loss was {loss} plus soft Dice {_pooled(plan)}{text.mark('batch_dice')}, with deep supervision by "
         f"weights that halve from stage to stage{text.mark('deep_supervision.weights')} {text.cite('nnunet')}; "
         f"{_optimizer(plan, text)}.",

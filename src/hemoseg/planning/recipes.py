@@ -20,11 +20,27 @@ DEPARTURES = {
     "momentum": "0.95 for 0.99",
     "learning rate": "begins at 0.03 for 0.01 and falls from step to step, not from epoch to epoch",
     "forced foreground": "half of a batch, off-center within the patch and inside the scan",
-    "augmentation": "turning and zooming within slices, shift and noise in HU and mirroring from left to right, in "
-    "place of nnU-Net's table",
+    "augmentation": "turning and zooming within slices{more}, in place of nnU-Net's table",
     "validation": "10 batches an epoch for 50",
 }
 """Where the recipe for head CT departs from nnU-Net's, and how."""
+
+
+def departures(recipe: Recipe, planner: PlannerName) -> dict[str, str]:
+    """{what: how a recipe for head CT departs from nnU-Net's there} in a plan of a planner's.
+
+    Only this one knows left from right, so the others' networks are mirrored as nnU-Net mirrors.
+    """
+    more = ", shift and noise in HU" if recipe.shift_hu else ""
+    more += " and mirroring from left to right" if planner == "headct" else ""
+    return {what: how.format(more=more) for what, how in DEPARTURES.items()}
+
+
+def mirrored_axes(recipe: RecipeName, *, flat: bool) -> tuple[int, ...]:
+    """Array axes that patches of canonical orientation are mirrored along; all that a network sees by nnU-Net's."""
+    if recipe == "headct":
+        return (2,)
+    return (1, 2) if flat else (0, 1, 2)
 
 
 def recipe_name(settings: Settings, planner: PlannerName) -> RecipeName:
@@ -64,8 +80,8 @@ def recipe_reason(recipe: Recipe, settings: Settings) -> Reason:
         why, source = "nnU-Net's, whatever the data", NNUNET
     else:
         value = "headct"
-        departures = "; ".join(f"{name} {how}" for name, how in DEPARTURES.items())
-        why, source = f"nnU-Net's but for what short trainings on heads ask for: {departures}", OURS
+        how = "; ".join(f"{what} {how}" for what, how in departures(recipe, settings.planner).items())
+        why, source = f"nnU-Net's but for what short trainings on heads ask for: {how}", OURS
     if settings.recipe is not None:
         return because("recipe", value, f"given; {why}", source="--recipe", basis="given")
     return because("recipe", value, why, source=source, basis="rule" if recipe.name == "nnunet" else "judgment")

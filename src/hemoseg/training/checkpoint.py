@@ -1,5 +1,6 @@
 """The state of a training, all that resuming to the same bits needs; written whole or not at all."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from hemoseg.errors import ArtifactError
 from hemoseg.nets.weights import check_plan, distinct_weights, load_weights, read_metadata, read_tensors, write_tensors
 from hemoseg.training.early_stop import Patience
 from hemoseg.training.validation import Tally
+
+DIGEST = "content_sha256"
+"""Metadata with the hash of everything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,8 @@ def write_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, stat
         if slot.get("momentum_buffer") is not None:
             tensors[f"momentum.{names[id(parameter)]}"] = slot["momentum_buffer"].cpu().contiguous()
     metadata = {name: json.dumps(value) for name, value in asdict(state).items()}
-    write_tensors(path, tensors, {**metadata, "plan_sha256": plan_sha256})
+    metadata["plan_sha256"] = plan_sha256
+    write_tensors(path, tensors, {**metadata, DIGEST: _digest(tensors, metadata)})
 
 
 def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, plan_sha256: str) -> State:
@@ -56,6 +62,13 @@ def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, pl
     """
     check_plan(path, plan_sha256)
     tensors, metadata = read_tensors(path), read_metadata(path)
+    if metadata.pop(DIGEST, None) != _digest(tensors, metadata):
+        raise ArtifactError(
+            "its content is not what was written",
+            where=path,
+            expected="the state of a training, to the bit",
+            remedy="delete it: the training of this fold begins anew",
+        )
     weights = {n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")}
     load_weights(network, weights, where=path)
     for name, parameter in network.named_parameters():
@@ -65,10 +78,18 @@ def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, pl
     return _parse(metadata)
 
 
+def _digest(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 of all that a file holds: safetensors has no checksum, and a changed bit would train on."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def _parse(metadata: dict[str, str]) -> State:
-    """The state in a file's metadata; states of earlier versions know the iteration alone."""
-    names = [item.name for item in fields(State)]
-    values: dict[str, Any] = {name: json.loads(metadata[name]) for name in names if name in metadata}
-    tally, wait = values.pop("tally", {}), values.pop("wait", {})
+    """The state in a file's metadata."""
+    values: dict[str, Any] = {item.name: json.loads(metadata[item.name]) for item in fields(State)}
+    tally, wait = values.pop("tally"), values.pop("wait")
     counts: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in tally.items()}
     return State(**values, tally=Tally(**counts), wait=Patience(**wait))

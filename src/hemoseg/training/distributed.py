@@ -203,9 +203,9 @@ def joined(device: str) -> Iterator[Ranks]:
         yield ALONE
         return
     local_rank, local_size = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
-    if device == "cuda":
-        torch.cuda.set_device(local_rank)
     try:
+        if device == "cuda":
+            torch.cuda.set_device(local_rank)
         store, rank, size = next(rendezvous("env://", timeout=BEGIN_LIMIT))
         distributed.init_process_group(
             "nccl" if device == "cuda" else "gloo",
@@ -215,7 +215,12 @@ def joined(device: str) -> Iterator[Ranks]:
             timeout=BEGIN_LIMIT,
         )
         group = distributed.new_group(timeout=STEP_LIMIT)
-    except (RuntimeError, ValueError) as error:
+    except (
+        AssertionError,
+        AttributeError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # torch without CUDA raises the first two
         raise ResourceError(
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} found no others: {str(error).splitlines()[0]}",
             where="distributed training",

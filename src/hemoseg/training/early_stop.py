@@ -1,7 +1,7 @@
 """When to stop before the end: the rule of nnU-Net v1's base trainer, which the paper's words describe.
 
 nnU-Net itself trains to the end (v1's `nnUNetTrainerV2` and v2), and a poly schedule keeps the rule from acting: the
-learning rate falls to 1e-6 in the last epochs alone.
+learning rate falls to 1e-6 in the very last epoch, if at all.
 """
 
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemoseg.data import BatchSource, Draw, Sampler, StoredCase, apply_draw
+from hemoseg.data import BatchSource, Draw, NnunetSampler, Sampler, StoredCase, apply_draw
 from hemoseg.data.sampler import NOISE_SHARE
 from hemoseg.errors import InputError
 from hemoseg.plan import Recipe, Region
@@ -150,6 +150,15 @@ def test_without_held_out_cases_there_is_no_validation():
 
 def test_ignored_voxels_of_held_out_cases_count_too():
     assert make([stored((8, 32, 32))], held_out=[ignoring((8, 32, 32), (0,), seed=1)]).ignore == 3
+
+
+@pytest.mark.parametrize(("ignores", "number"), [(True, 3), (False, None)])
+def test_a_label_for_ignored_voxels_counts_in_a_fold_without_any(ignores, number):
+    """As in nnU-Net: the loss of regions depends on it, and all folds have the same."""
+    plan = tiny_plan(tiny_configuration(), ignores=ignores)
+    cases = [stored((8, 32, 32))]
+    assert Sampler(cases, plan, plan.configurations[0], fold=0).ignore == number
+    assert NnunetSampler(cases, plan, plan.configurations[0], fold=0, load_size=(4, 16, 16)).ignore == number
 
 
 def test_the_first_half_of_a_batch_contains_foreground():

@@ -493,7 +493,13 @@ def test_a_folder_of_results_that_goes_away_ends_the_batch(
 ) -> None:
     """What is written to a file without a name would be forgotten."""
     out = tmp_path / "out"
-    fail_at(monkeypatch, "segment_one", "c", lambda: out.rename(tmp_path / "away") if is_moved else shutil.rmtree(out))
+
+    def go_away() -> None:
+        out.rename(tmp_path / "away")  # at once, whatever is being written there
+        if not is_moved:
+            shutil.rmtree(tmp_path / "away", ignore_errors=True)
+
+    fail_at(monkeypatch, "segment_one", "c", go_away, times=1)
     with pytest.raises(ResourceError, match=r"manifest\.jsonl: was removed or moved away"):
         run(bundle, out, scans)
     assert not (out / "summary.csv").exists()

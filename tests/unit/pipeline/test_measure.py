@@ -1,13 +1,17 @@
 """The stages that decide: what a refusal leaves behind, and whether the advice of their errors helps."""
 
 import pytest
+import torch
 
 from cohort import write_cohort
+from hemoseg.artifacts import sha256_of, write_model
+from hemoseg.cli.runs import train
 from hemoseg.datasets import index_dataset
-from hemoseg.errors import ArtifactError, InputError
+from hemoseg.errors import ArtifactError, InputError, ResourceError, SettingsError
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.measure import check_settings, plan_stage
+from hemoseg.pipeline.start import find_starts
 from hemoseg.pipeline.watch import Silent
 from hemoseg.settings import Settings
 
@@ -44,6 +48,32 @@ def test_a_refused_plan_leaves_the_folder_as_it_was(run, planner):
     assert files_of(run) == before
     decide(run)
     assert run.settings() == SETTINGS
+
+
+def test_weights_that_cannot_be_begun_with_leave_the_folder_as_it_was(run, dataset):
+    before = files_of(run)
+    weights = dataset / "dataset.json"
+    unfit = SETTINGS.model_copy(update={"init": str(weights), "init_sha256": sha256_of(weights)})
+    with pytest.raises(SettingsError, match=r"dataset\.json: [\s\S]*try: name a model's folder"):
+        decide(run, unfit)
+    assert files_of(run) == before
+    decide(run)
+
+
+def test_a_run_that_needs_no_weights_to_begin_with_does_not_look_for_them(run):
+    plan = decide(run)
+    gone = SETTINGS.model_copy(update={"init": "/absent", "init_sha256": "0"})
+    assert find_starts(plan, gone, [], Silent()) == {}
+    with pytest.raises(SettingsError, match="absent, or another content"):
+        find_starts(plan, gone, [(plan.configurations[0], 0)], Silent())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_training_without_the_planned_gpu_is_told(run):
+    decide(run)
+    write_model(run.settings_file, SETTINGS.model_copy(update={"device": "cuda"}))
+    with pytest.raises(ResourceError, match="cuda"):
+        train(run.path)
 
 
 def test_too_few_patients_leave_the_folder_as_it_was(tmp_path):

@@ -8,11 +8,15 @@ import time
 import fold_jobs
 import pytest
 
+from hemoseg.artifacts import write_model
 from hemoseg.errors import InputError, InterruptedRunError, ResourceError
 from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.learn import Manner, train_stage
 from hemoseg.pipeline.parallel import FoldWork, steps_done, train_folds
 from hemoseg.pipeline.watch import Silent
-from plans import tiny_configuration
+from hemoseg.planning import DeviceTiming
+from hemoseg.settings import Settings
+from plans import tiny_configuration, tiny_plan
 
 
 class Listener(Silent):
@@ -92,3 +96,23 @@ def test_steps_are_those_of_the_last_whole_line(tmp_path, content, steps):
     (tmp_path / "log").write_bytes(content)
     assert steps_done(tmp_path / "log") == steps
     assert steps_done(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize(("trained", "parallel", "threads"), [((), 2, 5), ((0, 1), 2, 5), ((), 8, 3), ((0, 2), 8, 3)])
+def test_a_fold_has_the_same_threads_however_many_are_left(tmp_path, monkeypatch, trained, parallel, threads):
+    """Threads decide the last bits of weights: one fold that is left trains as it would have beside others."""
+    folder, plan = RunFolder(tmp_path), tiny_plan(tiny_configuration())
+    settings = Settings(folds=(0, 1, 2), iterations=1)
+    write_model(folder.device_file, DeviceTiming(device="cpu", threads=10, bf16=False))
+    for fold in trained:
+        folder.weights("3d_fullres", fold).parent.mkdir(parents=True)
+        folder.weights("3d_fullres", fold).touch()
+    done = []
+    monkeypatch.setattr("hemoseg.pipeline.learn._check_cases", lambda *_: None)
+    monkeypatch.setattr("hemoseg.nets.weights.check_plan", lambda *_: None)
+    monkeypatch.setattr("hemoseg.nets.use_threads", lambda _: None)
+    monkeypatch.setattr("hemoseg.pipeline.learn.train_folds", lambda _f, _c, works, *_, **__: done.extend(works))
+    train_stage(folder, plan, settings, Silent(), manner=Manner(parallel_folds=parallel))
+    assert [(work.fold, work.threads) for work in done] == [
+        (fold, threads) for fold in settings.folds if fold not in trained
+    ]

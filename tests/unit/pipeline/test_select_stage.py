@@ -8,8 +8,8 @@ import pytest
 from cohort import write_cohort
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.artifacts import write_model
-from hemoseg.datasets import index_dataset, read_case
-from hemoseg.errors import ArtifactError
+from hemoseg.datasets import index_dataset, read_case, source_of
+from hemoseg.errors import ArtifactError, SettingsError
 from hemoseg.evaluation.overlap import dice
 from hemoseg.io import read_labels, write_mask
 from hemoseg.pipeline import Silent
@@ -43,8 +43,8 @@ def validated(tmp_path_factory):
     """A run whose folds were trained and validated, as far as its files go."""
     dataset = index_dataset(write_cohort(tmp_path_factory.mktemp("data") / "Heads", cases=CASES))
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "run")
-    facts = tuple(case_facts(name=case.name) for case in dataset.cases)
-    fingerprint = make_fingerprint(facts, dataset=str(dataset.root), labels=dataset.table.names)
+    facts = tuple(case_facts(name=case.name, source_sha256=source_of(case)) for case in dataset.cases)
+    fingerprint = make_fingerprint(facts, dataset=str(dataset.root), labels=dataset.table.names, digest=dataset.digest)
     write_model(folder.fingerprint_file, fingerprint.model_copy(update={"cases": facts}))
     write_model(folder.settings_file, SETTINGS)
     names = [case.name for case in dataset.cases]
@@ -156,3 +156,17 @@ def test_a_damaged_selection_is_made_again(validated):
     folder.selection_file.write_text("{")
     assert select(folder).evidence is not None
     assert json.loads(folder.selection_file.read_text())["version"] == 2
+
+
+def test_a_reference_that_changed_is_not_measured_against(validated):
+    folder, dataset = validated
+    select(folder, SelectOptions())
+    label, other = dataset.cases[0].label, dataset.cases[1].label
+    before = label.read_bytes()
+    try:
+        label.write_bytes(other.read_bytes())
+        for stage in (lambda: select(folder, SelectOptions()), lambda: evaluate_stage(folder)):
+            with pytest.raises(SettingsError, match="changed since it was measured"):
+                stage()
+    finally:
+        label.write_bytes(before)

@@ -14,6 +14,7 @@ from hemoseg.planning.headct import folds_of
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS, configuration_names
 from hemoseg.planning.memory import plan_memory
 from hemoseg.settings import DEFAULT_ITERATIONS, Settings, Steps
+from plans import tiny_configuration, tiny_plan
 
 CPU = DeviceTiming(device="cpu", threads=2, bf16=True)
 HEADCT_STEP = 1 + 10 / 3 / 250
@@ -262,3 +263,17 @@ def test_regions_are_planned_with_one_output_each(planner):
     assert "may overlap: hemorrhage of 1 and 2, edema of 2." in text
     assert "binary cross-entropy of each region" in text
     assert "region" not in methods_text(make_plan(fingerprint(), Settings(iterations=1), CPU), fingerprint(), settings)
+
+
+def test_stages_that_cannot_follow_each_other_are_no_plan():
+    fine = tiny_configuration(name="3d_cascade_fullres", previous_stage="3d_lowres")
+    coarse = tiny_configuration(name="3d_lowres")
+    assert tiny_plan(coarse, fine).trained == ("3d_lowres", "3d_cascade_fullres")
+    with pytest.raises(ValueError, match="3d_cascade_fullres is trained before 3d_lowres, which it needs"):
+        tiny_plan(fine, coarse)
+    with pytest.raises(ValueError, match="3d_lowres is trained before 3d_lowres"):
+        tiny_plan(tiny_configuration(name="3d_lowres", previous_stage="3d_lowres"))
+    with pytest.raises(ValueError, match="needs 3d_lowres, planned"):
+        tiny_plan(fine, configurations=(fine,))
+    with pytest.raises(ValueError, match="not named once each"):
+        tiny_plan(coarse, trained=("3d_lowres", "3d_lowres"))

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.plan import Intensity
 from hemoseg.planning import DeviceTiming, make_plan, methods_text
-from hemoseg.planning.recipes import DEPARTURES
+from hemoseg.planning.recipes import departures
 from hemoseg.settings import Settings
 
 
@@ -35,7 +35,25 @@ def test_the_planner_chooses_unless_the_user_does(settings, name, momentum):
     assert (reason.basis == "given") is ("recipe" in settings)
     text = methods_text(plan, fingerprint, asked)
     assert ("departs from nnU-Net's" in text) is (name == "headct")
-    assert all((part in text) is (name == "headct") for part in DEPARTURES.values())
+    parts = departures(plan.recipe, plan.planner).values()
+    assert all((part in text) is (name == "headct") for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "axes", "told"),
+    [
+        ({}, (2,), "slices, shift and noise in HU and mirroring from left to right, in place"),
+        ({"recipe": "nnunet"}, (0, 1, 2), "nnU-Net's recipe"),
+        ({"recipe": "nnunet", "config": "2d"}, (1, 2), "nnU-Net's recipe"),
+        ({"planner": "nnunet", "recipe": "headct"}, (0, 1, 2), "within slices, in place of nnU-Net's table"),
+    ],
+)
+def test_patches_are_mirrored_as_the_recipe_says_and_the_text_too(settings, axes, told):
+    plan, fingerprint, asked = planned(**settings)
+    assert plan.trained_configurations[-1].mirror_axes == axes
+    text = methods_text(plan, fingerprint, asked)
+    assert told in text
+    assert ("from left to right" in text) is (axes == (2,))
 
 
 def test_a_preset_keeps_its_recipe():

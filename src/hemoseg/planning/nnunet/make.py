@@ -87,6 +87,7 @@ def make_nnunet_plan(
         dataset_name=facts.dataset_name,
         labels=labels,
         regions=regions,
+        ignores=facts.label_count > len(labels),
         preparation=preparation,
         recipe=make_recipe(settings, planner, preparation),
         configurations=configurations,
