@@ -14,11 +14,10 @@ from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.nnunet_files import nnunet_files_stage
-from hemoseg.pipeline.out_of_fold import jobs
 from hemoseg.pipeline.splits import find_splits, named
-from hemoseg.pipeline.start import find_starts
+from hemoseg.pipeline.start import check_start
 from hemoseg.pipeline.stepped import stepped_stage
-from hemoseg.pipeline.watch import Silent, Watch
+from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.planning import (
     ENOUGH_ITERATIONS,
@@ -108,7 +107,7 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
 
     Raises:
         InputError: data or settings allow no plan.
-        SettingsError: the data set changed since it was measured, or the weights to begin with fit no network.
+        SettingsError: the data set changed since it was measured, or there are no weights to begin with.
     """
     fingerprint = named(folder.fingerprint(), settings)
     measured_dataset(folder)
@@ -117,8 +116,8 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     stepped = None if planned and timed else stepped_stage(folder, settings, watch)
     device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
     plan = folder.plan() if planned else make_plan(fingerprint, settings, device, stepped)
-    if not planned and settings.init is not None:
-        find_starts(plan, settings, list(jobs(plan, settings)), Silent())
+    if not planned:
+        check_start(settings)
     for path, model in (
         (folder.settings_file, settings),
         (folder.device_file, device),

@@ -25,24 +25,46 @@ def find_starts(
 
     if settings.init is None or not networks:
         return {}
-    source = Path(settings.init)
-    with readable(source):
-        content = source / "manifest.json" if source.is_dir() else source
-        unchanged = content.is_file() and sha256_of(content) == settings.init_sha256
-    if not unchanged:
-        raise _refused(source, "absent, or another content than when the run was begun", "use a new --run folder")
+    source = _unchanged(Path(settings.init), settings)
     starts, told = {}, set()
     for configuration, fold in networks:
         path = _weights(source, configuration, fold) if source.is_dir() else source
-        try:
-            left = take_weights(build_network(plan, configuration), path)
-        except ArtifactError as error:
-            raise _refused(path, error.found, "name a model's folder, or a file of weights in it") from error
+        left = take_weights(build_network(plan, configuration), path)
         starts[configuration.name, fold] = path
         if (configuration.name, path) not in told:
             told.add((configuration.name, path))
             watch.say(f"{configuration.name} begins with {path}; drawn anew: {', '.join(left) or 'nothing'}")
     return starts
+
+
+def check_start(settings: Settings) -> None:
+    """Make sure that what a run is to begin with is a model or weights. The plan may still be edited to fit them.
+
+    Raises:
+        SettingsError: it is absent, or neither.
+    """
+    from hemoseg.nets.weights import read_weights
+
+    if settings.init is None:
+        return
+    source = _unchanged(Path(settings.init), settings)
+    try:
+        if source.is_dir():
+            open_bundle(source)
+        else:
+            read_weights(source)
+    except ArtifactError as error:
+        raise _refused(source, error.found, "name a model's folder, or a file of weights in it") from error
+
+
+def _unchanged(source: Path, settings: Settings) -> Path:
+    """The source, if its content is what it was when it was named."""
+    with readable(source):
+        content = source / "manifest.json" if source.is_dir() else source
+        unchanged = content.is_file() and sha256_of(content) == settings.init_sha256
+    if not unchanged:
+        raise _refused(source, "absent, or another content than when the run was begun", "use a new --run folder")
+    return source
 
 
 def _weights(bundle: Path, configuration: Configuration, fold: int) -> Path:
