@@ -71,21 +71,8 @@ def import_model(
     """
     check_bundle_name(name)
     check_bundle_target(out)
-    last = _read_stage(folder, folds, checkpoint)
-    stages = [last]
-    if last.configuration.previous_stage is not None:
-        where = previous or sibling(folder, last.configuration.previous_stage)
-        stages.insert(0, _read_previous(where, last, folds, checkpoint))
-    elif previous is not None:
-        raise SettingsError(
-            f"given, and {last.configuration.name} has no previous stage",
-            where="--previous",
-            expected="the last stage of a cascade as the folder to import",
-            remedy="leave it out",
-        )
-    if len({stage.results.is_on_all for stage in stages}) > 1:
-        raise _unlike("one stage was trained on all cases, the other on folds", last.results.folder, "both alike")
-    plan = _merged(stages)
+    stages = _read_stages(folder, folds, checkpoint, previous)
+    plan, last = _merged(stages), stages[-1]
     selection = Selection(
         configurations=(last.configuration.name,),
         folds={stage.configuration.name: tuple(stage.results.checkpoints) for stage in stages},
@@ -107,6 +94,26 @@ def import_model(
         measure=_measuring(out, folder),
     )
     return selection
+
+
+def _read_stages(
+    folder: Path, folds: Sequence[int] | None, kind: CheckpointKind, previous: Path | None
+) -> list[ImportedStage]:
+    """The stage in a results folder; of a cascade, the previous one before it."""
+    last = _read_stage(folder, folds, kind)
+    if last.configuration.previous_stage is None:
+        if previous is None:
+            return [last]
+        raise SettingsError(
+            f"given, and {last.configuration.name} has no previous stage",
+            where="--previous",
+            expected="the last stage of a cascade as the folder to import",
+            remedy="leave it out",
+        )
+    first = _read_previous(previous or sibling(folder, last.configuration.previous_stage), last, folds, kind)
+    if first.results.is_on_all != last.results.is_on_all:
+        raise _unlike("one stage was trained on all cases, the other on folds", last.results.folder, "both alike")
+    return [first, last]
 
 
 def _read_stage(folder: Path, folds: Sequence[int] | None, kind: CheckpointKind) -> ImportedStage:

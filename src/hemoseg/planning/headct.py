@@ -67,16 +67,15 @@ def make_headct_plan(fingerprint: Fingerprint, settings: Settings, device: Devic
     Raises:
         SettingsError: nothing fits the memory.
     """
-    steps = settings.steps
-    channels, window_reason = make_channels(fingerprint, steps)
+    channels, window_reason = make_channels(fingerprint, settings.steps)
     preparation = Preparation(
         orientation="canonical",
         channels=channels,
-        windowed="first" if windows_come_first(steps.pooling) else "last",
+        windowed="first" if windows_come_first(settings.steps.pooling) else "last",
         head_crop=True,
-        pooling=steps.pooling,
-        slice_spacing_mm=steps.slice_spacing_mm,
-        slab=steps.slab,
+        pooling=settings.steps.pooling,
+        slice_spacing_mm=settings.steps.slice_spacing_mm,
+        slab=settings.steps.slab,
         nonzero_crop=False,
         resampling=AverageResampling(),
     )
@@ -97,8 +96,8 @@ def make_headct_plan(fingerprint: Fingerprint, settings: Settings, device: Devic
         seed=settings.seed,
         reasons=(
             configuration_reason(names, settings),
-            *preparation_reasons(preparation, steps, window_reason),
-            spacing_reason(fingerprint, steps),
+            *preparation_reasons(preparation, settings.steps, window_reason),
+            spacing_reason(fingerprint, settings.steps),
             *size.reasons,
             *network_reasons(configurations[-1], device),
             *recipe_reasons(recipe, preparation, settings),
