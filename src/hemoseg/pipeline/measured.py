@@ -8,6 +8,7 @@ from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder
 
 REMEDY = "use a new --run folder for a changed data set"
+"""What helps in either case."""
 
 
 def measured_dataset(folder: RunFolder, cases: Iterable[str] = ()) -> Dataset:

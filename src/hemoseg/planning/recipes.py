@@ -23,13 +23,13 @@ DEPARTURES = {
     "augmentation": "turning and zooming within slices{more}, in place of nnU-Net's table",
     "validation": "10 batches an epoch for 50",
 }
-"""Where the recipe for head CT departs from nnU-Net's, and how."""
+"""Where the recipe for head CT departs from nnU-Net's, and how; `departures` fills in what a plan has."""
 
 
 def departures(recipe: Recipe, planner: PlannerName) -> dict[str, str]:
     """{what: how a recipe for head CT departs from nnU-Net's there} in a plan of a planner's.
 
-    Only this one knows left from right, so the others' networks are mirrored as nnU-Net mirrors.
+    The planner `headct` alone knows left from right; networks of nnU-Net's planners are mirrored as nnU-Net mirrors.
     """
     more = ", shift and noise in HU" if recipe.shift_hu else ""
     more += " and mirroring from left to right" if planner == "headct" else ""

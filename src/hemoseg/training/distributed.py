@@ -215,12 +215,8 @@ def joined(device: str) -> Iterator[Ranks]:
             timeout=BEGIN_LIMIT,
         )
         group = distributed.new_group(timeout=STEP_LIMIT)
-    except (
-        AssertionError,
-        AttributeError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # torch without CUDA raises the first two
+    except (AssertionError, AttributeError, RuntimeError, ValueError) as error:
+        # torch without CUDA raises the first two
         raise ResourceError(
             f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} found no others: {str(error).splitlines()[0]}",
             where="distributed training",
