@@ -20,8 +20,9 @@ RATES = (0.01, 0.03)
 zoomed."""
 SEEDS = (0, 1)
 """Seeds of the window study."""
-PEER_STEPS = {0.25: 1800, 0.5: 820, 1.0: 400}
-"""Steps of nnU-Net by its memory target in GB, as long as `CV_STEPS` of ours: `study.py --time-peer` times them."""
+PEER_STEPS = {0.25: 1420, 0.5: 820, 1.0: 216}
+"""Steps of nnU-Net by its memory target in GB: 25 minutes of two quiet cores, as `study.py --time-peer` timed them, 0.5
+GB with AVX-512, the others with AMX, where `CV_STEPS` of ours take less than half of that."""
 FEW = 30
 """Training patients of the row that has as many as the report on INSTANCE 2022 had."""
 
