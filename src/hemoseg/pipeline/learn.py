@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING
@@ -92,6 +92,7 @@ def train_stage(
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
     folds = Counter(item.name for item, _ in asked)  # those that are trained already too: threads decide bits
     everything = _works(folder, settings, missing, starts, threads=threads, folds=folds, manner=manner)
+    everything = [_in_a_precision_that_holds(folder, plan, work, settings.device, watch) for work in everything]
     for configuration in plan.trained_configurations:
         works = [work for work in everything if work.configuration == configuration.name]
         if works and configuration.previous_stage is not None:
@@ -177,6 +178,18 @@ def _check_cases(folder: RunFolder, plan: Plan, networks: list[tuple[Configurati
     }
     for case, digest in sorted(used):
         check_case(case, plan_sha256=digest)
+
+
+def _in_a_precision_that_holds(folder: RunFolder, plan: Plan, work: FoldWork, device: str, watch: Watch) -> FoldWork:
+    """The same, in float32 where this machine's gradients in bf16 are wrong; it is said then."""
+    from hemoseg.training import bf16_fault
+
+    item, layout = plan.configuration(work.configuration), folder.device().layout
+    fault = bf16_fault(plan, item, device=device, layout=layout, threads=work.threads)
+    if fault is None:
+        return work
+    watch.say(f"{work.name} is trained in float32: on this CPU {fault}")
+    return replace(work, choices=replace(work.choices, halved=False))
 
 
 def _train_one(

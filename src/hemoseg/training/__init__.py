@@ -2,6 +2,7 @@
 
 from hemoseg.training.distributed import ALONE, Ranks, joined
 from hemoseg.training.execution import default_layout
+from hemoseg.training.halved import bf16_fault
 from hemoseg.training.loop import Choices, Progress, train
 from hemoseg.training.timing import WARM_UP, bf16_pays, compute_threads, measure_step_seconds, supports_bf16
 
@@ -11,6 +12,7 @@ __all__ = [
     "Choices",
     "Progress",
     "Ranks",
+    "bf16_fault",
     "bf16_pays",
     "compute_threads",
     "default_layout",

@@ -78,6 +78,8 @@ class Choices:
     """Weights to begin with, where names and shapes agree; None draws them."""
     tensorboard: bool = False
     """Whether to write TensorBoard's files."""
+    halved: bool = True
+    """Whether a network that is planned in bf16 is computed in bf16: `bf16_fault` says where it cannot be."""
 
 
 def train(
@@ -123,7 +125,15 @@ def train(
     if last.exists():
         check_plan(last, plan_sha256)
         return
-    learner = Learner(plan, configuration, ignore=source.ignore, device=device, layout=layout, ranks=ranks)
+    learner = Learner(
+        plan,
+        configuration,
+        ignore=source.ignore,
+        device=device,
+        layout=layout,
+        halved=choices.halved,
+        ranks=ranks,
+    )
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     with closing(training.log):
         while not training.is_over:

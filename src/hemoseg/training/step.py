@@ -25,6 +25,7 @@ class Learner:
         ignore: number of voxels without a say in the labels of batches; None where there are none.
         device: `cpu` or `cuda`.
         layout: order in memory of what is computed.
+        halved: whether a configuration that is planned in bf16 is computed in bf16.
         ranks: all processes that take a part of each batch.
     """
 
@@ -36,6 +37,7 @@ class Learner:
         ignore: int | None,
         device: str,
         layout: Layout = "contiguous",
+        halved: bool = True,
         ranks: Ranks = ALONE,
     ) -> None:
         self.network = build_network(plan, configuration).to(device)
@@ -44,7 +46,7 @@ class Learner:
         self.clip_norm = plan.recipe.clip_norm
         self.pooled = configuration.batch_dice
         self.regions = plan.table.regions
-        self.bf16 = configuration.precision == "bf16"
+        self.bf16 = halved and configuration.precision == "bf16"
         self.ignore = ignore
         self.device = device
         self.layout = layout

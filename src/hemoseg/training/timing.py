@@ -10,6 +10,7 @@ import torch
 from hemoseg.nets import build_network, deterministic, keep_freed_memory
 from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.training.execution import lay_out, lay_out_network
+from hemoseg.training.halved import bf16_fault
 from hemoseg.training.loss import deep_loss
 
 WARM_UP = 2
@@ -30,7 +31,7 @@ def measure_step_seconds(
     warm_up: int = WARM_UP,
     limit_s: float = inf,
 ) -> float:
-    """Median wall seconds of one optimizer step of a configuration, on random patches.
+    """Median wall seconds of one optimizer step of a configuration, on random patches, in the precision it can have.
 
     Args:
         plan: its plan.
@@ -42,6 +43,8 @@ def measure_step_seconds(
         limit_s: no step begins when so many seconds are over; if none was timed by then, the last before counts.
     """
     keep_freed_memory()
+    halved = configuration.precision == "bf16"
+    halved &= bf16_fault(plan, configuration, device=device, layout=layout, threads=compute_threads()) is None
     network = build_network(plan, configuration).to(device)
     lay_out_network(network, layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
@@ -53,7 +56,7 @@ def measure_step_seconds(
     for _ in range(warm_up + steps):
         began = time.monotonic()
         with deterministic(device):
-            with torch.autocast(device, torch.bfloat16, enabled=configuration.precision == "bf16"):
+            with torch.autocast(device, torch.bfloat16, enabled=halved):
                 outputs = network(inputs)
             loss, _ = deep_loss(outputs, labels, pooled=configuration.batch_dice, regions=plan.table.regions)
             optimizer.zero_grad(set_to_none=True)

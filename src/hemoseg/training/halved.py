@@ -1,0 +1,163 @@
+"""Whether a CPU's library computes the gradients of a network's convolutions right in bf16.
+
+oneDNN 3.12, which torch 2.13 brings, does not always with AMX: the gradient of the weights of three-dimensional
+convolutions on large planes of few slices is wrong, or the process dies, or never ends (docs/lab-log.md). Which shapes
+it strikes follows no rule that we could find, so each shape of a network is tried before a training, in a process of
+its own, and a network with one that fails is trained in float32.
+"""
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from functools import cache
+from math import inf, isfinite
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hemoseg.errors import HemosegError, ResourceError
+from hemoseg.nets import build_network, use_threads
+from hemoseg.plan import Configuration, Layout, Plan
+from hemoseg.scale import Job, ProcessPool
+from hemoseg.training.execution import lay_out, lay_out_network
+
+LARGEST_ERROR = 0.02
+"""How far a gradient in bf16 may be from that in float32, as a share of its norm: rounding makes it 0.002, a
+kernel that goes wrong 0.09 or more."""
+LIMIT_S = 60.0
+"""Seconds after which the trial of a layer counts as one that never ends; a large one takes two or three."""
+M_PERTURB = -6
+"""glibc's setting that fills new memory, so that what is read before it is written is never zero by chance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A convolution of a network, and what it is given."""
+
+    kind: str
+    """`Conv3d` or `ConvTranspose3d`."""
+    channels: tuple[int, int]
+    """Entering and leaving."""
+    kernel: tuple[int, ...]
+    """Voxels (z, y, x)."""
+    stride: tuple[int, ...]
+    """Voxels (z, y, x)."""
+    padding: tuple[int, ...]
+    """Voxels (z, y, x)."""
+    shape: tuple[int, ...]
+    """Of its input: (b, c, z, y, x)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """What is tried in the other process."""
+
+    layer: Layer
+    """The convolution."""
+    layout: Layout
+    """Order in memory."""
+    threads: int
+    """Threads: they decide how the work is cut."""
+
+
+def bf16_fault(plan: Plan, configuration: Configuration, *, device: str, layout: Layout, threads: int) -> str | None:
+    """Why a configuration that is planned in bf16 must be trained in float32 here; None if it need not.
+
+    Only CPUs with AMX are looked at, where it takes a few seconds and about as much as one step in either precision.
+
+    Args:
+        plan: the plan.
+        configuration: one of its networks.
+        device: `cpu` or `cuda`.
+        layout: order in memory of what is computed.
+        threads: how many compute.
+    """
+    if device != "cpu" or configuration.precision != "bf16" or not torch.cpu._is_amx_tile_supported():
+        return None
+    return _first_fault(layers_of(plan, configuration), layout, threads)
+
+
+def layers_of(plan: Plan, configuration: Configuration) -> tuple[Layer, ...]:
+    """The convolutions of a network's training, each shape once; nothing is computed for it."""
+    network = build_network(plan, configuration).to("meta")
+    found: dict[Layer, None] = {}
+
+    def note(module: Any, given: tuple[Tensor, ...], _: Tensor) -> None:
+        layer = Layer(
+            kind=type(module).__name__,
+            channels=(module.in_channels, module.out_channels),
+            kernel=module.kernel_size,
+            stride=module.stride,
+            padding=module.padding,
+            shape=tuple(given[0].shape),
+        )
+        found[layer] = None
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            module.register_forward_hook(note)
+    shape = (configuration.batch_size, plan.input_channels(configuration), *configuration.patch_size)
+    with torch.no_grad():
+        network(torch.empty(shape, device="meta"))
+    return tuple(found)
+
+
+def gradient_error(layer: Layer, layout: Layout) -> float:
+    """The largest error of a layer's gradients in bf16 against float32, as a share of their norm; infinite for NaN."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        convolution = getattr(nn, layer.kind)(*layer.channels, layer.kernel, stride=layer.stride, padding=layer.padding)
+    lay_out_network(convolution, layout)
+    given = lay_out(torch.randn(layer.shape, generator=generator).bfloat16(), layout)
+    wanted: Tensor | None = None
+    gradients = []
+    for halved in (True, False):
+        start = (given if halved else given.float()).detach().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+            result = convolution(start)
+        if wanted is None:
+            wanted = lay_out(torch.randn(result.shape, generator=generator).bfloat16(), layout)
+        convolution.zero_grad(set_to_none=True)
+        result.backward(wanted if halved else wanted.float())
+        gradients.append([start.grad, *(parameter.grad for parameter in convolution.parameters())])
+    errors = [
+        float((half.float() - full).norm() / full.norm().clamp(min=torch.finfo(torch.float32).tiny))
+        for half, full in zip(*gradients, strict=True)
+    ]
+    return max(error if isfinite(error) else inf for error in errors)
+
+
+@cache
+def _first_fault(layers: tuple[Layer, ...], layout: Layout, threads: int) -> str | None:
+    """What is wrong with the first layer that fails: it is wrong, it kills its process, or it does not end."""
+    trials = (_Trial(layer=layer, layout=layout, threads=threads) for layer in layers)
+    jobs = [Job(name=" x ".join(map(str, trial.layer.shape)), argument=trial) for trial in trials]
+    try:
+        ProcessPool(workers=1, limit_s=LIMIT_S).run(_try, jobs, done=lambda _, __: None)
+    except HemosegError as error:
+        return f"gradients in bf16 for an input of {error.where}: {error.found}"
+    return None
+
+
+def _try(trial: _Trial) -> None:
+    """Fail if the layer's gradients are wrong; it may also not return."""
+    perturb_memory()
+    use_threads(trial.threads)
+    error = gradient_error(trial.layer, trial.layout)
+    if not error <= LARGEST_ERROR:
+        raise ResourceError(
+            f"{error:.2g} off",
+            where=" x ".join(map(str, trial.layer.shape)),
+            expected=f"{LARGEST_ERROR:g} at most",
+            remedy="train in float32",
+        )
+
+
+def perturb_memory() -> None:
+    """Fill new memory of this process with a pattern that no right result depends on."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(M_PERTURB, 1)
