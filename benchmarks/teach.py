@@ -55,7 +55,7 @@ class Part:
 
 PARTS = (
     Part(patch=(20, 192, 128), steps=240, rate=1e-3),
-    Part(patch=(20, 320, 256), steps=30, rate=3e-4),
+    Part(patch=(20, 320, 256), steps=10, rate=3e-4),
 )
 Shown = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Channels, labels, and the indices of blood of a case."""
@@ -105,12 +105,12 @@ def teach(bundle: Bundle, cases: list[Shown], folder: Path) -> None:
         for step in range(part.steps)
     ]
     optimizer = torch.optim.Adam(network.parameters(), lr=PARTS[0].rate)
-    halved = bf16_pays("cpu") and all(_holds(bundle, part) for part in PARTS)
+    halved = [bf16_pays("cpu") and _holds(bundle, part) for part in PARTS]
     losses = []
     for step in track(range(done, len(rows)), "teaching"):
         part, number, optimizer.param_groups[0]["lr"] = rows[step]
         image, blood = draw(cases, part.patch, step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=halved):
+        with torch.autocast("cpu", torch.bfloat16, enabled=halved[number]):
             logits = network(torch.from_numpy(image[None]).to(memory_format=torch.channels_last_3d))
         loss, dice = dice_ce(logits.float(), torch.from_numpy(blood[None]), pooled=True)
         optimizer.zero_grad()
