@@ -75,7 +75,7 @@ def bf16_fault(plan: Plan, configuration: Configuration, *, device: str, layout:
     """
     if device != "cpu" or configuration.precision != "bf16" or not torch.cpu._is_amx_tile_supported():
         return None
-    return _first_fault(layers_of(plan, configuration), layout, threads)
+    return first_fault(layers_of(plan, configuration), layout, threads)
 
 
 def layers_of(plan: Plan, configuration: Configuration) -> tuple[Layer, ...]:
@@ -130,7 +130,7 @@ def gradient_error(layer: Layer, layout: Layout) -> float:
 
 
 @cache
-def _first_fault(layers: tuple[Layer, ...], layout: Layout, threads: int) -> str | None:
+def first_fault(layers: tuple[Layer, ...], layout: Layout, threads: int) -> str | None:
     """What is wrong with the first layer that fails: it is wrong, it kills its process, or it does not end."""
     trials = (_Trial(layer=layer, layout=layout, threads=threads) for layer in layers)
     jobs = [Job(name=" x ".join(map(str, trial.layer.shape)), argument=trial) for trial in trials]

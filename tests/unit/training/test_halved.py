@@ -24,9 +24,9 @@ LAYER = Layer(
 def amx(monkeypatch):
     """A CPU that is said to have AMX, and nothing found on it yet."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    halved._first_fault.cache_clear()
+    halved.first_fault.cache_clear()
     yield
-    halved._first_fault.cache_clear()
+    halved.first_fault.cache_clear()
 
 
 def fault(item=BF16, device="cpu"):
@@ -93,7 +93,7 @@ def test_what_never_ends_is_a_fault(amx, monkeypatch):
 
 
 def test_nothing_is_tried_without_bf16_or_amx(monkeypatch):
-    monkeypatch.setattr(halved, "_first_fault", lambda *_: "tried")
+    monkeypatch.setattr(halved, "first_fault", lambda *_: "tried")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert fault() == "tried"
     assert fault(tiny_configuration()) is None
