@@ -7,10 +7,12 @@ its own, and a network with one that fails is trained in float32.
 """
 
 import ctypes
+import os
 import sys
 from dataclasses import dataclass
 from functools import cache
 from math import inf, isfinite
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +29,7 @@ LARGEST_ERROR = 0.02
 kernel that goes wrong 0.09 or more."""
 LIMIT_S = 60.0
 """Seconds after which the trial of a layer counts as one that never ends; a large one takes two or three."""
+STDERR = 2
 M_PERTURB = -6
 """glibc's setting that fills new memory, so that what is read before it is written is never zero by chance."""
 
@@ -142,8 +145,13 @@ def first_fault(layers: tuple[Layer, ...], layout: Layout, threads: int) -> str 
 
 
 def _try(trial: _Trial) -> None:
-    """Fail if the layer's gradients are wrong; it may also not return."""
-    perturb_memory()
+    """Fail if the layer's gradients are wrong; it may also not return.
+
+    What the system's library prints when it ends this process would tell a user nothing.
+    """
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
+    _perturb_memory()
     use_threads(trial.threads)
     error = gradient_error(trial.layer, trial.layout)
     if not error <= LARGEST_ERROR:
@@ -155,7 +163,7 @@ def _try(trial: _Trial) -> None:
         )
 
 
-def perturb_memory() -> None:
+def _perturb_memory() -> None:
     """Fill new memory of this process with a pattern that no right result depends on."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
