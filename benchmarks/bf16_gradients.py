@@ -21,8 +21,8 @@ from hemoseg.training.halved import Layer, first_fault
 
 SLICES = (1, 2, 4, 6, 7, 8, 12, 16)
 PLANES = (24, 32, 48, 64, 96, 160, 320)
-ENDS = {"not done": "no end", "killed": "killed"}
-"""How a process ended, by words of its error."""
+ENDS = {"signal 24": "no end", "killed": "killed"}
+"""How a process ended, by words of its error; signal 24 comes when it takes too much CPU."""
 
 
 def measure(slices: int, plane: int, threads: int) -> str:

@@ -9,9 +9,10 @@ network with one that fails is trained in float32.
 import ctypes
 import os
 import sys
+import time
 from dataclasses import dataclass
 from functools import cache
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from hemoseg.training.execution import lay_out, lay_out_network
 LARGEST_ERROR = 0.02
 """How far a gradient in bf16 may be from that in float32, as a share of its norm: rounding makes it 0.002, a
 kernel that goes wrong 0.09 or more."""
-LIMIT_S = 60.0
-"""Seconds after which the trial of a layer counts as one that never ends; a large one takes two or three."""
+LIMIT_CPU_S = 120
+"""Seconds of CPU after which the trial of a layer counts as one that never ends; a large one takes ten. Those on the
+wall would depend on what else runs, and a training that is resumed has to come to the same answer."""
 STDERR = 2
 M_PERTURB = -6
 """glibc's setting that fills new memory, so that what is read before it is written is never zero by chance."""
@@ -62,6 +64,8 @@ class _Trial:
     """Order in memory."""
     threads: int
     """Threads: they decide how the work is cut."""
+    limit_cpu_s: int
+    """Seconds of CPU that it may take."""
 
 
 def bf16_fault(plan: Plan, configuration: Configuration, *, device: str, layout: Layout, threads: int) -> str | None:
@@ -135,10 +139,10 @@ def gradient_error(layer: Layer, layout: Layout) -> float:
 @cache
 def first_fault(layers: tuple[Layer, ...], layout: Layout, threads: int) -> str | None:
     """What is wrong with the first layer that fails: it is wrong, it kills its process, or it does not end."""
-    trials = (_Trial(layer=layer, layout=layout, threads=threads) for layer in layers)
+    trials = (_Trial(layer=layer, layout=layout, threads=threads, limit_cpu_s=LIMIT_CPU_S) for layer in layers)
     jobs = [Job(name=" x ".join(map(str, trial.layer.shape)), argument=trial) for trial in trials]
     try:
-        ProcessPool(workers=1, limit_s=LIMIT_S).run(_try, jobs, done=lambda _, __: None)
+        ProcessPool(workers=1).run(_try, jobs, done=lambda _, __: None)
     except HemosegError as error:
         return f"gradients in bf16 for an input of {error.where}: {error.found}"
     return None
@@ -151,7 +155,9 @@ def _try(trial: _Trial) -> None:
     """
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), STDERR)
-    _perturb_memory()
+    if sys.platform == "linux":
+        _perturb_memory()
+        _limit_cpu(trial.limit_cpu_s)
     use_threads(trial.threads)
     error = gradient_error(trial.layer, trial.layout)
     if not error <= LARGEST_ERROR:
@@ -165,7 +171,14 @@ def _try(trial: _Trial) -> None:
 
 def _perturb_memory() -> None:
     """Fill new memory of this process with a pattern that no right result depends on."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(M_PERTURB, 1)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_PERTURB, 1)
+
+
+def _limit_cpu(seconds: int) -> None:
+    """Let the system end this process when it has computed so much longer."""
+    import resource  # Windows has none
+
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (ceil(time.process_time()) + seconds, most))
