@@ -24,8 +24,8 @@ from hemoseg.data import Sampler, StoredCase
 from hemoseg.plan import AverageResampling, Channel, Configuration, Plan, Precision, Preparation, Window
 from hemoseg.planning.memory import plan_memory
 from hemoseg.planning.topology import make_topology, stage_features
-from hemoseg.training import train
-from hemoseg.training.timing import supports_bf16
+from hemoseg.training import Choices, bf16_fault, train
+from hemoseg.training.timing import compute_threads, supports_bf16
 
 TOLERANCE = 0.2
 """Largest error of the estimate, as a share of the measured peak."""
@@ -117,6 +117,7 @@ def train_here(path: Path) -> None:
     image = np.random.default_rng(0).uniform(0, 80, (1, *item.patch_size)).astype(np.float32)
     labels = (image[0] > 70).astype(np.uint8)
     case = StoredCase(name="random", image=image, labels=labels, previous=None)
+    fault = bf16_fault(made, item, device="cpu", layout="contiguous", threads=compute_threads())
     train(
         path.with_suffix(""),
         made,
@@ -126,6 +127,7 @@ def train_here(path: Path) -> None:
         device="cpu",
         watch=lambda _: None,
         stop=lambda: None,
+        choices=Choices(halved=fault is None),
     )
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
 

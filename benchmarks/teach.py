@@ -3,7 +3,7 @@
 Run: python benchmarks/teach.py --data DATA --out runs/bench-predict [--cases 12]
 
 Which tiles are worth running depends on what a network finds, and one with drawn weights finds something everywhere.
-This one is shown enlarged scans of phe-sich, not those that predict.py measures: quarters of a tile, and at last whole
+This one is shown enlarged scans of phe-sich, not those that predict.py measures: parts of a tile, and at last whole
 tiles, for a few hundred steps of Adam, in bf16 where that is faster and right. It is no good model, and its hemorrhage
 labels are silver. The weights replace those in the peer's results folders in OUT, as nnU-Net's own checkpoints: fold 0
 all of it, fold 1, for `--crop two-tile`, without the last part. They are saved every 20 steps: the same command goes
@@ -105,6 +105,8 @@ def teach(bundle: Bundle, cases: list[Shown], folder: Path) -> None:
         for step in range(part.steps)
     ]
     optimizer = torch.optim.Adam(network.parameters(), lr=PARTS[0].rate)
+    if done == len(rows):
+        return
     halved = [bf16_pays("cpu") and _holds(bundle, part) for part in PARTS]
     losses = []
     for step in track(range(done, len(rows)), "teaching"):

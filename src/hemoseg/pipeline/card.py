@@ -36,6 +36,8 @@ class RunFiles:
     """Scans that the networks of each fold were trained on."""
     held_out_cases: int
     """Scans that the figures stand for."""
+    precisions: dict[str, str]
+    """{configuration: what its networks were computed in}."""
 
 
 UNSEEN = "Scans from any other source. Nothing is known of its errors there."
@@ -85,7 +87,7 @@ def model_card(
             "",
             "## What it is",
             "",
-            *[_network(run.plan.configuration(item)) for item in run.selection.configurations],
+            *[_network(run.plan.configuration(item), run.precisions) for item in run.selection.configurations],
             *_after_networks(run.selection),
             f"Classes {', '.join(run.plan.labels[1:])}. Trained with hemoseg {__version__}.",
             "",
@@ -154,10 +156,10 @@ def _sources(fingerprint: Fingerprint) -> list[str]:
     return [*(["Sources:", ""] if fingerprint.sources else []), *lines]
 
 
-def _network(configuration: Configuration) -> str:
+def _network(configuration: Configuration, precisions: dict[str, str]) -> str:
     return (
         f"{configuration.name}: {len(configuration.features)} stages from {configuration.features[0]} to "
-        f"{configuration.features[-1]} channels, {configuration.iterations} steps in {configuration.precision}."
+        f"{configuration.features[-1]} channels, {configuration.iterations} steps in {precisions[configuration.name]}."
     )
 
 

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from hemoseg.pipeline.curves import write_curves
 from hemoseg.pipeline.folder import RunFolder, digest_of
 from hemoseg.pipeline.out_of_fold import add_previous, is_predicted, jobs
 from hemoseg.pipeline.parallel import FoldWork, train_folds
+from hemoseg.pipeline.precision import decide
 from hemoseg.pipeline.preprocess import grid_digest
 from hemoseg.pipeline.start import find_starts
 from hemoseg.pipeline.validate import validate_stage
@@ -92,7 +93,6 @@ def train_stage(
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
     folds = Counter(item.name for item, _ in asked)  # those that are trained already too: threads decide bits
     everything = _works(folder, settings, missing, starts, threads=threads, folds=folds, manner=manner)
-    everything = [_in_a_precision_that_holds(folder, plan, work, settings.device, watch) for work in everything]
     for configuration in plan.trained_configurations:
         works = [work for work in everything if work.configuration == configuration.name]
         if works and configuration.previous_stage is not None:
@@ -106,10 +106,12 @@ def train_stage(
                 add_previous(folder, plan, configuration)
         if manner.parallel_folds > 1 and works:  # one that is left, too: with its share of threads it ends the same
             at_once = min(manner.parallel_folds, len(works))
+            works = [decide(folder, plan, work, device=settings.device, watch=watch, ranks=ranks) for work in works]
             train_folds(folder, configuration, works, train_fold, at_once=at_once, watch=watch)
             continue
         for work in works:
-            _train_one(folder, plan, work, device=settings.device, watch=watch, ranks=ranks)
+            decided = decide(folder, plan, work, device=settings.device, watch=watch, ranks=ranks)
+            _train_one(folder, plan, decided, device=settings.device, watch=watch, ranks=ranks)
 
 
 def _works(
@@ -178,18 +180,6 @@ def _check_cases(folder: RunFolder, plan: Plan, networks: list[tuple[Configurati
     }
     for case, digest in sorted(used):
         check_case(case, plan_sha256=digest)
-
-
-def _in_a_precision_that_holds(folder: RunFolder, plan: Plan, work: FoldWork, device: str, watch: Watch) -> FoldWork:
-    """The same, in float32 where this machine's gradients in bf16 are wrong; it is said then."""
-    from hemoseg.training import bf16_fault
-
-    item, layout = plan.configuration(work.configuration), folder.device().layout
-    fault = bf16_fault(plan, item, device=device, layout=layout, threads=work.threads)
-    if fault is None:
-        return work
-    watch.say(f"{work.name} is trained in float32: on this CPU {fault}")
-    return replace(work, choices=replace(work.choices, halved=False))
 
 
 def _train_one(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -115,6 +116,15 @@ class Ranks:
         largest = torch.tensor([number or 0], device=self.device)
         self._all_reduce(largest, distributed.ReduceOp.MAX)
         return int(largest) or None
+
+    def any(self, flag: bool) -> bool:
+        """Whether it holds for any rank."""
+        return self.first_signal(int(flag) or None) is not None
+
+    def batch_sizes(self, patches: int) -> tuple[int, ...]:
+        """How many patches of a batch a rank has, each number once: parts of a batch may differ by one."""
+        ends = [rank * patches // self.size for rank in range(self.size + 1)]
+        return tuple(sorted({end - start for start, end in pairwise(ends)}))
 
     def wait(self) -> None:
         """Go on when all ranks are here."""

@@ -8,6 +8,7 @@ network with one that fails is trained in float32.
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hemoseg.errors import HemosegError, ResourceError
+from hemoseg.errors import InterruptedRunError, ResourceError
 from hemoseg.nets import build_network, use_threads
 from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.scale import Job, ProcessPool
@@ -28,9 +29,13 @@ from hemoseg.training.execution import lay_out, lay_out_network
 LARGEST_ERROR = 0.02
 """How far a gradient in bf16 may be from that in float32, as a share of its norm: rounding makes it 0.002, a
 kernel that goes wrong 0.09 or more."""
-LIMIT_CPU_S = 120
-"""Seconds of CPU after which the trial of a layer counts as one that never ends; a large one takes ten. Those on the
-wall would depend on what else runs, and a training that is resumed has to come to the same answer."""
+LIMIT_CPU_S = 60
+"""Seconds of CPU of each thread after which the trial of a layer counts as one that never ends; a large one takes five.
+Those on the wall would depend on what else runs."""
+LIMIT_S = 1800.0
+"""Seconds on the wall after which even one that computes nothing is ended."""
+FAULTS = (" off", "killed by signal", "not done after")
+"""Words of errors that tell of a layer; others, of the system, are no reason to train in float32."""
 STDERR = 2
 M_PERTURB = -6
 """glibc's setting that fills new memory, so that what is read before it is written is never zero by chance."""
@@ -66,12 +71,22 @@ class _Trial:
     """Threads: they decide how the work is cut."""
     limit_cpu_s: int
     """Seconds of CPU that it may take."""
+    largest_error: float
+    """How far gradients may be off."""
 
 
-def bf16_fault(plan: Plan, configuration: Configuration, *, device: str, layout: Layout, threads: int) -> str | None:
+def bf16_fault(
+    plan: Plan,
+    configuration: Configuration,
+    *,
+    device: str,
+    layout: Layout,
+    threads: int,
+    batch_sizes: tuple[int, ...] | None = None,
+) -> str | None:
     """Why a configuration that is planned in bf16 must be trained in float32 here; None if it need not.
 
-    Only CPUs with AMX are looked at, where it takes a few seconds and about as much as one step in either precision.
+    Only CPUs with AMX are looked at. It takes as long as one step in either precision, and some seconds to begin.
 
     Args:
         plan: the plan.
@@ -79,15 +94,22 @@ def bf16_fault(plan: Plan, configuration: Configuration, *, device: str, layout:
         device: `cpu` or `cuda`.
         layout: order in memory of what is computed.
         threads: how many compute.
+        batch_sizes: numbers of patches at a time; the configuration's if left out.
+
+    Raises:
+        ResourceError: no process could be started to try, or it was killed for want of memory.
+        InterruptedRunError: a signal came.
     """
     if device != "cpu" or configuration.precision != "bf16" or not torch.cpu._is_amx_tile_supported():
         return None
-    return first_fault(layers_of(plan, configuration), layout, threads)
+    sizes = batch_sizes or (configuration.batch_size,)
+    return first_fault(layers_of(plan, configuration, sizes), layout, threads)
 
 
-def layers_of(plan: Plan, configuration: Configuration) -> tuple[Layer, ...]:
+def layers_of(plan: Plan, configuration: Configuration, batch_sizes: tuple[int, ...]) -> tuple[Layer, ...]:
     """The convolutions of a network's training, each shape once; nothing is computed for it."""
-    network = build_network(plan, configuration).to("meta")
+    with torch.device("meta"):
+        network = build_network(plan, configuration)
     found: dict[Layer, None] = {}
 
     def note(module: Any, given: tuple[Tensor, ...], _: Tensor) -> None:
@@ -104,9 +126,10 @@ def layers_of(plan: Plan, configuration: Configuration) -> tuple[Layer, ...]:
     for module in network.modules():
         if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
             module.register_forward_hook(note)
-    shape = (configuration.batch_size, plan.input_channels(configuration), *configuration.patch_size)
     with torch.no_grad():
-        network(torch.empty(shape, device="meta"))
+        for size in batch_sizes:
+            shape = (size, plan.input_channels(configuration), *configuration.patch_size)
+            network(torch.empty(shape, device="meta"))
     return tuple(found)
 
 
@@ -138,35 +161,60 @@ def gradient_error(layer: Layer, layout: Layout) -> float:
 
 @cache
 def first_fault(layers: tuple[Layer, ...], layout: Layout, threads: int) -> str | None:
-    """What is wrong with the first layer that fails: it is wrong, it kills its process, or it does not end."""
-    trials = (_Trial(layer=layer, layout=layout, threads=threads, limit_cpu_s=LIMIT_CPU_S) for layer in layers)
-    jobs = [Job(name=" x ".join(map(str, trial.layer.shape)), argument=trial) for trial in trials]
+    """What is wrong with the first layer that fails: it is wrong, it kills its process, or it does not end.
+
+    Raises:
+        ResourceError: no process could be started, or it was killed for want of memory.
+        InterruptedRunError: a signal came.
+    """
+    limit_cpu_s = threads * LIMIT_CPU_S
+    trials = [
+        _Trial(layer=layer, layout=layout, threads=threads, limit_cpu_s=limit_cpu_s, largest_error=LARGEST_ERROR)
+        for layer in layers
+    ]
+    jobs: list[Job[_Trial | None]] = [Job(name=_shape(trial.layer), argument=trial) for trial in trials]
+    processes: set[int] = set()
     try:
-        ProcessPool(workers=1).run(_try, jobs, done=lambda _, __: None)
-    except HemosegError as error:
+        ProcessPool(workers=1, limit_s=LIMIT_S).run(
+            _try, [*jobs, Job(name="all", argument=None)], done=lambda _, process: processes.add(process)
+        )
+    except InterruptedRunError:
+        raise
+    except ResourceError as error:
+        if not any(words in error.found for words in FAULTS) or f"signal {signal.SIGKILL:d} " in error.found:
+            raise
         return f"gradients in bf16 for an input of {error.where}: {error.found}"
+    if len(processes) > 1:  # the pool tries again what died once
+        return "a process that computed gradients in bf16 died"
     return None
 
 
-def _try(trial: _Trial) -> None:
-    """Fail if the layer's gradients are wrong; it may also not return.
+def _try(trial: _Trial | None) -> int:
+    """This process's number, if the layer's gradients are right; it may also not return. None shows that it lives.
 
     What the system's library prints when it ends this process would tell a user nothing.
     """
+    if trial is None:
+        return os.getpid()
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), STDERR)
     if sys.platform == "linux":
         _perturb_memory()
-        _limit_cpu(trial.limit_cpu_s)
+        _limit(trial.limit_cpu_s)
     use_threads(trial.threads)
     error = gradient_error(trial.layer, trial.layout)
-    if not error <= LARGEST_ERROR:
+    if not error <= trial.largest_error:
         raise ResourceError(
             f"{error:.2g} off",
-            where=" x ".join(map(str, trial.layer.shape)),
-            expected=f"{LARGEST_ERROR:g} at most",
+            where=_shape(trial.layer),
+            expected=f"{trial.largest_error:g} at most",
             remedy="train in float32",
         )
+    return os.getpid()
+
+
+def _shape(layer: Layer) -> str:
+    return " x ".join(map(str, layer.shape))
 
 
 def _perturb_memory() -> None:
@@ -176,9 +224,11 @@ def _perturb_memory() -> None:
         libc.mallopt(M_PERTURB, 1)
 
 
-def _limit_cpu(seconds: int) -> None:
-    """Let the system end this process when it has computed so much longer."""
+def _limit(cpu_s: int) -> None:
+    """Let the system end this process when it has computed so much longer, and leave no core where it dies."""
     import resource  # Windows has none
 
     _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (ceil(time.process_time()) + seconds, most))
+    end = ceil(time.process_time()) + cpu_s
+    resource.setrlimit(resource.RLIMIT_CPU, (end if most == resource.RLIM_INFINITY else min(end, most), most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

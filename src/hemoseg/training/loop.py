@@ -126,13 +126,7 @@ def train(
         check_plan(last, plan_sha256)
         return
     learner = Learner(
-        plan,
-        configuration,
-        ignore=source.ignore,
-        device=device,
-        layout=layout,
-        halved=choices.halved,
-        ranks=ranks,
+        plan, configuration, ignore=source.ignore, device=device, layout=layout, halved=choices.halved, ranks=ranks
     )
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     with closing(training.log):

@@ -43,8 +43,10 @@ def measure_step_seconds(
         limit_s: no step begins when so many seconds are over; if none was timed by then, the last before counts.
     """
     keep_freed_memory()
+    asked = time.perf_counter()
     halved = configuration.precision == "bf16"
     halved &= bf16_fault(plan, configuration, device=device, layout=layout, threads=compute_threads()) is None
+    limit_s -= time.perf_counter() - asked
     network = build_network(plan, configuration).to(device)
     lay_out_network(network, layout)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9, nesterov=True)

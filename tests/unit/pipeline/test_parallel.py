@@ -116,20 +116,3 @@ def test_a_fold_has_the_same_threads_however_many_are_left(tmp_path, monkeypatch
     assert [(work.fold, work.threads) for work in done] == [
         (fold, threads) for fold in settings.folds if fold not in trained
     ]
-
-
-@pytest.mark.parametrize(("fault", "halved"), [(None, True), ("gradients are wrong", False)])
-def test_a_network_whose_gradients_in_bf16_are_wrong_is_trained_in_float32(tmp_path, monkeypatch, fault, halved):
-    folder, plan, watch, done = RunFolder(tmp_path), tiny_plan(tiny_configuration(precision="bf16")), Listener(), []
-    write_model(folder.device_file, DeviceTiming(device="cpu", threads=2, bf16=True, layout="channels_last"))
-    asked = {}
-    monkeypatch.setattr("hemoseg.pipeline.learn._check_cases", lambda *_: None)
-    monkeypatch.setattr("hemoseg.nets.use_threads", lambda _: None)
-    monkeypatch.setattr("hemoseg.training.bf16_fault", lambda *_, **given: asked.update(given) or fault)
-    monkeypatch.setattr("hemoseg.pipeline.learn._train_one", lambda _f, _p, work, **_: done.append(work))
-    train_stage(folder, plan, Settings(folds=(3,), iterations=1), watch)
-    assert asked == {"device": "cpu", "layout": "channels_last", "threads": 2}
-    assert [work.choices.halved for work in done] == [halved]
-    assert watch.said == (
-        [] if halved else ["3d_fullres fold 3 is trained in float32: on this CPU gradients are wrong"]
-    )

@@ -48,7 +48,7 @@ def test_both_ranks_have_the_same_bits(two):
 
 def test_a_signal_to_one_rank_reaches_both(two):
     assert [int(found["signal"]) for found in two] == [15, 15]
-    assert all(found["no signal"] for found in two)
+    assert all(found["no signal"] and found["any"] for found in two)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -87,10 +87,16 @@ def test_threads_are_divided_among_the_ranks_of_a_machine():
     assert [Ranks(size=2, local_size=2).workers(n) for n in (0, 1, 5)] == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("ranks", "patches", "sizes"), [(1, 5, (5,)), (2, 5, (2, 3)), (2, 4, (2,)), (3, 5, (1, 2))])
+def test_batch_sizes_are_those_of_the_parts(ranks, patches, sizes):
+    assert Ranks(size=ranks).batch_sizes(patches) == sizes
+
+
 def test_without_torchrun_a_process_is_alone():
     with joined("cpu") as ranks:
         assert ranks is ALONE
     assert ranks.is_first
     assert ranks.first_signal(2) == 2
+    assert [ranks.any(flag) for flag in (True, False)] == [True, False]
     sums = torch.ones(3)
     assert ranks.add(sums) is sums

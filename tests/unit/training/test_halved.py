@@ -1,5 +1,7 @@
 """Gradients in bf16 are tried shape by shape before a training, since a CPU's library may have them wrong."""
 
+import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from hemoseg.data import Batch
+from hemoseg.errors import InterruptedRunError, ResourceError
 from hemoseg.nets import build_network
 from hemoseg.training import halved, timing
 from hemoseg.training.halved import LARGEST_ERROR, Layer, bf16_fault, gradient_error, layers_of
@@ -24,9 +27,10 @@ LAYER = Layer(
 def amx(monkeypatch):
     """A CPU that is said to have AMX, and nothing found on it yet."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    halved.first_fault.cache_clear()
+    cached = halved.first_fault
+    cached.cache_clear()
     yield
-    halved.first_fault.cache_clear()
+    cached.cache_clear()
 
 
 def fault(item=BF16, device="cpu"):
@@ -35,7 +39,7 @@ def fault(item=BF16, device="cpu"):
 
 def test_layers_are_those_of_a_step():
     """Hand-checked: two convolutions a stage, one up, and one to the classes from the only stage of the decoder."""
-    layers = layers_of(tiny_plan(BF16), BF16)
+    layers = layers_of(tiny_plan(BF16), BF16, (2,))
     shapes = [(layer.kind, layer.channels, layer.kernel, layer.stride, layer.shape) for layer in layers]
     fine, coarse = (4, 16, 16), (4, 8, 8)
     assert shapes == [
@@ -52,14 +56,14 @@ def test_layers_are_those_of_a_step():
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_rounding_is_no_error(layout):
     before = torch.get_rng_state()
-    errors = [gradient_error(layer, layout) for layer in layers_of(tiny_plan(BF16), BF16)]
+    errors = [gradient_error(layer, layout) for layer in layers_of(tiny_plan(BF16), BF16, (2,))]
     assert max(errors) < LARGEST_ERROR / 2
     assert min(errors) > 0.0  # bf16 was computed in bf16
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("wrong", [0.1, float("nan")])
-def test_a_wrong_gradient_is_seen(monkeypatch, wrong):
+@pytest.mark.parametrize(("wrong", "expected"), [(0.1, pytest.approx(0.1, rel=0.1)), (float("nan"), float("inf"))])
+def test_a_wrong_gradient_is_seen(monkeypatch, wrong, expected):
     """Stands for the library's kernel: autocast's gradient of the weights is a tenth too large, or no number."""
     right, hooks = torch.nn.Conv3d.forward, []
 
@@ -71,8 +75,7 @@ def test_a_wrong_gradient_is_seen(monkeypatch, wrong):
         return right(self, given)
 
     monkeypatch.setattr(torch.nn.Conv3d, "forward", forward)
-    error = gradient_error(LAYER, "channels_last")
-    assert error == pytest.approx(wrong, rel=0.1) or error == float("inf")
+    assert gradient_error(LAYER, "channels_last") == expected
 
 
 def test_a_network_that_holds_has_no_fault(amx):
@@ -80,18 +83,59 @@ def test_a_network_that_holds_has_no_fault(amx):
 
 
 def test_one_layer_that_fails_is_the_networks_fault(amx, monkeypatch):
-    """In another process, where this one's tricks do not reach: a layer of no such kind stands for one that fails."""
-    layers = (LAYER, replace(LAYER, kind="Conv9d", shape=(1, 2, 3, 4, 5)))
-    monkeypatch.setattr(halved, "layers_of", lambda *_: layers)
-    assert fault().startswith("gradients in bf16 for an input of 1 x 2 x 3 x 4 x 5: failed with AttributeError")
+    """In another process, where this one's tricks do not reach: with no error allowed, rounding stands for a fault."""
+    monkeypatch.setattr(halved, "LARGEST_ERROR", 0.0)
+    assert re.fullmatch(r"gradients in bf16 for an input of 2 x 2 x 4 x 16 x 16: 0\.00\d+ off", fault())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="no such limit elsewhere")
 def test_what_never_ends_is_a_fault(amx, monkeypatch):
     """A layer that takes more CPU than it may stands for a kernel that never ends."""
     large = replace(LAYER, shape=(2, 4, 64, 256, 256))
     monkeypatch.setattr(halved, "layers_of", lambda *_: (large,))
     monkeypatch.setattr(halved, "LIMIT_CPU_S", 0)
     assert "killed by signal 24" in fault()
+
+
+def test_one_death_is_enough(amx, monkeypatch):
+    """A worker that the pool replaced: stands for a kernel that kills its process every second time."""
+
+    class Pool:
+        def __init__(self, **_):
+            pass
+
+        def run(self, _, jobs, *, done):
+            for number, job in enumerate(jobs):
+                done(job.name, 100 + (number > 2))
+
+    monkeypatch.setattr(halved, "ProcessPool", Pool)
+    assert fault() == "a process that computed gradients in bf16 died"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InterruptedRunError(2, where="hemoseg", kept="x"),
+        ResourceError("no more processes", where="pool", expected="one", remedy="wait"),
+        ResourceError("its worker was killed by signal 9 (Killed)", where="a", expected="one", remedy="wait"),
+    ],
+)
+def test_what_tells_nothing_of_a_layer_is_no_fault_and_is_asked_again(amx, monkeypatch, error):
+    def run(*_, **__):
+        raise error
+
+    monkeypatch.setattr(halved.ProcessPool, "run", run)
+    for _ in range(2):
+        with pytest.raises(type(error)) as caught:
+            fault()
+        assert caught.value is error
+
+
+def test_each_number_of_patches_is_tried(amx, monkeypatch):
+    tried = []
+    monkeypatch.setattr(halved, "first_fault", lambda layers, *_: tried.extend(layer.shape[0] for layer in layers))
+    bf16_fault(tiny_plan(BF16), BF16, device="cpu", layout="channels_last", threads=1, batch_sizes=(2, 3))
+    assert set(tried) == {2, 3}
 
 
 def test_nothing_is_tried_without_bf16_or_amx(monkeypatch):
@@ -105,13 +149,11 @@ def test_nothing_is_tried_without_bf16_or_amx(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="needs a CPU with AMX")
-def test_2d_patches_that_the_library_gets_wrong_are_found():
-    """On the CPUs with AMX that were looked at, oneDNN 3.12 fails with these; another may have mended it."""
-    item = tiny_configuration(precision="bf16", patch_size=(1, 96, 96), features=(32, 64), kernels=((1, 3, 3),) * 2)
-    found = fault(item)
-    if found is None:
-        errors = [gradient_error(layer, "channels_last") for layer in layers_of(tiny_plan(item), item)]
-        assert max(errors) <= LARGEST_ERROR
+def test_large_planes_of_one_slice_fail_with_amx():
+    """The reason for all this; when a torch comes with which they hold, `halved.py` has had its time."""
+    features = (32, 64)
+    item = tiny_configuration(precision="bf16", patch_size=(1, 160, 160), features=features, kernels=((1, 3, 3),) * 2)
+    assert fault(item) is not None
 
 
 def test_a_learner_in_float32_has_the_numbers_of_a_plan_in_float32():

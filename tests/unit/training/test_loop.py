@@ -42,9 +42,10 @@ def go(
     choices=PLAIN,
     source=lambda sampler: sampler,
     after_epoch=lambda: None,
+    item=None,
     **changes,
 ):
-    plan = tiny_plan(tiny_configuration(iterations=iterations), recipe=recipe or Recipe(), **changes)
+    plan = tiny_plan(tiny_configuration(iterations=iterations, **(item or {})), recipe=recipe or Recipe(), **changes)
     sampler = source(Sampler(given(), plan, plan.configurations[0], fold=0, held_out=given()))
     train(
         folder,
@@ -84,6 +85,13 @@ def test_it_learns(tmp_path, monkeypatch):
     assert [row["iteration"] for row in rows] == list(range(10, 61, 10))
     assert rows[-1]["loss"] < rows[0]["loss"] - 0.3
     assert set(rows[0]["dice"]) == {"hemorrhage", "edema"}
+
+
+def test_a_plan_in_bf16_is_computed_in_float32_where_asked(tmp_path):
+    full = go(tmp_path / "full")
+    halved = {"precision": "bf16"}
+    assert same(full, go(tmp_path / "asked", item=halved, choices=Choices(halved=False)))
+    assert not same(full, go(tmp_path / "halved", item=halved))
 
 
 def test_a_finished_training_is_left_alone(tmp_path):
