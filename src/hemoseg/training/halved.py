@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hemoseg.errors import InterruptedRunError, ResourceError
+from hemoseg.errors import ResourceError
 from hemoseg.nets import build_network, use_threads
 from hemoseg.plan import Configuration, Layout, Plan
 from hemoseg.scale import Job, ProcessPool
@@ -178,8 +178,6 @@ def first_fault(layers: tuple[Layer, ...], layout: Layout, threads: int) -> str 
         ProcessPool(workers=1, limit_s=LIMIT_S).run(
             _try, [*jobs, Job(name="all", argument=None)], done=lambda _, process: processes.add(process)
         )
-    except InterruptedRunError:
-        raise
     except ResourceError as error:
         if not any(words in error.found for words in FAULTS) or f"signal {signal.SIGKILL:d} " in error.found:
             raise

@@ -149,11 +149,12 @@ def test_nothing_is_tried_without_bf16_or_amx(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="needs a CPU with AMX")
-def test_large_planes_of_one_slice_fail_with_amx():
-    """The reason for all this; when a torch comes with which they hold, `halved.py` has had its time."""
+def test_what_kills_a_process_with_amx_does_not_kill_this_one():
+    """With oneDNN 3.12 these planes of one slice kill theirs, on the CPU that was looked at; others may not."""
     features = (32, 64)
     item = tiny_configuration(precision="bf16", patch_size=(1, 160, 160), features=features, kernels=((1, 3, 3),) * 2)
-    assert fault(item) is not None
+    found = fault(item)
+    assert found is None or re.search(r"\d off|inf off|killed by signal \d+|died|not done after", found)
 
 
 def test_a_learner_in_float32_has_the_numbers_of_a_plan_in_float32():
