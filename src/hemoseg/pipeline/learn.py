@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING
@@ -93,6 +94,7 @@ def train_stage(
             check_plan(folder.weights(configuration.name, fold), digest_of(plan))
     folds = Counter(item.name for item, _ in asked)  # those that are trained already too: threads decide bits
     everything = _works(folder, settings, missing, starts, threads=threads, folds=folds, manner=manner)
+    settle = partial(decide, folder, plan, device=settings.device, watch=watch, ranks=ranks)
     for configuration in plan.trained_configurations:
         works = [work for work in everything if work.configuration == configuration.name]
         if works and configuration.previous_stage is not None:
@@ -106,12 +108,10 @@ def train_stage(
                 add_previous(folder, plan, configuration)
         if manner.parallel_folds > 1 and works:  # one that is left, too: with its share of threads it ends the same
             at_once = min(manner.parallel_folds, len(works))
-            works = [decide(folder, plan, work, device=settings.device, watch=watch, ranks=ranks) for work in works]
-            train_folds(folder, configuration, works, train_fold, at_once=at_once, watch=watch)
+            train_folds(folder, configuration, list(map(settle, works)), train_fold, at_once=at_once, watch=watch)
             continue
         for work in works:
-            decided = decide(folder, plan, work, device=settings.device, watch=watch, ranks=ranks)
-            _train_one(folder, plan, decided, device=settings.device, watch=watch, ranks=ranks)
+            _train_one(folder, plan, settle(work), device=settings.device, watch=watch, ranks=ranks)
 
 
 def _works(

@@ -26,6 +26,8 @@ class Computed(BaseModel):
     """The precision."""
     processor: str
     """Name of the CPU that it was decided on."""
+    amx: bool
+    """Whether it had AMX, which names of virtual machines do not tell."""
     threads: int
     """Threads that it was decided for."""
 
@@ -37,21 +39,21 @@ def decide(folder: RunFolder, plan: Plan, work: FoldWork, *, device: str, watch:
         ArtifactError: `precision.json` of the fold is damaged.
         ResourceError: no process could be started to try, or it was killed for want of memory.
     """
-    from hemoseg.training import bf16_fault
+    from hemoseg.training import bf16_fault, has_amx
 
     item = plan.configuration(work.configuration)
     if item.precision != "bf16" or device != "cpu":
         return work
     path, known = _file(folder, item.name, work.fold), _read(folder, item.name, work.fold)
-    here = (processor(), work.threads)
-    if ranks.any(known is None or (known.processor, known.threads) != here):
+    here = {"processor": processor(), "amx": has_amx(), "threads": work.threads}
+    if ranks.any(known is None or known.model_dump(exclude={"precision"}) != here):
         layout, sizes = folder.device().layout, ranks.batch_sizes(item.batch_size)
         fault = bf16_fault(plan, item, device=device, layout=layout, threads=work.threads, batch_sizes=sizes)
         if fault is not None:
             watch.say(f"{work.name} is trained in float32: on this CPU {fault}")
         precision: Precision = "fp32" if ranks.any(fault is not None) else "bf16"
         if ranks.is_first:
-            write_model(path, Computed(precision=precision, processor=here[0], threads=here[1]))
+            write_model(path, Computed.model_validate(here | {"precision": precision}))
     else:
         assert known is not None
         precision = known.precision

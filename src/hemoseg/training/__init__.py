@@ -2,7 +2,7 @@
 
 from hemoseg.training.distributed import ALONE, Ranks, joined
 from hemoseg.training.execution import default_layout
-from hemoseg.training.halved import bf16_fault
+from hemoseg.training.halved import bf16_fault, has_amx
 from hemoseg.training.loop import Choices, Progress, train
 from hemoseg.training.timing import WARM_UP, bf16_pays, compute_threads, measure_step_seconds, supports_bf16
 
@@ -16,6 +16,7 @@ __all__ = [
     "bf16_pays",
     "compute_threads",
     "default_layout",
+    "has_amx",
     "joined",
     "measure_step_seconds",
     "supports_bf16",

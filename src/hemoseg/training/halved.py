@@ -75,6 +75,11 @@ class _Trial:
     """How far gradients may be off."""
 
 
+def has_amx() -> bool:
+    """Whether the CPU has the instructions with which gradients may be wrong."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
 def bf16_fault(
     plan: Plan,
     configuration: Configuration,
@@ -100,7 +105,7 @@ def bf16_fault(
         ResourceError: no process could be started to try, or it was killed for want of memory.
         InterruptedRunError: a signal came.
     """
-    if device != "cpu" or configuration.precision != "bf16" or not torch.cpu._is_amx_tile_supported():
+    if device != "cpu" or configuration.precision != "bf16" or not has_amx():
         return None
     sizes = batch_sizes or (configuration.batch_size,)
     return first_fault(layers_of(plan, configuration, sizes), layout, threads)

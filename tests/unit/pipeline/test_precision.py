@@ -48,7 +48,7 @@ class Pair:
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A machine whose name and faults can be changed; `tried` keeps what was asked of it."""
-    folder, state = RunFolder(tmp_path), {"fault": "gradients are wrong", "name": "A", "tried": []}
+    folder, state = RunFolder(tmp_path), {"fault": "gradients are wrong", "name": "A", "amx": True, "tried": []}
     write_model(folder.device_file, DeviceTiming(device="cpu", threads=2, bf16=True, layout="channels_last"))
 
     def find(*_, **given):
@@ -57,6 +57,7 @@ def machine(tmp_path, monkeypatch):
 
     monkeypatch.setattr("hemoseg.training.bf16_fault", find)
     monkeypatch.setattr(precision, "processor", lambda: state["name"])
+    monkeypatch.setattr("hemoseg.training.has_amx", lambda: state["amx"])
     return folder, state
 
 
@@ -88,11 +89,11 @@ def test_what_holds_is_kept_too(machine):
     assert len(state["tried"]) == 1
 
 
-@pytest.mark.parametrize("other", [{"name": "B"}, {"threads": 1}])
+@pytest.mark.parametrize("other", [{"name": "B"}, {"amx": False}, {"threads": 1}])
 def test_another_machine_or_number_of_threads_is_tried_anew(machine, other):
     folder, state = machine
     assert not halved(folder)
-    state |= {"fault": None, "name": other.get("name", "A")}
+    state |= {"fault": None, "name": other.get("name", "A"), "amx": other.get("amx", True)}
     assert halved(folder, threads=other.get("threads", 2))
     assert len(state["tried"]) == 2
 
