@@ -6,10 +6,11 @@ nnUNet_raw, nnUNet_preprocessed and nnUNet_results say where; the data set is pl
 nnU-Net's, unchanged but for its length: epochs of ten steps with one validation batch, so that the learning rate falls
 as smoothly as over a thousand epochs. Stopped at any time, it resumes from its latest checkpoint. At the end it
 predicts the held-out cases as it always does, into fold_K/validation, but mirrored along x alone, as ours are: eight
-copies of every tile would take hours here. With --time it trains N steps, twice, and
-prints the seconds of one of the second N.
+copies of every tile would take hours here. Stopped there, it goes on with those that are not predicted yet. With
+--time it trains N steps, twice, and prints the seconds of one of the second N.
 """
 
+import gzip
 import multiprocessing
 import os
 import sys
@@ -65,6 +66,17 @@ def time_steps(trainer: Any, count: int) -> None:
     os._exit(0)
 
 
+def is_whole(mask: Path) -> bool:
+    """Whether a mask was written to its end."""
+    try:
+        with gzip.open(mask) as stream:
+            while stream.read(2**20):
+                pass
+    except (OSError, EOFError):
+        return False
+    return True
+
+
 def main() -> None:
     """Train, or time."""
     dataset, configuration, fold, *rest = sys.argv[1:]
@@ -75,8 +87,13 @@ def main() -> None:
         time_steps(trainer, steps)
     if not done:
         trainer.run_training()
-    trainer.inference_allowed_mirroring_axes = (2,)
-    trainer.perform_actual_validation(False)
+    trained_on, held_out = trainer.do_split()
+    validation = Path(trainer.output_folder) / "validation"
+    left = [name for name in held_out if not is_whole(validation / f"{name}.nii.gz")]
+    if left:
+        trainer.do_split = lambda: (trained_on, left)
+        trainer.inference_allowed_mirroring_axes = (2,)
+        trainer.perform_actual_validation(False)
 
 
 if __name__ == "__main__":

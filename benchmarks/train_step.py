@@ -13,7 +13,8 @@ The floor is the products of the step's convolutions, forward and backward, at t
 products in the precision of either side.
 
 `--curve N` also trains N iterations in fp32 with three seeds, and in bf16 with the first of them. In each tenth of the
-curve, bf16 may differ from fp32 with the same seed by no more than the three seeds differ among each other.
+curve, bf16 may differ from fp32 with the same seed by no more than the three seeds differ among each other. A curve
+that is whole is kept in OUT: the same command goes on with the others.
 """
 
 import argparse
@@ -138,14 +139,19 @@ def print_table(found: dict[str, list[Timing]], floors: dict[str, float], consol
 
 def train_curve(run: Path, out: Path, *, precision: Precision, seed: int, steps: int) -> list[float]:
     """Loss of each iteration of a training in a precision, from a seed, on the same prepared cases."""
-    folder = RunFolder(out / f"curve-{precision}-{seed}")
+    folder, result = RunFolder(out / f"curve-{precision}-{seed}"), out / f"curve-{precision}-{seed}.json"
+    plan = changed(RunFolder(run).plan(), precision=precision, seed=seed)
+    if result.is_file() and folder.plan_file.is_file() and folder.plan() == plan:
+        known = [row["loss"] for row in json.loads(result.read_text())["rows"]]
+        if len(known) == steps:
+            return known
+    result.unlink(missing_ok=True)
     shutil.rmtree(folder.path, ignore_errors=True)
     shutil.copytree(run, folder.path, ignore=shutil.ignore_patterns("cases*", CONFIGURATION))
     store = RunFolder(run).store(RunFolder(run).plan().configuration(CONFIGURATION))
     (folder.path / store.name).symlink_to(store)
-    write_model(folder.plan_file, changed(RunFolder(run).plan(), precision=precision, seed=seed))
+    write_model(folder.plan_file, plan)
     command = [sys.executable, str(BESIDE / "train_step_side.py"), str(folder.path), "0", str(steps)]
-    result = out / f"curve-{precision}-{seed}.json"
     subprocess.run([*command, str(result)], check=True, capture_output=True)
     return [row["loss"] for row in json.loads(result.read_text())["rows"]]
 

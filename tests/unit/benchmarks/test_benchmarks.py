@@ -1,5 +1,6 @@
 """What the benchmarks count, compare and write; nothing is timed."""
 
+import gzip
 import json
 import sys
 from importlib import import_module
@@ -12,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bundles import write_tiny_bundle
+from hemoseg.artifacts import write_model
 from hemoseg.datasets import index_dataset, read_case
 from hemoseg.errors import InputError, ResourceError, SettingsError
 from hemoseg.geometry import Grid
@@ -19,6 +21,7 @@ from hemoseg.interop import read_plans
 from hemoseg.io import read_scan
 from hemoseg.models import open_bundle
 from hemoseg.nets import build_network
+from hemoseg.pipeline.folder import RunFolder
 from hemoseg.plan import Configuration
 from hemoseg.planning.memory import count_weights
 from hemoseg.training.loss import deep_loss
@@ -239,6 +242,41 @@ def test_a_curve_is_compared_in_parts_with_the_spread_of_seeds(script) -> None:
     assert train_step.is_inside([1.25, 0.35], full)
     assert not train_step.is_inside([1.35, 0.5], full)
     assert not train_step.is_inside([1.0, 0.75], full)
+
+
+def test_a_curve_that_is_whole_is_not_trained_again(script, tmp_path: Path, monkeypatch) -> None:
+    """The side is a fake: it writes as many losses as it is asked for."""
+    train_step, run, asked = script("train_step"), RunFolder(tmp_path / "run"), []
+    run.path.mkdir()
+    item = tiny_configuration().model_copy(update={"name": train_step.CONFIGURATION})
+    plan = tiny_plan(item)
+    write_model(run.plan_file, plan)
+
+    def side(command: list[str], **_: object) -> None:
+        asked.append(Path(command[2]).name)
+        rows = [{"loss": number / 2} for number in range(int(command[4]))]
+        Path(command[5]).write_text(json.dumps({"rows": rows}))
+
+    monkeypatch.setattr(train_step.subprocess, "run", side)
+
+    def curve(seed: int, steps: int) -> list[float]:
+        return train_step.train_curve(run.path, tmp_path, precision="fp32", seed=seed, steps=steps)
+
+    assert [curve(0, 2), curve(1, 2), curve(0, 2)] == [[0.0, 0.5]] * 3
+    assert asked == ["curve-fp32-0", "curve-fp32-1"]
+    assert curve(0, 3) == [0.0, 0.5, 1.0]
+    write_model(run.plan_file, plan.model_copy(update={"dataset_name": "another"}))
+    assert curve(0, 3) == [0.0, 0.5, 1.0]
+    assert asked[2:] == ["curve-fp32-0", "curve-fp32-0"]
+
+
+def test_a_mask_of_the_peer_counts_if_it_was_written_to_its_end(script, tmp_path: Path) -> None:
+    is_whole, mask = script("nnunet_train_peer").is_whole, tmp_path / "mask.nii.gz"
+    assert not is_whole(mask)
+    mask.write_bytes(gzip.compress(bytes(10_000)))
+    assert is_whole(mask)
+    mask.write_bytes(mask.read_bytes()[:-9])
+    assert not is_whole(mask)
 
 
 def test_the_untrained_models_are_nnunets_plans(script) -> None:
