@@ -7,9 +7,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from safetensors.numpy import save_file
 
 from hemoseg.errors import ArtifactError
-from hemoseg.inference.engines.openvino_engine import OpenVinoNetwork, build_graph, has_bf16
+from hemoseg.inference.engines.openvino_engine import OpenVinoNetwork, build_graph, has_bf16, in_parts
 from hemoseg.inference.engines.torch_engine import TorchNetwork
 from hemoseg.nets import build_network
 from hemoseg.nets.stored import read_arrays
@@ -78,6 +82,50 @@ def test_bf16_is_near_and_not_the_same(tmp_path, rng):
     assert 0 < np.sqrt(((half - full) ** 2).mean()) < 0.02 * full.std()
 
 
+@pytest.mark.skipif(not has_bf16(), reason="the CPU has no bf16: OpenVINO computes in float32 then")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bf16_sees_differences_that_its_own_bits_do_not_hold(shape, tmp_path, rng):
+    """Filters that see the difference of two channels alone: of values with steps of a 64th in bf16, mere 0.05."""
+    configuration = tiny_configuration(**SHAPES[shape])
+    path = tmp_path / "weights.safetensors"
+    plan = written(path, configuration)
+    weights = read_arrays(path)
+    first = "encoder.stem.convs.0" if configuration.encoder == "residual" else "encoder.stages.0.0.convs.0"
+    filters = weights[f"{first}.conv.weight"]
+    filters[:, 1] = -filters[:, 0]
+    save_file(weights, path)
+    patches = rng.uniform(2, 4, (1, 1, *configuration.patch_size)).repeat(2, axis=1).astype(np.float32)
+    patches[:, 0] += rng.normal(0, 0.05, configuration.patch_size)
+    full, half = (OpenVinoNetwork(plan, configuration, path, precision=p)(patches) for p in ("fp32", "bf16"))
+    assert 0 < np.sqrt(((half - full) ** 2).mean()) < 0.05 * full.std()
+
+
+@pytest.mark.skipif(not has_bf16(), reason="the CPU has no bf16: OpenVINO computes in float32 then")
+def test_bf16_tells_two_large_logits_apart(tmp_path, rng):
+    """All logits are near 300, where bf16 has steps of two; which is ahead is known far better."""
+    configuration = tiny_configuration()
+    path = tmp_path / "weights.safetensors"
+    plan = written(path, configuration)
+    weights = read_arrays(path)
+    weights["decoder.seg_layers.0.bias"][:] += 300
+    save_file(weights, path)
+    patches = rng.normal(0, 1, (1, 2, *configuration.patch_size)).astype(np.float32)
+    full, half = (OpenVinoNetwork(plan, configuration, path, precision=p)(patches)[0] for p in ("fp32", "bf16"))
+    assert full.mean() == pytest.approx(300, abs=5)
+    assert half[0] == pytest.approx(full[0], abs=2)
+    assert half[1:] - half[0] == pytest.approx(full[1:] - full[0], abs=0.25)
+
+
+@given(hnp.arrays(np.float32, (2, 3), elements=st.floats(-1e5, 1e5, width=32, allow_subnormal=False)))
+def test_parts_of_a_patch_add_up_to_it(values):
+    patch = values.reshape(2, 1, 1, 3)
+    leading, rest, again = in_parts(patch).reshape(3, *patch.shape)
+    assert np.array_equal(leading + rest, patch)
+    assert np.array_equal(leading, again)
+    assert np.array_equal(torch.from_numpy(leading).bfloat16().float().numpy(), leading)
+    assert (np.abs(rest) <= np.abs(patch) * 2.0**-7).all()
+
+
 def test_each_result_is_its_own(tmp_path, rng):
     """The engine's memory is used again for the next patch, what it gave is not."""
     configuration = tiny_configuration()
@@ -101,14 +149,15 @@ def test_each_result_is_its_own(tmp_path, rng):
         ),
     ],
 )
-def test_weights_of_another_network_are_refused(change, found, tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_of_another_network_are_refused(change, found, precision, tmp_path):
     configuration = tiny_configuration()
     path = tmp_path / "weights.safetensors"
     plan = written(path, configuration)
     weights = read_arrays(path)
     change(weights)
     with pytest.raises(ArtifactError, match=found):
-        build_graph(plan, configuration, weights, where=path)
+        build_graph(plan, configuration, weights, precision=precision, where=path)
 
 
 SIGNALED = """
