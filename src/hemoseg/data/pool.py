@@ -53,7 +53,7 @@ class Pool:
             raise InputError(
                 "every voxel of every case is ignored",
                 where=where,
-                expected="labels to learn from",
+                expected="a labeled slice at least",
                 remedy="label some slices, or leave out cases without labels",
             )
 
@@ -122,7 +122,7 @@ def make_pools(
     """
     members, ignore, where = list(table.members.values()), table.largest + 1, f"fold {fold}"
     pool = Pool(cases, members, ignore=ignore, where=where)
-    other = Pool(held_out, members, ignore=ignore, where=where) if held_out else None
+    other = Pool(held_out, members, ignore=ignore, where=f"held-out cases of {where}") if held_out else None
     ignoring = pool.ignoring or (other is not None and other.ignoring)
     return pool, other, ignore if ignores or ignoring else None
 

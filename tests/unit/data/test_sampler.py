@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemoseg.data import BatchSource, Draw, NnunetSampler, Sampler, StoredCase, apply_draw
+from hemoseg.data.pool import make_pools
 from hemoseg.data.sampler import NOISE_SHARE
 from hemoseg.errors import InputError
 from hemoseg.plan import Recipe, Region
@@ -305,6 +306,17 @@ def test_cases_without_ignored_voxels_are_drawn_as_ever():
 def test_nothing_to_learn_from_is_refused():
     with pytest.raises(InputError, match="every voxel of every case is ignored"):
         make([ignoring((8, 32, 32), ...)])
+
+
+def test_of_two_sides_the_one_without_labels_is_named():
+    labeled, unlabeled = stored((8, 32, 32)), ignoring((8, 32, 32), ...)
+    for cases, held_out, where in (
+        ([unlabeled], [labeled], "fold 1"),
+        ([labeled], [unlabeled], "held-out cases of fold 1"),
+    ):
+        with pytest.raises(InputError) as raised:
+            make_pools(cases, held_out, tiny_plan(tiny_configuration()).table, fold=1, ignores=True)
+        assert raised.value.where == where
 
 
 def test_a_forced_patch_is_of_a_region_drawn_evenly():
