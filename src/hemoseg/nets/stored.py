@@ -23,7 +23,7 @@ def read_arrays(path: Path) -> dict[str, Float32[np.ndarray, "..."]]:
         ArtifactError: absent or damaged.
     """
     with opened(path, "np") as handle:
-        return {name: handle.get_tensor(name).astype(np.float32) for name in handle.keys()}  # noqa: SIM118
+        return {name: handle.get_tensor(name).astype(np.float32, copy=False) for name in handle.keys()}  # noqa: SIM118
 
 
 def half_weights(path: Path) -> bytes:
