@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,14 @@ def time_steps(trainer: Any, count: int) -> None:
 
 def is_whole(mask: Path) -> bool:
     """Whether a mask was written to its end."""
+    size = 0
     try:
         with gzip.open(mask) as stream:
-            while stream.read(2**20):
-                pass
-    except (OSError, EOFError):
+            while some := len(stream.read(2**20)):
+                size += some
+    except (OSError, EOFError, zlib.error):
         return False
-    return True
+    return size > 0
 
 
 def main() -> None:
@@ -89,7 +91,7 @@ def main() -> None:
         trainer.run_training()
     trained_on, held_out = trainer.do_split()
     validation = Path(trainer.output_folder) / "validation"
-    left = [name for name in held_out if not is_whole(validation / f"{name}.nii.gz")]
+    left = [name for name in held_out if not (done and is_whole(validation / f"{name}.nii.gz"))]
     if left:
         trainer.do_split = lambda: (trained_on, left)
         trainer.inference_allowed_mirroring_axes = (2,)

@@ -14,7 +14,7 @@ products in the precision of either side.
 
 `--curve N` also trains N iterations in fp32 with three seeds, and in bf16 with the first of them. In each tenth of the
 curve, bf16 may differ from fp32 with the same seed by no more than the three seeds differ among each other. A curve
-that is whole is kept in OUT: the same command goes on with the others.
+that is whole is kept in OUT, and the same command goes on with the others; after a change of the code, take another.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from measure import Cost, finish, is_disturbed, make_parser, measure_command, me
 from preprocess import CONFIGURATION, PEERS, give_plans
 from rich.console import Console
 from rich.table import Table
+from train_step_side import made_with
 from workload import write_dataset
 
 from hemoseg.artifacts import write_model
@@ -142,9 +143,9 @@ def train_curve(run: Path, out: Path, *, precision: Precision, seed: int, steps:
     folder, result = RunFolder(out / f"curve-{precision}-{seed}"), out / f"curve-{precision}-{seed}.json"
     plan = changed(RunFolder(run).plan(), precision=precision, seed=seed)
     if result.is_file() and folder.plan_file.is_file() and folder.plan() == plan:
-        known = [row["loss"] for row in json.loads(result.read_text())["rows"]]
-        if len(known) == steps:
-            return known
+        known = json.loads(result.read_text())
+        if len(known["rows"]) == steps and known["made_with"] == made_with():
+            return [row["loss"] for row in known["rows"]]
     result.unlink(missing_ok=True)
     shutil.rmtree(folder.path, ignore_errors=True)
     shutil.copytree(run, folder.path, ignore=shutil.ignore_patterns("cases*", CONFIGURATION))

@@ -3,7 +3,6 @@
 `hemoseg train` on a run of one fold, stopped by a signal after so many iterations; the state is saved after the last.
 """
 
-import json
 import os
 import signal
 import sys
@@ -12,17 +11,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from hemoseg.artifacts import write_json
 from hemoseg.errors import InterruptedRunError
+from hemoseg.inference.agreement import processor
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import train_stage
 from hemoseg.pipeline.watch import Silent
 from hemoseg.training.step import Learner
 
 
+def made_with() -> dict[str, str | int]:
+    """What losses depend on beside plan and code."""
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "processor": processor()}
+
+
 def main() -> None:
     """Train; seconds and loss of each iteration, and how long each waited for its batch."""
     folder, warm_up, steps, out = RunFolder(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    rows: list[dict[str, float]] = []
+    made, rows = made_with(), list[dict[str, float]]()
     step, ended, patch = Learner.step, time.monotonic(), ()
 
     def timed(learner: Learner, batch: Any, *arguments: Any, **options: Any) -> Any:
@@ -38,7 +46,7 @@ def main() -> None:
     Learner.step = timed  # type: ignore[method-assign, assignment]
     with suppress(InterruptedRunError):
         train_stage(folder, folder.plan(), folder.settings(), Silent())
-    out.write_text(json.dumps({"rows": rows[warm_up:], "patch": patch}))
+    write_json(out, {"rows": rows[warm_up:], "patch": patch, "made_with": made})
 
 
 if __name__ == "__main__":

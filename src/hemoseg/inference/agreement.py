@@ -11,7 +11,7 @@ from hemoseg.arrays import Float32
 from hemoseg.artifacts import sha256_of
 from hemoseg.errors import ArtifactError, HemosegError, SettingsError
 from hemoseg.geometry import Grid, Volume, uniform_slices
-from hemoseg.inference.engines.choice import Engine, has_native_bf16, load_network
+from hemoseg.inference.engines.choice import REVISION, Engine, has_native_bf16, load_network
 from hemoseg.inference.inputs import network_input, what_is_outside
 from hemoseg.inference.sliding import cut_tile
 from hemoseg.models import Agreement, EngineAgreement, Measured, TestPatch, open_bundle, sampled
@@ -20,6 +20,8 @@ from hemoseg.types import LabelMap
 
 REFERENCE = Engine(kind="torch", precision="fp32")
 """What all are held against."""
+ENGINES = "engines"
+"""Name of our engines' revision among versions."""
 SLICE_MM = 5.0
 """Slice interval of the patch where a configuration keeps the scan's own."""
 NOISE_HU = 4.0
@@ -53,19 +55,22 @@ def measure_agreement(plan: Plan, weights: dict[str, Path]) -> Measured:
                 remedy="take a network whose training did not diverge",
             )
         patches[name] = TestPatch(channels=channels, logits=sampled(expected))
+        has_regions = bool(plan.regions)
+        asked = telling(expected, has_regions=has_regions)
         for engine in _measured_engines(configuration):
             found = load_network(plan, configuration, path, engine=engine)(patch)[0]
+            given = telling(found, has_regions=has_regions)
             engines.append(
                 EngineAgreement(
                     configuration=name,
                     engine=engine.name,
-                    deviation=_rounded(deviation(found, expected)),
-                    largest=_rounded(float(np.abs(found - expected).max())),
-                    other_labels=_rounded(_other_labels(found, expected, has_regions=bool(plan.regions))),
+                    deviation=_rounded(deviation(given, asked)),
+                    largest=_rounded(float(np.abs(given - asked).max())),
+                    other_labels=_rounded(_other_labels(found, expected, has_regions=has_regions)),
                 )
             )
     agreement = Agreement(
-        software={name: version(name) for name in ("openvino", "torch")},
+        software={ENGINES: REVISION} | {name: version(name) for name in ("openvino", "torch")},
         processor=processor(),
         weights={name: sha256_of(path) for name, path in weights.items()},
         engines=tuple(engines),
@@ -106,6 +111,22 @@ def deviation(found: Float32[np.ndarray, "..."], expected: Float32[np.ndarray, "
     difference = found.astype(np.float64) - expected
     value = float(np.sqrt(np.mean(difference**2)) / max(float(expected.std()), 1e-6))
     return value if np.isfinite(value) else float("inf")
+
+
+def telling(logits: Float32[np.ndarray, "..."], *, has_regions: bool) -> Float32[np.ndarray, "..."]:
+    """What labels and probabilities depend on: the logits of regions; of classes how far each is over the background.
+
+    What all classes of a voxel have in common, and so an error that they share, changes neither.
+
+    Args:
+        logits: axes (class, ...).
+        has_regions: whether each has its own sigmoid.
+
+    Example:
+        >>> telling(np.float32([[3], [5], [2]]), has_regions=False).tolist()
+        [[2.0], [-1.0]]
+    """
+    return logits if has_regions else logits[1:] - logits[:1]
 
 
 def draw_patch(plan: Plan, configuration: Configuration) -> Float32[np.ndarray, "c z y x"]:
@@ -163,9 +184,10 @@ def _known(folder: Path, plan: Plan, weights: dict[str, str]) -> Measured | None
     """What an older bundle of the same networks says; None if there is none that is whole."""
     try:
         bundle = open_bundle(folder)
-        if bundle.agreement is None or bundle.agreement.weights != weights or bundle.plan != plan:
+        known = bundle.agreement
+        if known is None or known.weights != weights or bundle.plan != plan or known.software.get(ENGINES) != REVISION:
             return None
-        return bundle.agreement, {name: bundle.test_patch(name) for name in weights}
+        return known, {name: bundle.test_patch(name) for name in weights}
     except HemosegError:
         return None
 

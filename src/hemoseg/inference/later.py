@@ -23,7 +23,7 @@ SHARE = 0.03
 
 
 def may_be_there(logits: Float32[np.ndarray, "k y x"], *, outputs: int, is_regions: bool) -> Bool[np.ndarray, "y x"]:
-    """Where a class other than background has more than `FOUND` of the probability.
+    """Where a class other than background has more than `FOUND` of the probability that it shares with the background.
 
     Args:
         logits: of one slice; the first of them background's where there are no regions.

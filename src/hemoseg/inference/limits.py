@@ -23,6 +23,8 @@ FLOAT32 = 4
 TOP_TENSORS = 3
 """Tensors of the finest stage that live at the same time at least, beside its skip: two joined, and what is made."""
 
+PARTS = 6
+"""Times that a patch is held for a moment in bf16: its parts as OpenVINO gets them, and those they are made of."""
 COPIES = 3
 """Copies of a tile's logits: the engine's, the mean over mirrorings, and what is added."""
 LABEL_MAPS = 2
@@ -158,6 +160,7 @@ def network_bytes(configuration: Configuration, *, channels: int, outputs: int, 
     for width, stride in zip(configuration.features[:-1], configuration.strides[:-1], strict=True):
         left //= prod(stride)
         skips += width * left * size
+    channels *= PARTS if configuration.precision == "bf16" else 1
     patches = (channels + COPIES * outputs) * voxels * FLOAT32 * batch
     return skips + TOP_TENSORS * configuration.features[0] * voxels * size + patches
 

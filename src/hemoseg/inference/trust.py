@@ -15,8 +15,8 @@ import numpy as np
 from hemoseg import __version__
 from hemoseg.artifacts import write_json
 from hemoseg.errors import HemosegError, ResourceError, SettingsError
-from hemoseg.inference.agreement import REFERENCE, deviation, processor
-from hemoseg.inference.engines.choice import TOLERANCE, Engine, load_network
+from hemoseg.inference.agreement import REFERENCE, deviation, processor, telling
+from hemoseg.inference.engines.choice import REVISION, TOLERANCE, Engine, load_network
 from hemoseg.inference.sliding import Network
 from hemoseg.models import Bundle, sampled
 from hemoseg.plan import Configuration
@@ -148,7 +148,9 @@ def _trial(
     patch = bundle.test_patch(configuration.name)
     began = time.process_time()
     logits = network(patch.channels[np.newaxis].astype(np.float32))[0]
-    found = _Trial(deviation=deviation(sampled(logits), patch.logits), cpu_s=time.process_time() - began)
+    used_s, has_regions = time.process_time() - began, bool(bundle.plan.regions)
+    ours, expected = (telling(one, has_regions=has_regions) for one in (sampled(logits), patch.logits))
+    found = _Trial(deviation=deviation(ours, expected), cpu_s=used_s)
     place = _place(bundle, configuration, engine)
     if place is not None and np.isfinite(found.deviation):
         _remember(place, found)
@@ -171,7 +173,8 @@ def _key(bundle: Bundle, configuration: Configuration, engine: Engine) -> str:
         release = version(engine.kind)
     except PackageNotFoundError:
         release = ""
-    parts = [bundle.sha256, configuration.name, engine.name, release, __version__, processor(), sys.platform]
+    ours = [engine.name, REVISION, __version__]
+    parts = [bundle.sha256, configuration.name, *ours, release, processor(), sys.platform]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

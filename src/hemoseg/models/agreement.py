@@ -30,9 +30,9 @@ class EngineAgreement(BaseModel):
     engine: str
     """The engine with its precision, like `openvino-bf16`."""
     deviation: Annotated[float, Field(ge=0)]
-    """Root mean square of the differences over the standard deviation of torch's logits."""
+    """Root mean square of differences over the standard deviation of torch's; of logits without the background's."""
     largest: Annotated[float, Field(ge=0)]
-    """The largest difference."""
+    """The largest difference; of the same."""
     other_labels: Annotated[float, Field(ge=0, le=1)]
     """Share of voxels that get another label."""
 
@@ -45,7 +45,7 @@ class Agreement(BaseModel):
     version: Literal[1] = 1
     """Schema version."""
     software: dict[str, str]
-    """Versions of the libraries, {name: version}."""
+    """Versions of the libraries and, as `engines`, our revision of what runs on them, {name: version}."""
     processor: str
     """The CPU it was measured on."""
     weights: dict[ConfigurationName, str]

@@ -255,7 +255,7 @@ def test_a_curve_that_is_whole_is_not_trained_again(script, tmp_path: Path, monk
     def side(command: list[str], **_: object) -> None:
         asked.append(Path(command[2]).name)
         rows = [{"loss": number / 2} for number in range(int(command[4]))]
-        Path(command[5]).write_text(json.dumps({"rows": rows}))
+        Path(command[5]).write_text(json.dumps({"rows": rows, "made_with": train_step.made_with()}))
 
     monkeypatch.setattr(train_step.subprocess, "run", side)
 
@@ -268,6 +268,9 @@ def test_a_curve_that_is_whole_is_not_trained_again(script, tmp_path: Path, monk
     write_model(run.plan_file, plan.model_copy(update={"dataset_name": "another"}))
     assert curve(0, 3) == [0.0, 0.5, 1.0]
     assert asked[2:] == ["curve-fp32-0", "curve-fp32-0"]
+    monkeypatch.setattr(train_step, "made_with", lambda: {"torch": "another"})
+    curve(0, 3)
+    assert asked[4:] == ["curve-fp32-0"]
 
 
 def test_a_mask_of_the_peer_counts_if_it_was_written_to_its_end(script, tmp_path: Path) -> None:
@@ -275,8 +278,10 @@ def test_a_mask_of_the_peer_counts_if_it_was_written_to_its_end(script, tmp_path
     assert not is_whole(mask)
     mask.write_bytes(gzip.compress(bytes(10_000)))
     assert is_whole(mask)
-    mask.write_bytes(mask.read_bytes()[:-9])
-    assert not is_whole(mask)
+    whole = mask.read_bytes()
+    for damaged in (whole[:-9], b"", whole[:20] + bytes([whole[20] ^ 255]) + whole[21:]):
+        mask.write_bytes(damaged)
+        assert not is_whole(mask)
 
 
 def test_the_untrained_models_are_nnunets_plans(script) -> None:

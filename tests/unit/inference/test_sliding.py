@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemoseg.inference.field import nnunet_field, part_field, place_of, whole_field
-from hemoseg.inference.later import may_be_there
+from hemoseg.inference.later import may_be_there, worth_running
 from hemoseg.inference.sliding import Outside, mirror_sets, stream_logits
 from hemoseg.inference.tiles import axis_starts, half_weights, part_starts, tile_corners, tile_weights
 
@@ -228,7 +228,7 @@ def test_nnunets_tiles_over_a_part_are_its_own_and_the_first_of_them_cover_it(ca
     assert covered[part].all()
 
 
-def in_parts(logits):
+def in_hundredths(logits):
     """Two classes, as probabilities above three hundredths are found."""
     return may_be_there(logits, outputs=2, is_regions=False)
 
@@ -247,17 +247,35 @@ def test_later_tiles_are_run_where_they_matter_for_what_was_found():
     assert sorted(field.later) == [(0, 0, 4), (0, 4, 0), (0, 4, 4), (0, 4, 8), (0, 8, 4)]
     channels = np.zeros((2, 4, 16, 16), dtype=np.float32)
     told = []
-    nothing = predict(channels, spotted, field=field, is_there=in_parts, watch=lambda *counts: told.append(counts))
+    nothing = predict(channels, spotted, field=field, is_there=in_hundredths, watch=lambda *counts: told.append(counts))
     assert told[-1] == (4, 4)
     assert nothing[1] == pytest.approx(-5, abs=0.2)
     channels[0, 1, 7:9, 3:5] = 12
     told.clear()
-    found = predict(channels, spotted, field=field, is_there=in_parts, watch=lambda *counts: told.append(counts))
+    found = predict(channels, spotted, field=field, is_there=in_hundredths, watch=lambda *counts: told.append(counts))
     every = predict(channels, spotted, field=field)
     assert told[-1][0] == told[-1][1] < 9
     assert np.array_equal(found.argmax(axis=0), every.argmax(axis=0))
     assert np.abs(found - every)[:, 1, 7:9, 3:5].max() < 0.1
     assert not np.array_equal(found, every)
+
+
+def test_a_tile_with_three_hundredths_of_a_voxels_weight_is_worth_running():
+    """What else of the five later tiles: with 16 rows and columns, tiles of 8 begin at 0, 4 and 8."""
+    field = nnunet_field(np.ones((4, 16, 16), dtype=bool), (4, 8, 8))
+    weights = np.zeros((len(field.corners), 16, 16))
+    for one, (_, y, x) in zip(weights, field.corners, strict=True):
+        one[y : y + 8, x : x + 8] = tile_weights((4, 8, 8))[2]
+    shares = weights / weights.sum(axis=0)
+    later = [corner for corner in field.corners if corner in field.later]
+    counts = set()
+    for y, x in np.ndindex(16, 16):
+        there = np.zeros((16, 16), dtype=bool)
+        there[y, x] = True
+        needed = [c for c, one in zip(field.corners, shares[:, y, x], strict=True) if c in later and one >= 0.03]
+        assert worth_running(field, later, there) == needed
+        counts.add(len(needed))
+    assert counts >= {1, 3}, "some voxels need few tiles, others more"
 
 
 def test_what_may_be_there_has_three_hundredths_of_the_probability():
