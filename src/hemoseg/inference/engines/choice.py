@@ -12,11 +12,10 @@ from hemoseg.plan import Configuration, Plan, Precision
 EngineChoice = Literal["auto", "openvino", "torch"]
 """What can be asked for; auto is OpenVINO on a CPU and torch on CUDA."""
 
-TOLERANCE = 0.03
+TOLERANCE = 0.05
 """Largest root mean square of the differences from torch's float32 logits, over the standard deviation of these, with
-which an engine may be used. Rounding gives 1e-4 in float32 and 0.005 in bf16, with networks that were hardly trained up
-to 0.009 in float32; a wrong layer gives about 1."""
-
+which an engine may be used; of classes, logits without the background's. Rounding gives 2e-4 in float32 and 0.007 to
+0.014 in bf16, in networks that were not trained 0.012 and 0.030; a wrong layer gives about 1."""
 REVISION = "2"
 """Goes up whenever an engine of ours computes other numbers from the same weights: what was measured before is void."""
 
