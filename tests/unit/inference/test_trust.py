@@ -31,8 +31,8 @@ def native(monkeypatch):
 @pytest.mark.usefixtures("native")
 def test_the_engine_follows_plan_device_and_what_was_measured():
     assert names() == [FULL, TORCH]
-    assert names("bf16") == names(measured=0.02) == [HALF, FULL, TORCH]
-    assert names(measured=0.04) == [FULL, TORCH]
+    assert names("bf16") == names(measured=0.04) == [HALF, FULL, TORCH]
+    assert names(measured=0.06) == [FULL, TORCH]
     assert names("bf16", "openvino") == [HALF, FULL]
     assert names("bf16", "torch") == ["torch-bf16", TORCH]
     assert names("fp32", "torch") == [TORCH]

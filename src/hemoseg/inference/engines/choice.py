@@ -15,7 +15,7 @@ EngineChoice = Literal["auto", "openvino", "torch"]
 TOLERANCE = 0.05
 """Largest root mean square of the differences from torch's float32 logits, over the standard deviation of these, with
 which an engine may be used; of classes, logits without the background's. Rounding gives 2e-4 in float32 and 0.007 to
-0.014 in bf16, in networks that were not trained 0.012 and 0.030; a wrong layer gives about 1."""
+0.014 in bf16, in networks that were hardly or not trained 0.012 and 0.030; a wrong layer gives about 1."""
 REVISION = "2"
 """Goes up whenever an engine of ours computes other numbers from the same weights: what was measured before is void."""
 
