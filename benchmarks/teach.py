@@ -37,7 +37,7 @@ from hemoseg.training.loss import dice_ce
 from hemoseg.types import IntZYX
 
 SAVED_EVERY = 20
-FORCED = 2 / 3
+FORCED = 1 / 2
 """Share of patches around a voxel of blood."""
 
 
@@ -54,7 +54,7 @@ class Part:
 
 
 PARTS = (
-    Part(patch=(20, 192, 128), steps=240, rate=1e-3),
+    Part(patch=(20, 192, 128), steps=800, rate=1e-3),
     Part(patch=(20, 320, 256), steps=10, rate=3e-4),
 )
 Shown = tuple[np.ndarray, np.ndarray, np.ndarray]
