@@ -18,6 +18,7 @@ from hemoseg.inference.engines.torch_engine import TorchNetwork
 from hemoseg.nets import build_network
 from hemoseg.nets.stored import read_arrays
 from hemoseg.nets.weights import write_weights
+from hemoseg.plan import Region
 from plans import tiny_configuration, tiny_plan
 
 THREE = {
@@ -26,6 +27,7 @@ THREE = {
     "strides": ((1, 1, 1), (1, 2, 2), (2, 2, 1)),
     "kernels": ((1, 3, 3), (3, 3, 3), (3, 5, 3)),
 }
+REGIONS = (Region(labels=(1, 2), paint=1), Region(labels=(2,), paint=2))
 SHAPES = {
     "plain": THREE | {"blocks": (2, 1, 3), "decoder_blocks": (1, 2)},
     "residual": THREE | {"encoder": "residual", "blocks": (1, 3, 2), "decoder_blocks": (1, 1)},
@@ -73,13 +75,15 @@ def test_logits_are_torchs(shape, tmp_path, rng):
 
 
 @pytest.mark.skipif(not has_bf16(), reason="the CPU has no bf16: OpenVINO computes in float32 then")
-def test_bf16_is_near_and_not_the_same(tmp_path, rng):
+@pytest.mark.parametrize("changes", [{}, {"regions": REGIONS}], ids=["classes", "regions"])
+def test_bf16_is_near_and_not_the_same(changes, tmp_path, rng):
     configuration = tiny_configuration()
     path = tmp_path / "weights.safetensors"
-    plan = written(path, configuration)
+    plan = written(path, configuration, **changes)
     patches = rng.normal(0, 1, (1, 2, *configuration.patch_size)).astype(np.float32)
     full, half = (OpenVinoNetwork(plan, configuration, path, precision=p)(patches) for p in ("fp32", "bf16"))
-    assert 0 < np.sqrt(((half - full) ** 2).mean()) < 0.02 * full.std()
+    for one, other in zip(half[0], full[0], strict=True):  # each output: one that is off is not hidden by the others
+        assert 0 < np.sqrt(((one - other) ** 2).mean()) < 0.03 * other.std()
 
 
 @pytest.mark.skipif(not has_bf16(), reason="the CPU has no bf16: OpenVINO computes in float32 then")
