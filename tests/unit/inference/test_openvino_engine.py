@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import save_file
 
 from hemoseg.errors import ArtifactError
+from hemoseg.inference.engines import openvino_winograd
 from hemoseg.inference.engines.openvino_engine import OpenVinoNetwork, build_graph, has_bf16, in_parts
 from hemoseg.inference.engines.torch_engine import TorchNetwork
 from hemoseg.nets import build_network
@@ -72,6 +74,34 @@ def test_logits_are_torchs(shape, tmp_path, rng):
     assert ours.shape == expected.shape == (3, 3, *configuration.patch_size)
     assert expected.std() > 0.1
     assert np.abs(ours - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("patch_size", [(4, 32, 24), (1, 20, 12)])
+def test_wide_convolutions_give_torchs_logits_in_fewer_multiplications(patch_size, tmp_path, rng, monkeypatch):
+    configuration = tiny_configuration(
+        patch_size=patch_size,
+        features=(64, 64, 64),
+        strides=((1, 1, 1), (1, 2, 2), (1, 2, 2)),
+        kernels=((1, 3, 3), (3, 3, 3), (3, 3, 3)),
+        blocks=(1, 2, 2),
+        decoder_blocks=(1, 1),
+    )
+    path = tmp_path / "weights.safetensors"
+    plan = written(path, configuration)
+    patches = rng.normal(0, 1, (2, 2, *configuration.patch_size)).astype(np.float32)
+    expected = TorchNetwork(plan, configuration, path, precision="fp32", device="cpu")(patches)
+    convolutions = kinds(plan, configuration, path)["Convolution"]
+    monkeypatch.setattr(openvino_winograd, "SMALLEST", 1)
+    ours = OpenVinoNetwork(plan, configuration, path, precision="fp32")(patches)
+    fewer = kinds(plan, configuration, path)
+    assert (fewer["Convolution"], fewer["MatMul"]) == (convolutions - 3, 9)
+    assert 0 < np.abs(ours - expected).max() < 1e-4
+
+
+def kinds(plan, configuration, path):
+    """How many nodes of each kind the graph in float32 has."""
+    graph = build_graph(plan, configuration, read_arrays(path), precision="fp32", where=path)
+    return Counter(node.get_type_name() for node in graph.get_ops())
 
 
 @pytest.mark.skipif(not has_bf16(), reason="the CPU has no bf16: OpenVINO computes in float32 then")

@@ -17,7 +17,8 @@ TOLERANCE = 0.05
 which an engine may be used; of classes, logits without the background's. Rounding gives 2e-4 in float32 and 0.007 to
 0.014 in bf16, in networks that were hardly or not trained 0.012 and 0.030; a wrong layer gives about 1."""
 REVISION = "2"
-"""Goes up whenever an engine of ours computes other numbers from the same weights: what was measured before is void."""
+"""Goes up whenever an engine of ours computes other numbers from the same weights, by more than float32 rounds: what
+was measured before is void."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,15 @@ from hemoseg.arrays import Float32
 from hemoseg.errors import ResourceError
 from hemoseg.nets import build_network, keep_freed_memory, memory_errors
 from hemoseg.nets.weights import load_weights, read_weights
+from hemoseg.nets.winograd import quicken
 from hemoseg.plan import Configuration, Plan, Precision
 
 
 class TorchNetwork:
     """One trained network: patches to logits.
 
-    On a CPU channels come last in memory: in the plain layout each convolution copies its input and its output.
+    On a CPU channels come last in memory: in the plain layout each convolution copies its input and its output. In
+    float32 wide convolutions then take a fourth of the multiplications, and logits change by less than 1e-4.
     """
 
     def __init__(
@@ -28,6 +30,8 @@ class TorchNetwork:
         self.layout = torch.channels_last_3d if device == "cpu" else torch.contiguous_format
         self.network = network.eval().to(device, memory_format=self.layout)
         self.bf16 = precision == "bf16"
+        if device == "cpu" and not self.bf16:
+            quicken(self.network)
 
     def __call__(self, patches: Float32[np.ndarray, "b c z y x"]) -> Float32[np.ndarray, "b k z y x"]:
         """Logits of patches, float32."""
