@@ -14,6 +14,7 @@ them well. Edema was drawn by hand.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import time
 from datetime import UTC, datetime
@@ -33,22 +34,32 @@ from hemoseg.cli.progress import bars
 from hemoseg.datasets import Dataset, index_dataset, read_case
 from hemoseg.evaluation import PairFiles, evaluate_files
 from hemoseg.evaluation.statistics import bootstrap_mean
+from hemoseg.inference.agreement import processor
 from hemoseg.io import write_mask
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import learn_stage
 from hemoseg.pipeline.measure import check_settings, plan_stage
 from hemoseg.pipeline.out_of_fold import prediction
+from hemoseg.pipeline.precision import computed_in
 from hemoseg.pipeline.preprocess import preprocess_stage
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Plan
+from hemoseg.scale import default_workers
 from hemoseg.settings import FOLDS
+from hemoseg.training import has_amx
 
 PEERS = Path(__file__).parent.parent / ".venv-peers" / "bin"
 PEER_DATASET, PEER_CONFIGURATION = "Dataset001_PHE", "3d_fullres"
 RESULTS = Path(__file__).parent / "results" / "study"
 METRICS = ("dice", "nsd_0.42mm", "nsd_1mm", "nsd_2mm", "rvd", "volume_error_ml")
 """Metrics of a case that a row keeps."""
+
+
+LESIONS = ("found", "missed", "false")
+"""Kinds of lesions that a row counts case by case."""
+JOB_MINUTES = 95
+"""A job stops itself after these; the same command goes on."""
 
 
 def do_row(row: Row, data: Path, out: Path, watch: Watch) -> None:
@@ -74,7 +85,10 @@ def do_row(row: Row, data: Path, out: Path, watch: Watch) -> None:
         PairFiles(case=name, patient=cases[name].patient, prediction=found[name], reference=cases[name].label)
         for name in names
     ]
-    write_json(target, _content(row, plan, evaluate_files(pairs, dataset.table), time.monotonic() - began))
+    last = plan.trained_configurations[-1].name
+    precision = {"train": computed_in(folder, plan, last, (fold,)), "peer": "fp32"}.get(row.kind)
+    result = evaluate_files(pairs, dataset.table)
+    write_json(target, _content(row, plan, result, precision=precision, seconds=time.monotonic() - began))
 
 
 def _plan(row: Row, folder: RunFolder, dataset: Dataset, watch: Watch) -> Plan:
@@ -174,7 +188,7 @@ def prepare_peer(row: Row, folder: RunFolder, data: Path) -> tuple[Path, dict[st
     return world, environment
 
 
-def _content(row: Row, plan: Plan, result: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _content(row: Row, plan: Plan, result: dict[str, Any], *, precision: str | None, seconds: float) -> dict[str, Any]:
     """What a row leaves: its means with intervals, and what can be pooled, without names of cases."""
     ours = plan.trained_configurations[-1].iterations
     return {
@@ -185,13 +199,35 @@ def _content(row: Row, plan: Plan, result: dict[str, Any], seconds: float) -> di
         "date": datetime.now(UTC).date().isoformat(),
         "steps": {"train": ours, "peer": PEER_STEPS.get(row.peer_gb)}.get(row.kind),
         "wall_s_of_the_last_part": round(seconds),
+        "computed": {
+            "precision": precision,
+            "threads": default_workers(),
+            "processor": processor(),
+            "amx": has_amx(),
+            "commit": _commit(),
+        },
         "mean": {name: {metric: means[metric] for metric in METRICS} for name, means in result["mean"].items()},
         "lesions": result["lesions"],
         "cases": [
-            {name: {metric: scores[metric] for metric in METRICS} for name, scores in case["classes"].items()}
+            {
+                name: {
+                    **{metric: scores[metric] for metric in METRICS},
+                    "lesions": {
+                        kind: len(case["lesions"][name][f"{kind}_ml"]) for kind in ("found", "missed", "false")
+                    },
+                }
+                for name, scores in case["classes"].items()
+            }
             for case in result["cases"]
         ],
     }
+
+
+def _commit() -> str | None:
+    """The state of the code, if it is in a repository; with a plus if files differ from it."""
+    here = Path(__file__).parent
+    found = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=here, capture_output=True, text=True)
+    return found.stdout.strip() or None
 
 
 def read_rows(names: list[str]) -> dict[str, dict[str, Any]]:
@@ -202,8 +238,31 @@ def read_rows(names: list[str]) -> dict[str, dict[str, Any]]:
 
 def pooled(rows: list[dict[str, Any]], class_name: str, metric: str) -> str:
     """Mean [95 % bootstrap interval over patients] and n over the cases of several rows."""
-    values = [case[class_name][metric] for row in rows for case in row["cases"]]
-    found = bootstrap_mean(values, seed=0)
+    return _interval([case[class_name][metric] for row in rows for case in row["cases"]])
+
+
+def pooled_lesions(rows: list[dict[str, Any]], class_name: str) -> tuple[str, str]:
+    """Recall of lesions, n lesions, and false positives a scan, n scans, both [95 % bootstrap interval over patients].
+
+    Rows of before 2026-12-01 kept sums alone, which give no interval over patients.
+    """
+    cases = [case[class_name].get("lesions") for row in rows for case in row["cases"]]
+    if None in cases:
+        sums = [row["lesions"][class_name] for row in rows]
+        lesions = sum(one["recall"]["n"] for one in sums)
+        found = sum(one["recall"]["value"] * one["recall"]["n"] for one in sums)
+        false = sum(one["false_positives"] for one in sums)
+        return (
+            f"{found / lesions:.3f} (no interval kept), {lesions}",
+            f"{false / len(cases):.2f} (no interval kept), {len(cases)}",
+        )
+    found = [float(kind == "found") for case in cases for kind in ("found", "missed") for _ in range(case[kind])]
+    patients = [str(n) for n, case in enumerate(cases) for _ in range(case["found"] + case["missed"])]
+    return _interval(found, patients), _interval([float(case["false"]) for case in cases])
+
+
+def _interval(values: list[float | None], patients: list[str] | None = None) -> str:
+    found = bootstrap_mean(values, seed=0, patients=patients)
     if found.value is None:
         return "undefined"
     return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}], {found.n}"
@@ -219,10 +278,12 @@ def print_tables(console: Console) -> None:
     }
     groups |= {name: [row] for name, row in found.items()}
     for class_name, silver in (("hemorrhage", " (silver labels)"), ("edema", " (manual labels)")):
-        table = Table("row", *METRICS, title=f"{class_name}{silver}: mean [95 % interval over patients], n")
+        columns = (*METRICS, "lesion recall", "false positives a scan")
+        table = Table("row", *columns, title=f"{class_name}{silver}: mean [95 % interval over patients], n")
         for name, members in groups.items():
             if members:
-                table.add_row(name, *(pooled(members, class_name, metric) for metric in METRICS))
+                means = (pooled(members, class_name, metric) for metric in METRICS)
+                table.add_row(name, *means, *pooled_lesions(members, class_name))
         console.print(table)
         table = Table("row", "minus", "mean, standard error, n", title=f"{class_name}{silver}: Dice, paired by case")
         folds = [(f"cv-fold-{fold}", f"rule-fold-{fold}") for fold in range(FOLDS)]
@@ -263,10 +324,12 @@ def main() -> None:
             for name, row in rows.items():
                 print(f"{'done' if (RESULTS / f'{name}.json').exists() else 'open'}  {name}: {row.what}")
         if options.tables:
-            print_tables(Console(width=220))
+            print_tables(Console(width=280))
         return
     if options.data is None or options.out is None:
         parser.error("--data and --out say what to train on and where")
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    signal.alarm(JOB_MINUTES * 60)
     with bars() as watch:
         for name in options.only or rows:
             if options.time_peer is not None:

@@ -19,7 +19,7 @@ RATES = (0.01, 0.03)
 """Initial learning rates, with the momentum of the plan; 0.03 is the plan's own. Their patches are neither turned nor
 zoomed."""
 SEEDS = (0, 1)
-"""Seeds of the window study."""
+"""Seeds of the window study, and of steps."""
 PEER_STEPS = {0.25: 1420, 0.5: 820, 1.0: 216}
 """Steps of nnU-Net by its memory target in GB: 25 minutes of two quiet cores, as `study.py --time-peer` timed them, 0.5
 GB with AVX-512, the others with AMX, where `CV_STEPS` of ours take less than half of that."""
@@ -57,9 +57,8 @@ def percentiles(plan: Plan, fingerprint: Fingerprint) -> Plan:
     return plan.model_copy(update={"preparation": preparation})
 
 
-def _rate(value: float) -> Adapt:
-    """Another initial learning rate, without turning and zooming."""
-    changes = {"learning_rate": value, "turn_degrees": 0.0, "zoom": 1.0}
+def _recipe(changes: dict[str, float]) -> Adapt:
+    """Other values of the recipe."""
 
     def adapt(plan: Plan, _: Fingerprint) -> Plan:
         return plan.model_copy(update={"recipe": plan.recipe.model_copy(update=changes)})
@@ -109,14 +108,29 @@ def _rate_rows() -> list[Row]:
             name=f"rate-{value:g}-seed-0",
             what=f"initial learning rate {value:g}, no turning",
             settings=_run(0, RATE_STEPS),
-            adapt=_rate(value),
+            adapt=_recipe({"learning_rate": value, "turn_degrees": 0.0, "zoom": 1.0}),
         )
         for value in RATES
     ]
 
 
-def _step_rows() -> list[Row]:
-    """The report's other steps one at a time, against `window-three-seed-0`."""
+def _sampler_rows() -> list[Row]:
+    """The sampler's shares one at a time, against the default's none."""
+    shares = {"even-lesions": {"even_lesions": 0.5}, "hard-negatives": {"hard_negatives": 0.5}}
+    return [
+        Row(
+            name=f"sampler-{name}",
+            what=f"sampler: {name}, one half",
+            settings=_run(0, STUDY_STEPS),
+            against="window-default-seed-0",
+            adapt=_recipe(changes),
+        )
+        for name, changes in shares.items()
+    ]
+
+
+def _step_rows(seed: int) -> list[Row]:
+    """The report's other steps one at a time, against the three channels with the same seed."""
     three = ("80/40", "40/40", "120/40")
     steps: dict[str, dict[str, Any]] = {
         "pool-average-2": {"pooling": Pooling(kind="average", factor=2)},
@@ -129,10 +143,10 @@ def _step_rows() -> list[Row]:
     }
     return [
         Row(
-            name=f"step-{name}",
+            name=f"step-{name}" + (f"-seed-{seed}" if seed else ""),
             what=name,
-            settings=_run(0, STUDY_STEPS, windows=three, **asked),
-            against="window-three-seed-0",
+            settings=_run(0, STUDY_STEPS, seed=seed, windows=three, **asked),
+            against=f"window-three-seed-{seed}",
         )
         for name, asked in steps.items()
     ]
@@ -172,6 +186,7 @@ def make_rows() -> dict[str, Row]:
         Row(name="train-30-fold-0", what=f"{FEW} training patients, fold 0", settings=few, against="cv-fold-0"),
         *peers,
         *(row for seed in SEEDS for row in _window_rows(seed)),
-        *_step_rows(),
+        *(row for seed in SEEDS for row in _step_rows(seed)),
+        *_sampler_rows(),
     ]
     return {row.name: row for row in rows}
