@@ -37,8 +37,14 @@ def import_model(
         Path | None,
         typer.Option(metavar="FOLDER", help="Of a cascade: its previous stage's results; beside FOLDER if absent."),
     ] = None,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with", metavar="FOLDER", help="Another configuration of the same plans to average with; repeatable."
+        ),
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the model; that of data set and configuration if absent.")
+        str | None, typer.Option(help="Name of the model; that of data set and configurations if absent.")
     ] = None,
 ) -> None:
     """Turn a trained model of nnU-Net v2 into a bundle: the same weights, preparation, folds and mirroring.
@@ -56,6 +62,7 @@ def import_model(
         folds=None if folds is None else _parse_folds(folds),
         checkpoint=checkpoint.value,
         previous=previous,
+        others=others or (),
         name=name,
     )
     for configuration, numbers in made.folds.items():

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 READERS = ("SimpleITKIO", "NibabelIO")
 """nnU-Net's readers of NIfTI that leave axes as stored."""
+ALIKE = "the plans and labels of one data set"
+"""What is asked of stages and of members of an ensemble."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +50,10 @@ def import_model(
     folds: Sequence[int] | None = None,
     checkpoint: CheckpointKind = "final",
     previous: Path | None = None,
+    others: Sequence[Path] = (),
     name: str | None = None,
 ) -> Selection:
-    """Write a trained model of nnU-Net v2 as a bundle; no weight is changed.
+    """Write a trained model of nnU-Net v2, or several as an ensemble, as a bundle; no weight is changed.
 
     Args:
         folder: the results folder of one configuration: TRAINER__PLANS__CONFIGURATION.
@@ -58,7 +61,9 @@ def import_model(
         folds: folds to take; None takes all.
         checkpoint: which checkpoint of each fold.
         previous: of a cascade, the previous stage's results folder; None looks beside `folder`.
-        name: the bundle's name; None takes the data set's and the configuration's.
+        others: results folders of other configurations of the same plans; the probabilities of all are averaged, as
+            nnU-Net's ensembles do.
+        name: the bundle's name; None takes the data set's and the configurations'.
 
     Returns:
         What the bundle's result is made from.
@@ -71,16 +76,20 @@ def import_model(
     """
     check_bundle_name(name)
     check_bundle_target(out)
-    stages = _read_stages(folder, folds, checkpoint, previous)
-    plan, last = _merged(stages), stages[-1]
+    members = [_read_stages(folder, folds, checkpoint, previous)]
+    members += [_read_stages(other, folds, checkpoint, None) for other in others]
+    _check_are_of_one_kind(members)
+    plan, last = _merged(members), members[0][-1]
+    stages = list({stage.configuration.name: stage for member in members for stage in member}.values())
+    averaged = tuple(member[-1].configuration.name for member in members)
     selection = Selection(
-        configurations=(last.configuration.name,),
+        configurations=averaged,
         folds={stage.configuration.name: tuple(stage.results.checkpoints) for stage in stages},
         trained_on_all=last.results.is_on_all,
         mirror=any(stage.configuration.mirror_axes for stage in stages),
         reason=f"imported from nnU-Net: {last.trainer}, checkpoint_{checkpoint}",
     )
-    name = name or results_name(folder)
+    name = name or "-".join([results_name(folder), *averaged[1:]])
     write_bundle(
         out,
         name=name,
@@ -198,23 +207,45 @@ def _read_previous(
         raise _unlike(f"configuration {stage.configuration.name}", folder, f"{name}, the cascade's previous stage")
     if stage.configuration.previous_stage is not None:
         raise _unlike(f"{name}, a previous stage that has one itself", folder, "cascades of two stages")
-    same = ("labels", "regions", "preparation")
-    different = [key for key in same if getattr(stage.plan, key) != getattr(last.plan, key)]
+    _check_is_alike(stage, last)
     if stage.plan.configuration(name) != last.plan.configuration(name):
-        different.append(name)
-    if different:
-        raise _unlike(
-            f"another {different[0]} than {last.results.folder}", folder, "the plans and labels of one data set"
-        )
+        raise _unlike(f"another {name} than {last.results.folder}", folder, ALIKE)
     return stage
 
 
-def _merged(stages: Sequence[ImportedStage]) -> Plan:
-    """The plan of the last stage, with the configurations as their checkpoints have them."""
-    plan, made = stages[-1].plan, {stage.configuration.name: stage.configuration for stage in stages}
-    return plan.model_copy(
+def _check_are_of_one_kind(members: Sequence[Sequence[ImportedStage]]) -> None:
+    """Members of an ensemble have the same classes and preparation, and each configuration once."""
+    first, *rest = members
+    names = [first[-1].configuration.name]
+    known = {stage.configuration.name: stage for stage in first}
+    for member in rest:
+        last = member[-1]
+        _check_is_alike(last, first[-1])
+        if last.results.is_on_all != first[-1].results.is_on_all:
+            raise _unlike("one was trained on all cases, the other on folds", last.results.folder, "both alike")
+        if last.configuration.name in names:
+            raise _unlike(f"{last.configuration.name} again", last.results.folder, "each configuration once")
+        names.append(last.configuration.name)
+        for stage in member:
+            twin = known.setdefault(stage.configuration.name, stage)
+            if twin.results.folder.resolve() != stage.results.folder.resolve():
+                found = f"{stage.configuration.name} from here and from {twin.results.folder}"
+                raise _unlike(found, stage.results.folder, "each configuration from one folder")
+
+
+def _check_is_alike(stage: ImportedStage, other: ImportedStage) -> None:
+    for key in ("labels", "regions", "preparation"):
+        if getattr(stage.plan, key) != getattr(other.plan, key):
+            raise _unlike(f"another {key} than {other.results.folder}", stage.results.folder, ALIKE)
+
+
+def _merged(members: Sequence[Sequence[ImportedStage]]) -> Plan:
+    """The plan of the first member with the configurations of all, as their checkpoints have them."""
+    made = {stage.configuration.name: stage.configuration for member in members for stage in member}
+    every = {item.name: item for member in members for item in member[-1].plan.configurations}
+    return members[0][-1].plan.model_copy(
         update={
-            "configurations": tuple(made.get(item.name, item) for item in plan.configurations),
+            "configurations": tuple((every | made).values()),
             "trained": tuple(made),
         }
     )

@@ -14,6 +14,7 @@ from bundles import write_tiny_bundle
 from hemoseg.errors import ArtifactError, InputError, ResourceError, SettingsError
 from hemoseg.inference import load_model
 from hemoseg.interop import export_model, import_model
+from hemoseg.io import read_scan
 from hemoseg.models import open_bundle
 from hemoseg.nets.weights import read_weights
 
@@ -72,6 +73,45 @@ def test_a_cascade_brings_its_previous_stage(tmp_path):
     edit(elsewhere / "dataset.json", labels={"background": 0, "edema": 1, "hemorrhage": 2})
     with pytest.raises(InputError, match="another labels"):
         import_model(folder, tmp_path / "again", previous=elsewhere)
+
+
+def test_configurations_are_averaged_as_probabilities(tmp_path):
+    folder = small.write_results(tmp_path / "results", "cascade")
+    lowres = small.results(tmp_path / "results", "cascade", "3d_lowres")
+    made = import_model(folder, tmp_path / "both", others=[lowres])
+    assert made.configurations == ("3d_cascade_fullres", "3d_lowres")
+    assert made.folds == {"3d_lowres": (0,), "3d_cascade_fullres": (0,)}
+    assert open_bundle(tmp_path / "both").manifest.name == "Dataset007_Small-3d_cascade_fullres-3d_lowres"
+    import_model(folder, tmp_path / "cascade")
+    import_model(lowres, tmp_path / "lowres")
+    import_model(lowres, tmp_path / "turned", others=[folder])
+    small.write_small_scan(tmp_path / "scan.nii.gz")
+    scan = read_scan(tmp_path / "scan.nii.gz")
+    both, one, other, turned = (
+        load_model(tmp_path / name, exact=True).predict(scan).probabilities.dense().astype(np.float32)
+        for name in ("both", "cascade", "lowres", "turned")
+    )
+    assert np.abs(one - other).max() > 0.01
+    np.testing.assert_allclose(both, (one + other) / 2, atol=1e-3)
+    np.testing.assert_allclose(turned, both, atol=1e-3)
+
+
+def test_an_ensemble_that_cannot_be_is_refused(plain, tmp_path):
+    cascade = small.write_results(tmp_path / "results", "cascade")
+    with pytest.raises(InputError, match="3d_fullres again"):
+        import_model(plain, tmp_path / "out", others=[plain])
+    copy = tmp_path / "copy" / small.results(tmp_path / "results", "cascade", "3d_lowres").name
+    shutil.copytree(small.results(tmp_path / "results", "cascade", "3d_lowres"), copy)
+    with pytest.raises(InputError, match="3d_lowres from here and from"):
+        import_model(cascade, tmp_path / "out", others=[copy])
+    edit(copy / "dataset.json", labels={"background": 0, "edema": 1, "hemorrhage": 2})
+    with pytest.raises(InputError, match="another labels"):
+        import_model(cascade, tmp_path / "out", others=[copy])
+    (copy / "fold_0").rename(copy / "fold_all")
+    edit(copy / "dataset.json", labels=json.loads((cascade / "dataset.json").read_text())["labels"])
+    with pytest.raises(InputError, match="all cases"):
+        import_model(cascade, tmp_path / "out", others=[copy])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_path):
