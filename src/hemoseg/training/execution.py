@@ -8,6 +8,7 @@ step and it leaves them to the same library, while compiling takes minutes (docs
 import torch
 from torch import Tensor, nn
 
+from hemoseg.nets.planar import take_slices
 from hemoseg.plan import Layout
 
 AXES = 5
@@ -21,9 +22,14 @@ def lay_out(what: Tensor, layout: Layout) -> Tensor:
 
 
 def lay_out_network(network: nn.Module, layout: Layout) -> None:
-    """Put a network's weights in that order: convolutions pass the order on, so the whole step keeps it."""
+    """Put a network's weights in that order: convolutions pass the order on, so the whole step keeps it.
+
+    With channels last, convolutions of single slices become two-dimensional: slices lie there as patches do.
+    """
     for parameter in network.parameters():
         parameter.data = lay_out(parameter.data, layout)
+    if layout == "channels_last":
+        take_slices(network)
 
 
 def default_layout(device: str, *, bf16: bool) -> Layout:

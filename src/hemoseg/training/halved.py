@@ -1,9 +1,9 @@
 """Whether a CPU's library computes the gradients of a network's convolutions right in bf16.
 
 oneDNN 3.12, which torch 2.13 brings, does not always with AMX: the gradient of the weights of three-dimensional
-convolutions on large planes of few slices is wrong, or the process dies, or never ends (docs/lab-log.md). Channels,
-batch and threads count too, so each shape of a network is tried before a training, in a process of its own, and a
-network with one that fails is trained in float32.
+convolutions on large planes of few slices is wrong, or the process dies, or never ends (docs/lab-log.md). Those of
+single slices are two-dimensional therefore, see `nets.planar`. Channels, batch and threads count too, so each shape of
+a network is tried before a training, in a process of its own, and a network with one that fails is trained in float32.
 """
 
 import ctypes

@@ -12,6 +12,7 @@ import torch
 from hemoseg.data import Batch
 from hemoseg.errors import InterruptedRunError, ResourceError
 from hemoseg.nets import build_network
+from hemoseg.nets.planar import PlanarConv3d
 from hemoseg.training import halved, timing
 from hemoseg.training.halved import LARGEST_ERROR, Layer, bf16_fault, gradient_error, layers_of
 from hemoseg.training.step import Learner
@@ -65,7 +66,7 @@ def test_rounding_is_no_error(layout):
 @pytest.mark.parametrize(("wrong", "expected"), [(0.1, pytest.approx(0.1, rel=0.1)), (float("nan"), float("inf"))])
 def test_a_wrong_gradient_is_seen(monkeypatch, wrong, expected):
     """Stands for the library's kernel: autocast's gradient of the weights is a tenth too large, or no number."""
-    right, hooks = torch.nn.Conv3d.forward, []
+    right, hooks = PlanarConv3d.forward, []
 
     def forward(self, given):
         while hooks:
@@ -74,7 +75,7 @@ def test_a_wrong_gradient_is_seen(monkeypatch, wrong, expected):
             hooks.append(self.weight.register_hook(lambda gradient: gradient * (1 + wrong)))
         return right(self, given)
 
-    monkeypatch.setattr(torch.nn.Conv3d, "forward", forward)
+    monkeypatch.setattr(PlanarConv3d, "forward", forward)
     assert gradient_error(LAYER, "channels_last") == expected
 
 
