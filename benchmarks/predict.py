@@ -21,6 +21,7 @@ without.
 
 The floor is the multiply-adds of the tiles that were run, mirrorings and folds counted, at the machine's rate of
 matrix products in each row's precision, measured before each of our rows; for the peer and `--exact`, of all tiles.
+Multiply-adds are those of plain convolutions: ours take fewer in float32 where they are wide, so a row may undercut it.
 An untrained network finds something everywhere, so by default it is given all tiles that hold brain; one that
 `teach.py` taught is given fewer. Asked are 0.70 of the floor's rate by default; with `--exact` 1 / 1.3, or 1.7 times
 the peer.
