@@ -43,7 +43,7 @@ def checked(make: Callable[[], Model], *, where: Path | str, kind: str) -> Model
         return make()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        at = ".".join(str(part) for part in first["loc"])
+        at = ".".join(_shortened(part).strip("'") for part in first["loc"])  # keys of the file among them
         given = "" if first["type"] == "missing" else f", found {_shortened(first['input'])}"
         count = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise InputError(

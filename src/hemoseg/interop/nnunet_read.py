@@ -9,7 +9,14 @@ from hemoseg.interop.foreign_json import checked, read_json_object
 from hemoseg.interop.nnunet_files import DATASET_KIND, intensities_by_channel, parse_dataset_json
 from hemoseg.interop.nnunet_labels import label_doubts, refused_in_training, regions_of
 from hemoseg.interop.nnunet_old_plans import with_architecture
-from hemoseg.interop.nnunet_schema import OLD_INTENSITIES, ConfigurationJson, DatasetJson, PlansJson, ResamplingJson
+from hemoseg.interop.nnunet_schema import (
+    OLD_INTENSITIES,
+    ConfigurationJson,
+    DatasetJson,
+    IntensityJson,
+    PlansJson,
+    ResamplingJson,
+)
 from hemoseg.interop.nnunet_write import SCHEMES
 from hemoseg.plan import (
     Channel,
@@ -147,15 +154,15 @@ def _preparation(
     if len(names) != len(first.normalization_schemes):
         found = f"{len(first.normalization_schemes)} normalization_schemes for {len(names)} channels of dataset.json"
         raise _contradiction(found, where, "one scheme per channel")
-    intensities = intensities_by_channel(parsed.foreground_intensity_properties_per_channel, len(names))
     schemes = {class_name: scheme for scheme, class_name in SCHEMES.items()}
     strange = [scheme for scheme in first.normalization_schemes if scheme not in schemes]
     if strange:
         raise _contradiction(f"normalization scheme {strange[0]}", where, f"one of {', '.join(schemes)}")
+    said = parsed.foreground_intensity_properties_per_channel
     for index, scheme in enumerate(first.normalization_schemes):
-        if schemes[scheme] == "ct" and intensities[index] is None:
-            found = f"channel {index}: normalization ct needs foreground intensities"
-            raise _contradiction(found, where, "mean, std and percentiles of the foreground for each CT channel")
+        if schemes[scheme] == "ct":
+            _check_intensity(said, index, where)
+    intensities = intensities_by_channel(said, len(names))
     return checked(
         lambda: Preparation(
             orientation="as-stored",
@@ -182,6 +189,15 @@ def _preparation(
         where=where,
         kind=PLANS_KIND,
     )
+
+
+def _check_intensity(said: Any, index: int, where: Path | str) -> None:
+    """Make sure that a channel has what CT is normalized by."""
+    content = said.get(str(index)) if isinstance(said, dict) else None
+    if content is None:
+        found = f"channel {index}: normalization ct needs foreground intensities"
+        raise _contradiction(found, where, "mean, std and percentiles of the foreground for each CT channel")
+    checked(lambda: IntensityJson.model_validate(content), where=f"{where}, {INTENSITIES}.{index}", kind=PLANS_KIND)
 
 
 def _configuration(

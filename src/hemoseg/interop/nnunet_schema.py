@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,7 +18,7 @@ from pydantic import (
 )
 
 from hemoseg.interop.nnunet_labels import class_names
-from hemoseg.plan import Intensity
+from hemoseg.plan import FolderName, Intensity
 from hemoseg.planning.nnunet import INTENSITIES
 
 Edge = Annotated[StrictInt, Field(ge=1, lt=2**31)]
@@ -40,6 +41,22 @@ def _number(value: Any) -> float:
         return float(value)
     except OverflowError as error:
         raise ValueError("Input should be a finite number") from error
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a folder can have this name: printable, of at most 255 bytes, and no path."""
+    return (
+        name not in ("", ".", "..")
+        and name.isprintable()
+        and not any(character in "/\\" for character in name)
+        and len(name.encode()) <= 255
+    )
+
+
+def _folder_name(name: str) -> str:
+    if not is_folder_name(name):
+        raise ValueError("Input should be the name of one folder, like Dataset001_Heads")
+    return name
 
 
 Number = Annotated[float, BeforeValidator(_number)]
@@ -97,11 +114,17 @@ class IntensityJson(_Loose):
 
     mean: Number
     median: Number
-    std: Number
+    std: Annotated[Number, Field(ge=0)]
     min: Number
     max: Number
     percentile_00_5: Number
     percentile_99_5: Number
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> "IntensityJson":
+        if self.percentile_00_5 > self.percentile_99_5:
+            raise ValueError(f"percentile_00_5 {self.percentile_00_5:g} above percentile_99_5 {self.percentile_99_5:g}")
+        return self
 
     def typed(self) -> Intensity:
         """The same as a part of a plan."""
@@ -239,14 +262,14 @@ class ConfigurationJson(_Strict):
 class PlansJson(_Loose):
     """plans.json; configurations are read one by one."""
 
-    dataset_name: StrictStr
-    plans_name: StrictStr
+    dataset_name: Annotated[StrictStr, AfterValidator(_folder_name)]
+    plans_name: FolderName
     original_median_spacing_after_transp: tuple[PositiveNumber, PositiveNumber, PositiveNumber]
     original_median_shape_after_transp: tuple[Edge, Edge, Edge]
     image_reader_writer: StrictStr
     transpose_forward: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
     transpose_backward: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
-    configurations: Annotated[dict[StrictStr, dict[StrictStr, Any]], Field(min_length=1)]
+    configurations: Annotated[dict[FolderName, dict[StrictStr, Any]], Field(min_length=1)]
     experiment_planner_used: StrictStr
     label_manager: Literal["LabelManager"] = "LabelManager"
     foreground_intensity_properties_per_channel: JsonValue

@@ -6,6 +6,7 @@ from hemoseg.artifacts import write_json
 from hemoseg.errors import SettingsError
 from hemoseg.interop.nnunet_files import read_dataset_json, read_facts
 from hemoseg.interop.nnunet_labels import label_doubts
+from hemoseg.interop.nnunet_schema import is_folder_name
 from hemoseg.interop.nnunet_write import write_plans
 from hemoseg.plan import Plan, PlannerName
 from hemoseg.planning.nnunet import make_nnunet_plan
@@ -58,7 +59,7 @@ def plan_from_files(
 
 def _check_name(name: str) -> None:
     """nnU-Net names folders after the data set."""
-    if name in ("", ".", "..") or any(character in "/\\" or not character.isprintable() for character in name):
+    if not is_folder_name(name):
         raise SettingsError(
             f"data set name {name!r}",
             where="--dataset-name",

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from hemoseg.plan.intensity import Intensity
     from hemoseg.plan.model import (
         EPOCH_ITERATIONS,
+        FOLDER_NAME,
         Basis,
         Configuration,
         ConfigurationName,
+        FolderName,
         Later,
         Layout,
         NnunetNames,
@@ -47,6 +49,8 @@ _HOME = {
     "Configuration": "hemoseg.plan.model",
     "ConfigurationName": "hemoseg.plan.model",
     "EPOCH_ITERATIONS": "hemoseg.plan.model",
+    "FOLDER_NAME": "hemoseg.plan.model",
+    "FolderName": "hemoseg.plan.model",
     "Intensity": "hemoseg.plan.intensity",
     "Later": "hemoseg.plan.model",
     "Layout": "hemoseg.plan.model",
@@ -74,11 +78,13 @@ _HOME = {
 
 __all__ = [
     "EPOCH_ITERATIONS",
+    "FOLDER_NAME",
     "AverageResampling",
     "Basis",
     "Channel",
     "Configuration",
     "ConfigurationName",
+    "FolderName",
     "Intensity",
     "Later",
     "Layout",

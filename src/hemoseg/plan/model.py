@@ -14,7 +14,11 @@ SizeZYX = tuple[PositiveInt, PositiveInt, PositiveInt]
 """Voxels along the array axes (z, y, x)."""
 Count = Annotated[int, Field(ge=1, le=2**8)]
 """Convolutions of a stage, or voxels of a kernel: a plan that says more was not meant."""
-ConfigurationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FOLDER_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""Names of configurations and of nnU-Net's plans, as a regular expression: with a trainer's, that of a folder."""
+FolderName = Annotated[str, Field(pattern=f"^{FOLDER_NAME}$")]
+"""Such a name."""
+ConfigurationName = FolderName
 """Name of a network: nnU-Net's `2d`, `3d_fullres`, `3d_lowres`, `3d_cascade_fullres`, or one that its user made."""
 Precision = Literal["fp32", "bf16"]
 """Arithmetic of convolutions; sums, losses and weights are always float32."""
@@ -185,8 +189,8 @@ class NnunetNames(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    plans_name: str
-    """Name of the plans."""
+    plans_name: FolderName
+    """Name of the plans; part of the name of a folder that is exported."""
     experiment_planner: str
     """Class of the planner."""
     reader: str

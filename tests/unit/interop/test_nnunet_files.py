@@ -230,6 +230,7 @@ def test_voxels_may_be_written_as_floats_and_halves(files, tmp_path):
         ({"0": dict.fromkeys(intensity(0), 50)}, True),
         ({"0": dict.fromkeys(intensity(0), 50.0)}, True),
         ({"0": dict.fromkeys(intensity(0), "50")}, False),
+        ({"0": intensity(0) | {"std": -1}}, False),
         ({"0": {"mean": 1}}, False),
         ({"CT": intensity(0)}, False),
         ({}, False),
@@ -246,7 +247,7 @@ def test_intensities_are_repeated_to_the_letter_and_missed_only_where_needed(fil
     assert ("channel 0 (CT) has no foreground intensities" in " ".join(plan.doubts)) is not is_known
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/", "a\nb", "a\0b"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/", "a\nb", "a\0b", "a" * 256])
 def test_a_data_set_has_the_name_of_a_folder(files, tmp_path, name):
     with pytest.raises(SettingsError, match="--dataset-name"):
         plan_from_files(*files(), planner="nnunet", memory_gb=None, dataset_name=name, out=tmp_path / "plans.json")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from errno import ENOSPC
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,7 @@ def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_p
         ("plans.json", {"image_reader_writer": "NibabelIOWithReorient"}, "NibabelIOWithReorient"),
         ("plans.json", {"configurations": {"2d": {}}}, "no configuration 3d_fullres"),
         ("plans.json", {"label_manager": "Mine"}, "label_manager"),
+        ("plans.json", {"plans_name": "../../../evil"}, "plans_name: String should match"),
         ("dataset.json", {"labels": {"background": 0}}, "no label but background"),
     ],
 )
@@ -290,6 +292,32 @@ def test_an_export_that_does_not_fit_on_the_disk_leaves_nothing(tmp_path, monkey
     assert len(written) == 2
     assert not list(out.iterdir())
     assert len(export_model(tmp_path / "bundle", out)) == 2
+
+
+def test_a_bundle_whose_plans_are_named_by_a_path_is_not_exported(plain, tmp_path):
+    """The name is part of a folder's; the manifest says that the file is as it was written."""
+    import_model(plain, tmp_path / "bundle")
+    plan = json.loads((tmp_path / "bundle" / "plan.json").read_text())
+    plan["nnunet"]["plans_name"] = "/../../evil"
+    (tmp_path / "bundle" / "plan.json").write_text(json.dumps(plan))
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    digest = sha256((tmp_path / "bundle" / "plan.json").read_bytes()).hexdigest()
+    edit(tmp_path / "bundle" / "manifest.json", files=manifest["files"] | {"plan.json": digest})
+    with pytest.raises(ArtifactError, match="plans_name"):
+        export_model(tmp_path / "bundle", tmp_path / "out" / "Dataset007_Small")
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "bundle"}
+
+
+def test_a_configuration_with_a_name_that_is_too_long_for_a_folder_is_refused(tmp_path):
+    """Of a cascade the previous stage's folder is looked for by it."""
+    folder = small.write_results(tmp_path / "results", "cascade")
+    plans = json.loads((folder / "plans.json").read_text())
+    configurations, long = plans["configurations"], "a" * 300
+    configurations[long] = configurations["3d_lowres"]
+    configurations["3d_cascade_fullres"]["previous_stage"] = long
+    edit(folder / "plans.json", configurations=configurations)
+    with pytest.raises(InputError, match=r"configurations\.a{50,56}\.\.\."):
+        import_model(folder, tmp_path / "bundle")
 
 
 def test_a_plan_that_nnunet_cannot_hold_is_not_exported(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from hemoseg.errors import InputError
 from hemoseg.interop import read_plans, write_plans
 from hemoseg.plan import Plan
+from hemoseg.planning.nnunet import INTENSITIES
 
 GOLDENS = json.loads((Path(__file__).parents[2] / "golden" / "nnunet-planners.json").read_text())
 DATASET = {
@@ -145,6 +146,12 @@ def test_the_argument_is_not_changed(plans):
     ("path", "value", "message"),
     [
         ("plans_name", None, "plans_name"),
+        ("plans_name", "../../../evil", "plans_name.*pattern"),
+        ("plans_name", "a\n", "plans_name.*pattern"),
+        ("plans_name", "a" * 101, "plans_name.*pattern"),
+        ("dataset_name", "../evil", "dataset_name: .*name of one folder"),
+        ("dataset_name", "a\x1b[2J", "dataset_name: .*name of one folder"),
+        ("dataset_name", "é" * 128, "dataset_name: .*name of one folder"),
         ("transpose_forward", [0, 0, 1], "does not undo"),
         ("transpose_backward", [2, 1, 0], "does not undo"),
         ("transpose_forward", [0, 1, 3], "does not undo"),
@@ -154,6 +161,11 @@ def test_the_argument_is_not_changed(plans):
         ("configurations", {}, "configurations"),
         ("configurations", {"2d": 3}, "configurations.2d"),
         ("foreground_intensity_properties_per_channel", {}, "normalization ct needs foreground intensities"),
+        (f"{INTENSITIES}.0.percentile_00_5", 1e4, r"channel\.0: .*percentile_00_5 10000 above percentile_99_5"),
+        (f"{INTENSITIES}.0.std", -1.0, r"channel\.0: std: .*greater than or equal to 0, found -1"),
+        (f"{INTENSITIES}.0.std", float("nan"), r"\.0\..*std.*finite"),
+        (f"{INTENSITIES}.0.mean", float("inf"), r"\.0\..*mean.*finite"),
+        (f"{INTENSITIES}.0.mean", "50", r"channel\.0: mean: .*number"),
         ("configurations.2d.patch_size", [512], "patch_size"),
         ("configurations.2d.patch_size", [512, 510], "510 along x is no multiple of 128"),
         ("configurations.2d.patch_size", [1, 512, 512], "must have 3 axes"),
@@ -190,6 +202,8 @@ def test_the_argument_is_not_changed(plans):
         ("configurations.3d_cascade_fullres.previous_stage", "none", "previous_stage none"),
         ("configurations.3d_fullres.previous_stage", 3, "previous_stage"),
         ("configurations.bad name", {"inherits_from": "2d"}, "name"),
+        ("configurations." + "a" * 300, {"inherits_from": "2d"}, r"configurations\.a{50,56}\.\.\..*pattern"),
+        ("configurations.two\nlines", {"inherits_from": "2d"}, r"configurations\.two\\nlines.*pattern"),
     ],
 )
 def test_plans_that_are_refused(plans, path, value, message):
