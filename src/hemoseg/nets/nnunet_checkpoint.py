@@ -5,12 +5,13 @@ tensors and NumPy's numbers need are called; a file that names any other is refu
 """
 
 import re
+import struct
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from hemoseg.artifacts import whole_file
 from hemoseg.errors import InputError
 from hemoseg.nets.build import build_network
 from hemoseg.nets.weights import check_fit, distinct_weights, load_weights, repeats
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import FOLDER_NAME, Configuration, Plan
 
 KIND = "a checkpoint that nnU-Net v2 wrote: network_weights, trainer_name, init_args"
 REMEDY = "take the file that nnU-Net itself wrote, or train again"
@@ -37,6 +38,14 @@ ALLOWED: list[Any] = [
     torch.device,
 ]
 """All that may be called beside what tensors need."""
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types that weights may have."""
+LONGEST_TRAINER = 200
+"""Characters of a trainer's name: with those of plans and configuration, it is that of a folder."""
+SHOWN = 100
+"""Characters of a file's own texts that errors show."""
+HEADER = 30
+"""Bytes of a record's header in a zip archive, before its name and what pads it; their lengths end it."""
 
 
 ZIP = b"PK\x03\x04"
@@ -67,20 +76,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise _unusable("no such file", path)
-    content = _load(path)
-    weights = content.get("network_weights")
-    arguments = content.get("init_args")
+    content, places = _load(path)
+    weights, arguments = content.get("network_weights"), content.get("init_args")
     if not isinstance(weights, dict) or not isinstance(arguments, dict) or not weights:
         raise _unusable("no network_weights or no init_args", path)
-    if not all(isinstance(name, str) and _is_dense(value) for name, value in weights.items()):
-        raise _unusable("network_weights that are no tensors, or none with all their real numbers", path)
-    axes = content.get("inference_allowed_mirroring_axes") or ()
-    if not isinstance(axes, list | tuple) or not all(isinstance(axis, int) and 0 <= axis <= 2 for axis in axes):
-        raise _unusable(f"inference_allowed_mirroring_axes {axes!r:.100}", path)
+    strange = [name for name, value in weights.items() if not isinstance(name, str) or not _is_dense(value)]
+    if strange:
+        found = f"network_weights that are no tensors of floats, or none with all their numbers: {_shown(strange[0])}"
+        raise _unusable(found, path)
+    if places is not None and not _fill_records(weights.values(), places):
+        raise _unusable("damaged: a record of network_weights is shorter or longer than they are", path)
+    trainer, configuration = content.get("trainer_name"), arguments.get("configuration")
+    if not isinstance(trainer, str) or len(trainer) > LONGEST_TRAINER or not trainer.isidentifier():
+        raise _unusable(f"trainer_name {_shown(trainer)}, which is no name of a class", path)
+    if not isinstance(configuration, str) or re.fullmatch(FOLDER_NAME, configuration) is None:
+        raise _unusable(f"configuration {_shown(configuration)}, which is no name of one", path)
+    axes = content.get("inference_allowed_mirroring_axes")
     return Checkpoint(
-        trainer=str(content.get("trainer_name")),
-        configuration=str(arguments.get("configuration")),
-        mirror_axes=tuple(axes),
+        trainer=trainer,
+        configuration=configuration,
+        mirror_axes=() if axes is None else _mirror_axes(axes, path),
         weights=weights,
     )
 
@@ -96,10 +111,11 @@ def fitted_weights(
     """
     with torch.device("meta"):  # takes no memory, however large plans.json says that it is
         outline = build_network(plan, configuration)
-    strange = [name for name in checkpoint.weights if name not in outline.state_dict()]
+    known = outline.state_dict()
+    strange = [name for name in checkpoint.weights if name not in known]
     if strange:
         raise InputError(
-            f"{len(strange)} tensors that the network of {configuration.name} does not have, {strange[0]} the first",
+            f"{len(strange)} tensors that {configuration.name}'s network does not have, {_shown(strange[0])} the first",
             where=path,
             expected=f"the {configuration.encoder} U-Net that plans.json describes",
             remedy="a trainer with a network of its own cannot be imported",
@@ -111,9 +127,9 @@ def fitted_weights(
     load_weights(network, weights, where=path)
     loaded = network.state_dict()
     for name, value in given.items():
-        if not torch.equal(value, loaded[name]):
+        if value.shape != loaded[name].shape or not torch.equal(value.float(), loaded[name]):
             raise _unusable(f"{name} differs from the entry that it repeats, or is not a number", path)
-        if not bool(torch.isfinite(value).all()):
+        if not bool(torch.isfinite(loaded[name]).all()):
             raise _unusable(f"{name} is not finite: the training diverged", path)
     return distinct_weights(network)
 
@@ -151,57 +167,110 @@ def write_checkpoint(
         temporary.write_bytes(written.getbuffer())
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """The dictionary in the file, by torch's own unpickler that calls nothing but what is allowed."""
+def _load(path: Path) -> tuple[dict[str, Any], set[tuple[int, int]] | None]:
+    """The dictionary in the file, by torch's own unpickler that calls nothing but what is allowed.
+
+    Returns:
+        It, and where its records lie if its tensors are parts of the file; None if they were read into memory.
+    """
     with path.open("rb") as file:
         first = file.read(len(OLD_FORMAT))
     is_old = first == OLD_FORMAT
     if not is_old and not first.startswith(ZIP[: len(first)]):
         raise _unusable(f"no file of torch.save: it begins with {first!r}; nothing of it was run", path)
     try:
-        if not is_old:
-            _check_sums(path)
+        places = None if is_old else _places(path)
         with safe_globals(ALLOWED):
             # the unpickler itself refuses what an older file names, at the first that is not allowed
             surplus = [] if is_old else get_unsafe_globals_in_checkpoint(path)
             if not surplus:
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=not is_old)
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=places is not None)
     except MemoryError:
         raise
     except Exception as error:  # damaged pickles and archives raise errors of any kind
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named is None:
             told = " ".join(str(error).split()) or type(error).__name__
-            raise _unusable(f"damaged: {told:.100}", path) from error
+            raise _unusable(f"damaged: {_shown(told)}", path) from error
         surplus = [named[1]]
     if surplus:
         raise _refused(surplus, path)
     if not isinstance(content, dict):
         raise _unusable(f"a {type(content).__name__}", path)
-    return content
+    return content, places
 
 
-def _check_sums(path: Path) -> None:
-    """Compare each record with its checksum, which torch does not: damaged weights would be taken for whole."""
+def _places(path: Path) -> set[tuple[int, int]] | None:
+    """Offset and bytes of each record in the file; None if one is compressed, so that the file is no memory of it.
+
+    Checksums are compared here, since torch does not: damaged weights would be taken for whole.
+    """
     with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
+        damaged, records = archive.testzip(), archive.infolist()
     if damaged is not None:
         raise ValueError(f"the checksum of its record {damaged} is wrong")
+    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+        return None
+    with path.open("rb") as file:
+        return {(_beginning(file, record), record.file_size) for record in records}
+
+
+def _beginning(file: IO[bytes], record: zipfile.ZipInfo) -> int:
+    """Offset of a record's bytes."""
+    file.seek(record.header_offset + HEADER - 4)
+    name, padding = struct.unpack("<HH", file.read(4))
+    return record.header_offset + HEADER + int(name) + int(padding)
+
+
+def _fill_records(weights: Iterable[Tensor], places: set[tuple[int, int]]) -> bool:
+    """Whether the memory of each is one record of the file: torch slices it without a look at the records' sizes.
+
+    Where the file lies in memory is not known, but all offsets in it must be right for one place.
+    """
+    storages = {(value.untyped_storage().data_ptr(), value.untyped_storage().nbytes()) for value in weights}
+    first, _ = min(storages)
+    return any(all((begin + place - first, size) in places for place, size in storages) for begin, _ in places)
 
 
 def _is_dense(value: object) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_complex()
+    """Whether it is a tensor of floats in memory that has a number for each of its elements."""
+    return (
+        isinstance(value, Tensor)
+        and (value.layout, value.device.type) == (torch.strided, "cpu")
+        and not value.is_nested
+        and value.dtype in FLOATS
+        and 0 < value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
+
+
+def _mirror_axes(axes: object, path: Path) -> tuple[int, ...]:
+    if (
+        not isinstance(axes, list | tuple)
+        or len(axes) > 3
+        or not all(type(axis) is int and 0 <= axis <= 2 for axis in axes)
+        or len(set(axes)) < len(axes)
+    ):
+        raise _unusable("inference_allowed_mirroring_axes that are not axes from 0 to 2, each once", path)
+    return tuple(axes)
 
 
 def _volumetric(weight: Tensor, configuration: Configuration) -> Tensor:
-    """Float32; kernels of a 2-D network as those of a 3-D one with a single slice."""
+    """Kernels of a 2-D network as those of a 3-D one with a single slice."""
     planar = configuration.dimensions == 2 and weight.ndim == 4
-    return (weight.unsqueeze(2) if planar else weight).float()
+    return weight.unsqueeze(2) if planar else weight
+
+
+def _shown(text: object) -> str:
+    """What a file says, for a terminal: short, and without line breaks or escapes; of other things their type."""
+    if not isinstance(text, str):
+        return f"of type {type(text).__name__}"
+    return text[:SHOWN] if text[:SHOWN].isprintable() else repr(text[:SHOWN])
 
 
 def _refused(names: Iterable[str], path: Path) -> InputError:
+    named = ", ".join(map(_shown, sorted(names)[:4]))
     return InputError(
-        f"names {', '.join(sorted(names)[:4])}, which could run code on this machine; nothing of it was run",
+        f"names {named}, which could run code on this machine; nothing of it was run",
         where=path,
         expected="tensors, numbers, texts and containers of them alone",
         remedy="do not use this file with software that loads it as a pickle, unless you know who wrote it",

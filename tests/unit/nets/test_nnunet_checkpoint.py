@@ -1,6 +1,7 @@
 """Checkpoints of nnU-Net: what is read, and what is refused before anything runs."""
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -49,16 +50,22 @@ def test_numbers_that_an_older_numpy_wrote_are_read(tmp_path, content):
 
 def _with_older_names(content: object, folder: Path) -> Path:
     """The same file with the name that NumPy's scalars had before NumPy 2."""
-    import zipfile
 
-    path, target = saved(folder, content), folder / "older.pth"
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as made:
+    def renamed(name: str, data: bytes) -> bytes:
+        if not name.endswith("data.pkl"):
+            return data
+        assert b"numpy._core.multiarray" in data
+        return data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+    return rewritten(saved(folder, content), renamed)
+
+
+def rewritten(path: Path, change, compression: int = zipfile.ZIP_STORED) -> Path:
+    """The archive anew, each record as `change` makes it of its name and bytes; checksums are right."""
+    target = path.with_name("rewritten.pth")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", compression) as made:
         for entry in source.infolist():
-            data = source.read(entry)
-            if entry.filename.endswith("data.pkl"):
-                assert b"numpy._core.multiarray" in data
-                data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-            made.writestr(entry.filename, data)
+            made.writestr(entry.filename, change(entry.filename, source.read(entry)))
     return target
 
 
@@ -103,6 +110,21 @@ def test_the_format_before_torch_1_6_is_read_and_refused_if_malicious(tmp_path, 
         ({"init_args": None}, "no init_args"),
         ({"inference_allowed_mirroring_axes": (3,)}, "mirroring_axes"),
         ({"inference_allowed_mirroring_axes": [[0]]}, "mirroring_axes"),
+        ({"inference_allowed_mirroring_axes": (0, True)}, "mirroring_axes"),
+        ({"inference_allowed_mirroring_axes": (1, 1)}, "mirroring_axes"),
+        ({"inference_allowed_mirroring_axes": torch.arange(2)}, "mirroring_axes"),
+        ({"network_weights": {"a": torch.zeros(2, device="meta")}}, "no tensors"),
+        ({"network_weights": {"a": torch.zeros(2, dtype=torch.int32)}}, "no tensors"),
+        ({"network_weights": {"a": torch.zeros(0)}}, "none with all their numbers: a"),
+        ({"network_weights": {"a": torch.zeros(1).expand(10**6, 10**6)}}, "none with all their numbers: a"),
+        ({"network_weights": {"a\x1b[2J": 1}}, r"no tensors.*'a\\x1b\[2J'"),
+        ({"trainer_name": None}, "trainer_name of type NoneType"),
+        ({"trainer_name": "nnUNetTrainer\x1b[2J"}, r"trainer_name 'nnUNetTrainer\\x1b\[2J'"),
+        ({"trainer_name": "two\nlines"}, r"trainer_name 'two\\nlines'"),
+        ({"trainer_name": "A" * 300}, r"trainer_name A{100}, which"),
+        ({"init_args": {"configuration": 3}}, "configuration of type int"),
+        ({"init_args": {"configuration": "../3d_fullres"}}, "configuration ../3d_fullres, which"),
+        ({"init_args": {"configuration": "a" * 300}}, "configuration a{100}, which"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, content, change, found):
@@ -137,6 +159,47 @@ def test_weights_that_changed_on_the_way_are_refused(tmp_path, content):
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("change", [lambda data: data[:-8], lambda data: data + data, lambda _: b""])
+def test_weights_of_another_size_than_their_record_are_refused(tmp_path, content, change, compression):
+    """torch.load takes them from what follows in the file: it looks at no size where it maps the file."""
+    path = rewritten(
+        saved(tmp_path, content),
+        lambda name, data: change(data) if name.endswith("/data/3") else data,
+        compression,
+    )
+    if compression == zipfile.ZIP_STORED:
+        assert torch.load(path, mmap=True, weights_only=False)["network_weights"]
+    with pytest.raises(InputError, match=r"damaged: (a record of network_weights is shorter or longer|record size)"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_that_was_packed_anew_is_read(tmp_path, content, compression):
+    content["optimizer_state"] = {"momentum_buffer": torch.arange(64.0)}
+    path = rewritten(saved(tmp_path, content), lambda _, data: data, compression)
+    weights = read_checkpoint(path).weights
+    assert all(torch.equal(value, content["network_weights"][name]) for name, value in weights.items())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch wants to be rid of them
+def test_quantized_weights_are_refused(tmp_path, content):
+    content["network_weights"]["a"] = torch.quantize_per_tensor(torch.ones(4), 0.5, 0, torch.qint8)
+    with pytest.raises(InputError, match=r"network_weights that are no tensors of floats.*: a"):
+        read_checkpoint(saved(tmp_path, content))
+
+
+@pytest.mark.parametrize("place", ["trainer_name", "inference_allowed_mirroring_axes", "configuration"])
+def test_lists_that_hold_one_list_many_times_take_no_time(tmp_path, content, place):
+    """As text such a value would be of 2^60 characters."""
+    nested: list[object] = [0]
+    for _ in range(60):
+        nested = [nested, nested]
+    (content["init_args"] if place == "configuration" else content)[place] = nested
+    with pytest.raises(InputError, match=place):
+        read_checkpoint(saved(tmp_path, content))
+
+
 def with_weights(content, plan, **changes):
     checkpoint = Checkpoint(
         trainer="t", configuration=NAME, mirror_axes=(), weights=dict(content["network_weights"]) | changes
@@ -154,6 +217,13 @@ def test_weights_that_are_not_the_networks_are_refused(content, plan):
         with_weights(content, plan, **{first: torch.zeros(4, 1, 3, 3, 3)})
     with pytest.raises(InputError, match="differs from the entry that it repeats"):
         with_weights(content, plan, **{f"decoder.{first}": torch.ones_like(whole[first])})
+    terabytes = torch.zeros(1, dtype=torch.float64).expand(10**6, 10**6)
+    with pytest.raises(ArtifactError, match="do not fit"):
+        with_weights(content, plan, **{first: terabytes})
+    with pytest.raises(InputError, match="differs from the entry that it repeats"):
+        with_weights(content, plan, **{f"decoder.{first}": terabytes})
+    with pytest.raises(InputError, match="not finite"):
+        with_weights(content, plan, **{first: whole[first].double().fill_(1e300)})
     bad = {first: whole[first] * float("inf")}
     with pytest.raises(InputError, match=r"not finite|not a number"):
         with_weights(content, plan, **bad)
