@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -18,6 +18,8 @@ import typer
 from hemoseg.cli.failures import failure_of, print_failure
 from hemoseg.errors import HemosegError, InterruptedRunError
 
+Answer = Callable[[int, FrameType | None], object] | signal.Handlers
+"""What a process does about a signal."""
 YOUNG_OBJECTS = 50_000
 """New objects after which the collector looks for cycles: Python's 700 make it look a hundred times during imports."""
 SPINS = "20000"
@@ -85,8 +87,7 @@ def main() -> NoReturn:
     """Run the command line and end the process with the exit code that is due."""
     code = 0
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _end)
+        _answer(_end)
         gc.set_threshold(YOUNG_OBJECTS)
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # else it searches every installed package for some
         # torch's threads spin while they wait for each other, longer than they need where nothing else runs, and
@@ -96,13 +97,19 @@ def main() -> NoReturn:
         atexit.register(gc.freeze)  # what is left at the end the system takes back faster than the collector looks
         make_app(sys.argv[1] if len(sys.argv) > 1 else None)()
     except (HemosegError, MemoryError, OSError, ModuleNotFoundError) as error:
+        _answer(signal.SIG_IGN)  # as torchrun sends one to all processes when one of them dies
         failure = failure_of(error, where="hemoseg")
         print_failure(failure)
         code = failure.exit_code
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)  # nothing is left to keep, and nobody to catch an error
+        # nothing is left to keep, and nobody to catch an error
+        _answer(signal.SIG_DFL if code == 0 else lambda _number, _frame: os._exit(code))
     sys.exit(code)
+
+
+def _answer(answer: Answer) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, answer)
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:

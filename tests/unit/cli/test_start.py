@@ -25,6 +25,25 @@ builtins.__import__ = interrupted
 runpy.run_module("hemoseg", run_name="__main__")
 """
 
+TOLD = """
+import atexit, os, sys
+from hemoseg import cli
+tell, (moment, number) = cli.print_failure, (sys.argv[1], int(sys.argv[2]))
+sys.argv[1:] = sys.argv[3:]
+
+def signaled(at):
+    if at == moment:
+        os.kill(os.getpid(), number)
+
+def told(failure):
+    signaled("before")
+    tell(failure)
+    signaled("after")
+
+cli.print_failure = told
+atexit.register(signaled, "exit")
+cli.main()
+"""
 
 LOADED = [("hemoseg.cli.progress", "fingerprint"), ("hemoseg.report", "version")]
 """What a command needs, with its command."""
@@ -57,6 +76,23 @@ def test_an_interrupt_while_a_command_loads_what_it_needs_says_so(module, comman
     assert done.returncode == code
     assert f"stopped by signal {int(number)}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["before", "after", "exit"])
+def test_a_signal_while_an_error_is_told_leaves_its_text_and_exit_code(moment, number, tmp_path):
+    """As when torchrun ends the processes that lost another one."""
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD, moment, str(int(number)), "report", "--run", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("  try: ") == 1
+    assert "Traceback" not in done.stderr
+    assert "stopped by signal" not in done.stderr
 
 
 def test_the_command_begins_there():
