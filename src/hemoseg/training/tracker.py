@@ -124,4 +124,5 @@ def _open_board(folder: Path, iteration: int) -> Any:
     """A writer of TensorBoard's files; what an earlier process showed of later iterations is purged."""
     from tensorboardX import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=iteration + 1)
+    # files are named by the second: one that is begun in the same second would replace the earlier one
+    return SummaryWriter(str(folder), purge_step=iteration + 1, filename_suffix=f".{iteration}")

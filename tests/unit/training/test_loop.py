@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboardX.proto import event_pb2
 
 from hemoseg.data import Sampler, StoredCase
 from hemoseg.errors import ArtifactError, InterruptedRunError, ResourceError, SettingsError
@@ -305,6 +306,63 @@ def test_tensorboard_has_all_of_a_training_that_was_stopped(tmp_path, scalars):
         go(tmp_path, choices=Choices(tensorboard=True), stop=lambda: 2)
     assert scalars[-2][0] == "train/learning_rate"
     assert scalars[-1] == "closed"
+
+
+def events(folder):
+    """Events in TensorBoard's files: length, its checksum, the event and its checksum, again and again.
+
+    Source: the masked CRC-32C of TFRecord, tensorflow.org/tutorials/load_data/tfrecord.
+    """
+    found = []
+    for path in sorted(folder.iterdir()):
+        content, at = path.read_bytes(), 0
+        while at < len(content):
+            length = content[at : at + 8]
+            end = at + 12 + int.from_bytes(length, "little")
+            for data, there in ((length, at + 8), (content[at + 12 : end], end)):
+                assert int.from_bytes(content[there : there + 4], "little") == masked_crc32c(data)
+            found.append(event_pb2.Event.FromString(content[at + 12 : end]))
+            at = end + 4
+        assert at == len(content)
+    return found
+
+
+def masked_crc32c(data):
+    """The checksum, bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def test_the_checksum_is_that_of_the_standard():
+    """RFC 3720, B.4: thirty-two bytes of zero have the CRC-32C 0x8a9136aa."""
+    rotated = 0x8A9136AA >> 15 | 0x8A9136AA << 17
+    assert masked_crc32c(bytes(32)) == (rotated + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def test_tensorboards_files_hold_what_the_logs_say(tmp_path):
+    """Stopped after two steps and resumed: what comes after them is purged, the rest is in both logs."""
+    with pytest.raises(InterruptedRunError):
+        go(tmp_path, recipe=SHORT, choices=Choices(tensorboard=True), stop=lambda: 2)
+    go(tmp_path, recipe=SHORT, choices=Choices(tensorboard=True))
+    told = events(tmp_path / "tensorboard")
+    done = lines(tmp_path / "train.jsonl")[0]["iteration"]
+    begun = [event.step for event in told if event.session_log.status == event_pb2.SessionLog.START]
+    assert begun == [1, done + 1]
+    values = {(value.tag, event.step): value.simple_value for event in told for value in event.summary.value}
+    expected = {}
+    for group, name in (("train", "train"), ("epoch", "epochs")):
+        for row in lines(tmp_path / f"{name}.jsonl"):
+            dice = {f"dice/{tag}": value for tag, value in row["dice"].items()} if group == "epoch" else {}
+            shown = {tag: value for tag, value in (row | dice).items() if isinstance(value, float) and tag != "seconds"}
+            expected |= {(f"{group}/{tag}", row["iteration"]): value for tag, value in shown.items()}
+    assert values.keys() == expected.keys()
+    assert {tag for tag, _ in values} >= {"train/loss", "train/learning_rate", "epoch/ema", "epoch/dice/edema"}
+    assert values == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_part_of_a_patch_that_is_ignored_has_no_label_in_training(tmp_path):
