@@ -120,7 +120,7 @@ Patience = Annotated[
     typer.Option(
         min=1,
         help="Stop early after so many epochs without a better training loss; as in nnU-Net v1, not before the "
-        "learning rate is at 1e-6, which the schedule reaches in its very last epoch, if at all.",
+        "learning rate is at 1e-6, which the recipes as they are do not come down to in time.",
         rich_help_panel=TRAINING,
     ),
 ]

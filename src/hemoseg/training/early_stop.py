@@ -1,7 +1,8 @@
 """When to stop before the end: the rule of nnU-Net v1's base trainer, which the paper's words describe.
 
 nnU-Net itself trains to the end (v1's `nnUNetTrainerV2` and v2), and a poly schedule keeps the rule from acting: the
-learning rate falls to 1e-6 in the very last epoch, if at all.
+last of 1000 epochs of `nnunet` has a rate of 2.0e-5, the last of 2400 steps of `headct` 2.7e-5. The rule asks for 1e-6,
+at an epoch's end: it could save a whole epoch from 55,652 epochs (`nnunet`) or 23.7 million steps (`headct`) on.
 """
 
 from dataclasses import dataclass

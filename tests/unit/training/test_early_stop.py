@@ -1,6 +1,10 @@
 """Early stopping by nnU-Net v1's base rule, by hand."""
 
-from hemoseg.training.early_stop import Patience
+import pytest
+
+from hemoseg.planning.recipes import HEADCT_RECIPE, NNUNET_RECIPE
+from hemoseg.training.early_stop import LOW_RATE, Patience
+from hemoseg.training.schedule import learning_rate
 
 
 def run(losses, rates, patience):
@@ -28,3 +32,26 @@ def test_where_the_rate_is_high_the_wait_falls_back_to_half():
     stopped, wait = run([1.0] * 5, [0.01] * 5, 3)
     assert stopped is None
     assert wait == Patience(best=1.0, epoch=3)  # 4 - 3 // 2
+
+
+def rate_at_the_end(recipe, epochs, *, left):
+    """Learning rate of the last step of an epoch, with so many epochs left after it."""
+    size = recipe.epoch_iterations
+    return learning_rate(recipe, (epochs - left) * size - 1, epochs * size)
+
+
+def test_usual_trainings_end_above_the_low_rate():
+    """What docs/explanation/training.md says of `--patience`."""
+    assert rate_at_the_end(NNUNET_RECIPE, 1000, left=0) == pytest.approx(2.0e-5, abs=5e-7)
+    assert learning_rate(HEADCT_RECIPE, 2399, 2400) == pytest.approx(2.7e-5, abs=5e-7)
+    assert learning_rate(HEADCT_RECIPE, 94_313, 94_314) > LOW_RATE >= learning_rate(HEADCT_RECIPE, 94_314, 94_315)
+
+
+@pytest.mark.parametrize(("recipe", "epochs"), [(NNUNET_RECIPE, 55_652), (HEADCT_RECIPE, 94_692)])
+def test_so_many_epochs_it_takes_to_save_one(recipe, epochs):
+    assert rate_at_the_end(recipe, epochs - 1, left=1) > LOW_RATE >= rate_at_the_end(recipe, epochs, left=1)
+
+
+def test_a_smaller_rate_lets_the_rule_act_within_the_last_epochs():
+    recipe = NNUNET_RECIPE.model_copy(update={"learning_rate": 5e-5})
+    assert rate_at_the_end(recipe, 1000, left=12) > LOW_RATE >= rate_at_the_end(recipe, 1000, left=11)
