@@ -2,7 +2,8 @@
 
 The precision is the plan's, since prediction shares it. The layout is device.json's: measured once per run, so that a
 resume takes the same path to the same bits. `torch.compile` is not used: on a CPU convolutions are nine tenths of the
-step and it leaves them to the same library, while compiling takes minutes (docs/lab-log.md).
+step and it leaves them to the same library, while compiling takes minutes (docs/lab-log.md, 2026-11-24); on CUDA it was
+not measured.
 """
 
 import torch
