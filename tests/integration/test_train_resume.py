@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 
+import psutil
 import pytest
 
 from cohort import hemoseg, write_cohort
@@ -36,10 +37,10 @@ def prepared(tmp_path_factory):
     return run
 
 
-def make_small(run):
-    """Make a plan's epochs 7 steps long and its network so small that one takes milliseconds."""
+def make_small(run, *, epoch=7):
+    """Make a plan's epochs so many steps long and its network so small that one takes milliseconds."""
     plan = json.loads((run / "plan.json").read_text())
-    plan["recipe"] |= {"epoch_iterations": 7, "validation_batches": 3}
+    plan["recipe"] |= {"epoch_iterations": epoch, "validation_batches": 3}
     (item,) = plan["configurations"]
     item["features"] = [min(2 ** (2 + stage), 16) for stage in range(len(item["features"]))]
     item["patch_size"] = [item["patch_size"][0], 32, 32]
@@ -109,6 +110,28 @@ def test_killed_at_random_points_it_ends_with_the_same_bytes(prepared, unbroken,
     rows = [json.loads(line)["iteration"] for line in (fold(run) / "train.jsonl").read_text().splitlines()]
     assert rows == sorted(set(rows))
     assert rows[-1] == 40
+
+
+def test_killed_with_processes_that_prepare_batches_it_ends_with_the_same_bytes(tmp_path):
+    """SIGKILL amid 120 steps of `nnunet`, for which batches are made ahead; those who make them end, too."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    hemoseg("fingerprint", write_cohort(tmp_path / "Heads"), "--run", whole)
+    hemoseg("plan", "--run", whole, "--recipe", "nnunet", "--iterations", "120", "--folds", "0")
+    make_small(whole, epoch=40)
+    hemoseg("preprocess", "--run", whole)
+    shutil.copytree(whole, cut)
+    hemoseg("train", "--run", whole)
+    process = start(cut)
+    wait_for(process, cut, 60)
+    children = psutil.Process(process.pid).children(recursive=True)
+    makers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    assert makers
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert iteration_of(fold(cut) / "state.safetensors") < 110
+    assert not psutil.wait_procs(makers, timeout=LIMIT_S)[1]
+    hemoseg("train", "--run", cut)
+    assert contents(cut) == contents(whole)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
