@@ -76,7 +76,7 @@ def test_every_broken_scan_is_named_and_stops_no_other(bundle, scans, tmp_path, 
     done = hemoseg("segment", scans, *options, code=3)
     table, summary = done.stderr.partition(f"{len(found)} failed")[2], rows(out / "summary.csv")
     for name, text in found.items():
-        assert f"{name}.nii" in table
+        assert f"│ {name} " in table
         assert summary[name]["status"] == "failed"
         assert text in summary[name]["error"]
     assert sorted(path.name for path in out.iterdir()) == ["a.nii.gz", "manifest.jsonl", "summary.csv", "z.nii.gz"]

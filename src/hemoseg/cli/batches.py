@@ -104,7 +104,7 @@ def make_scan_executor(workers: int, cluster: str | None, limit_s: float, out: P
 
 
 def failures_in_order(found: "Found", failures: dict[str, "HemosegError"]) -> "list[tuple[str, HemosegError]]":
-    """(scan as the table of failures names it, its error), in the order of the command line."""
+    """(scan by the name that summary and progress give it, its error), in the order of the command line."""
     from hemoseg.pipeline.batch.sources import NoScan
 
     rows: list[tuple[str, HemosegError]] = []
@@ -112,5 +112,5 @@ def failures_in_order(found: "Found", failures: dict[str, "HemosegError"]) -> "l
         if isinstance(file, NoScan):
             rows.append((file.name, file.error))
         elif file.name in failures:
-            rows.append((file.path.name, failures[file.name]))
+            rows.append((file.name, failures[file.name]))
     return rows
