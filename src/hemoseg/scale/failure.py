@@ -79,13 +79,15 @@ def error_of(name: str, failure: Failure, log: Path | None) -> HemosegError:
     return error
 
 
-def late_error(name: str, limit_s: float, *, more: str = "") -> ResourceError:
-    """What is told of a job that takes longer than it may; `more` is added to the advice."""
+def late_error(
+    name: str, limit_s: float, *, remedy: str = "look whether its files can be read at all"
+) -> ResourceError:
+    """What is told of a job that takes longer than it may."""
     return ResourceError(
         f"not done after {limit_s:g} s",
         where=name,
         expected="an answer in that time",
-        remedy=f"look whether its files can be read at all{more}",
+        remedy=remedy,
     )
 
 

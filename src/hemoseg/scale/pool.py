@@ -152,11 +152,12 @@ class ProcessPool:
 
 
 def late(name: str, limit_s: float) -> ResourceError:
-    """The error for a job that takes too long."""
+    """The error for a job that takes too long, where nobody knows what it was at."""
     return late_error(
         name,
         limit_s,
-        more="; if the machine is slow or busy, use fewer workers, or with segment a longer --time-limit",
+        remedy="if the machine is slow or busy, use fewer workers, or with segment a longer --time-limit or a "
+        "--time-budget; if not, look whether its files can be read at all",
     )
 
 

@@ -350,9 +350,11 @@ def test_what_a_resource_failed_for_is_tried_again_at_the_end(
     assert list(result.reports) == ["c", "d", "a"]
 
 
-@pytest.mark.parametrize("step", ["read_one", "write_one"])
+@pytest.mark.parametrize(
+    ("step", "advice"), [("read_one", "can be read at all"), ("write_one", "can be written at all")]
+)
 def test_a_disk_that_does_not_answer_costs_one_scan(
-    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, advice: str
 ) -> None:
     release = threading.Event()
     fail_at(monkeypatch, step, "b", lambda: release.wait(30) and None)
@@ -361,6 +363,7 @@ def test_a_disk_that_does_not_answer_costs_one_scan(
     release.set()
     assert list(result.failures) == ["b"]
     assert result.failures["b"].found == "not done after 2 s"
+    assert advice in result.failures["b"].remedy
     assert sorted(result.reports) == ["a", "c", "d"]
     assert time.monotonic() - began < 20
 
@@ -512,6 +515,17 @@ def test_the_time_of_a_scan_is_that_of_its_steps_together() -> None:
     deadline.spent_s = 10.0
     with pytest.raises(ResourceError, match="a: not done after 10 s"):
         deadline.check()
+
+
+@pytest.mark.parametrize(
+    ("read_s", "network_s", "advice"), [(1.0, 9.5, "mirrorings"), (9.5, 1.0, "whether its file can be read at all")]
+)
+def test_what_to_try_is_for_what_took_the_time(read_s: float, network_s: float, advice: str) -> None:
+    deadline = work.Deadline(name="a", limit_s=10.0, spent_s=read_s, began=time.monotonic() - network_s)
+    with pytest.raises(ResourceError, match="a: not done after 10 s") as caught:
+        deadline.check()
+    assert advice in caught.value.remedy
+    assert "a longer --time-limit" in caught.value.remedy
 
 
 def test_an_interrupted_batch_says_what_waits(

@@ -15,8 +15,18 @@ from hemoseg.errors import HemosegError
 from hemoseg.geometry import Volume
 from hemoseg.io import reading_bytes
 from hemoseg.pipeline.batch.sources import Scan
-from hemoseg.pipeline.batch.work import ERRORS_LOG, Deadline, Options, as_ours, read_one, segment_one, write_one
-from hemoseg.scale.pool import late
+from hemoseg.pipeline.batch.work import (
+    ERRORS_LOG,
+    READING_LATE,
+    WRITING_LATE,
+    Deadline,
+    Options,
+    as_ours,
+    read_one,
+    segment_one,
+    write_one,
+)
+from hemoseg.scale.failure import late_error
 
 if TYPE_CHECKING:
     from hemoseg.inference import Model
@@ -38,16 +48,13 @@ class _Later(Generic[R]):
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def result(self, name: str, limit_s: float) -> R:
-        """The result, once it is there.
+    def result(self) -> R:
+        """The result of one that has ended.
 
         Raises:
-            ResourceError: it takes too long.
             BaseException: what the function raised.
         """
-        self.wait(limit_s)
-        if self._ended is None:
-            raise late(name, limit_s)
+        assert self._ended is not None
         value, error = self._ended
         if error is not None:
             raise error
@@ -137,9 +144,9 @@ class Stream:
             return
         writing.later.wait(self.limit_s)
         if writing.later.is_over:
-            writing.later.result(writing.scan.name, 0.0)
+            writing.later.result()
         else:
-            self._tell_failure(writing.scan, late(writing.scan.name, self.limit_s))
+            self._tell_failure(writing.scan, late_error(writing.scan.name, self.limit_s, remedy=WRITING_LATE))
 
     def _read(self, scan: Scan, before: "_Writing | None") -> "_Later[tuple[Volume, float]]":
         """Begin to read a scan as soon as there is room for it: when an earlier one is written."""
@@ -163,8 +170,11 @@ class Stream:
 
     def _read_in_time(self, reading: "_Later[tuple[Volume, float]]", scan: Scan) -> tuple[Volume, float] | None:
         """The scan and the seconds that reading took; None if it failed, which is told."""
+        reading.wait(self.limit_s)
         try:
-            return reading.result(scan.name, self.limit_s)
+            if not reading.is_over:
+                raise late_error(scan.name, self.limit_s, remedy=READING_LATE)
+            return reading.result()
         except BaseException as error:
             self._tell_failure(scan, error)
             return None

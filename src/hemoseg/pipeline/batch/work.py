@@ -14,8 +14,7 @@ from hemoseg.errors import HemosegError, InputError, InterruptedRunError, Resour
 from hemoseg.geometry import Volume
 from hemoseg.io import read_scan, write_mask
 from hemoseg.pipeline.batch.sources import Scan
-from hemoseg.scale.failure import named_failure
-from hemoseg.scale.pool import late
+from hemoseg.scale.failure import late_error, named_failure
 from hemoseg.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -24,6 +23,12 @@ if TYPE_CHECKING:
 Layout = Literal["folders", "flat"]
 ERRORS_LOG = "errors.log"
 """File in the folder of results that gets the tracebacks of errors that nobody expected."""
+READING_LATE = "look whether its file can be read at all; if it can, give a longer --time-limit"
+"""What to try where reading takes most of a scan's time."""
+NETWORK_LATE = "a longer --time-limit, or a --time-budget within it: that leaves out mirrorings and overlap of tiles which do not fit"
+"""What to try where the network does."""
+WRITING_LATE = "look whether the folder of results can be written at all; if it can, give a longer --time-limit"
+"""What to try where writing does."""
 ONE_AT_A_TIME = threading.Lock()
 """Held while a worker has a scan: in a cluster it may have several threads, and a network takes one scan at a time."""
 
@@ -86,12 +91,12 @@ class Deadline:
     limit_s: float
     """Seconds in all."""
     spent_s: float = 0.0
-    """Seconds that earlier steps took."""
+    """Seconds that reading took."""
     began: float = 0.0
-    """When the present step began, on the monotonic clock."""
+    """When the network began, on the monotonic clock."""
 
     def begin(self) -> None:
-        """The next step begins."""
+        """The network begins."""
         self.began = time.monotonic()
 
     def check(self) -> None:
@@ -100,8 +105,10 @@ class Deadline:
         Raises:
             ResourceError: the time is over.
         """
-        if self.spent_s + time.monotonic() - self.began > self.limit_s:
-            raise late(self.name, self.limit_s)
+        network_s = time.monotonic() - self.began
+        if self.spent_s + network_s > self.limit_s:
+            remedy = READING_LATE if self.spent_s > network_s else NETWORK_LATE
+            raise late_error(self.name, self.limit_s, remedy=remedy)
 
 
 def load_for(
@@ -150,10 +157,10 @@ def segment_file(work: Work) -> dict[str, Any]:
 
 def _segment_file(work: Work) -> dict[str, Any]:
     model = _model_for(work.model, work.options, work.threads, work.max_memory_gb, work.out)
-    deadline = Deadline(name=work.scan.name, limit_s=work.limit_s)
-    deadline.begin()
     try:
         volume, read_s = read_one(work.scan, work.options)
+        deadline = Deadline(name=work.scan.name, limit_s=work.limit_s, spent_s=read_s)
+        deadline.begin()
         segmentation = segment_one(model, volume, deadline, lambda _done, _total: None)
         return write_one(segmentation, work.out, work.options.layout, {"start": 0.0, "read": read_s})
     except (MemoryError, OSError) as error:
