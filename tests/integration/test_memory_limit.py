@@ -68,7 +68,9 @@ def test_memory_is_kept_to_with_the_same_mask_or_refused(model, scan, tmp_path):
     assert np.array_equal(*(np.asarray(mask.dataobj) for mask in masks))
     assert [path.name for path in (tmp_path / "limited").iterdir()] == ["head"]
     refused = hemoseg(*line[3:], "--out", tmp_path / "refused", "--max-memory", "0.05", code=3)
+    assert refused.stderr.splitlines()[-3].startswith("error: head: ")
     assert "0.05 GB are allowed" in refused.stderr
+    assert "a larger --max-memory" in refused.stderr
     assert not (tmp_path / "refused" / "head").exists()
 
 

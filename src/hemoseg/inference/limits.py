@@ -87,11 +87,12 @@ class Room:
                 one.madvise(mmap.MADV_DONTNEED)
 
 
-def choose_room(limits: Limits, *, sums: int, at_once: int, others: int) -> Room:
+def choose_room(limits: Limits, *, scan: str, sums: int, at_once: int, others: int) -> Room:
     """Memory for the sums of tiles if there is enough, files if not.
 
     Args:
         limits: what is allowed.
+        scan: its name, for error texts.
         sums: bytes of all sums.
         at_once: bytes of sums that are held even where they are in files.
         others: bytes that will be needed beside the sums and what the process holds already.
@@ -101,27 +102,27 @@ def choose_room(limits: Limits, *, sums: int, at_once: int, others: int) -> Room
     """
     if limits.max_memory_gb is None:
         return Room(mapped=False)
-    check_peak(limits)
+    check_peak(limits, scan)
     held = _resident_bytes() + others
     if held + sums <= limits.max_memory_gb * GB:
         return Room(mapped=False)
     if held + at_once <= limits.max_memory_gb * GB:
         return Room(mapped=True, scratch=limits.scratch)
-    raise _too_little(limits, f"at least {(held + at_once) / GB:.2f} GB are needed for the network and the scan")
+    raise _too_little(limits, scan, f"at least {(held + at_once) / GB:.2f} GB are needed for the network and the scan")
 
 
-def check_room(limits: Limits, more: int) -> None:
-    """Make sure that so many bytes more are allowed.
+def check_room(limits: Limits, more: int, *, scan: str) -> None:
+    """Make sure that so many bytes more are allowed for a scan.
 
     Raises:
         ResourceError: they are not.
     """
     if limits.max_memory_gb is None:
         return
-    check_peak(limits)
+    check_peak(limits, scan)
     needed = _resident_bytes() + more
     if needed > limits.max_memory_gb * GB:
-        raise _too_little(limits, f"at least {needed / GB:.2f} GB are needed to prepare the scan")
+        raise _too_little(limits, scan, f"at least {needed / GB:.2f} GB are needed to prepare the scan")
 
 
 def has_room(limits: Limits, more: int) -> bool:
@@ -129,18 +130,18 @@ def has_room(limits: Limits, more: int) -> bool:
     return limits.max_memory_gb is None or _resident_bytes() + more <= limits.max_memory_gb * GB
 
 
-def watched(limits: Limits, watch: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """The same watch, and memory is looked at each time that it is told something."""
+def watched(limits: Limits, watch: Callable[[int, int], None], *, scan: str) -> Callable[[int, int], None]:
+    """The same watch, and memory is looked at each time that it is told something of the scan."""
 
     def tell(done: int, total: int) -> None:
-        check_peak(limits)
+        check_peak(limits, scan)
         watch(done, total)
 
     return tell
 
 
-def check_peak(limits: Limits) -> None:
-    """Make sure that the process has not taken more than allowed.
+def check_peak(limits: Limits, scan: str) -> None:
+    """Make sure that the process has not taken more than allowed by the time that it has this scan.
 
     Raises:
         ResourceError: it has.
@@ -149,7 +150,7 @@ def check_peak(limits: Limits) -> None:
         return
     peak = _peak_bytes()
     if peak > limits.max_memory_gb * GB:
-        raise _too_little(limits, f"{peak / GB:.2f} GB were taken")
+        raise _too_little(limits, scan, f"{peak / GB:.2f} GB were taken")
 
 
 def network_bytes(configuration: Configuration, *, channels: int, outputs: int, batch: int) -> int:
@@ -172,12 +173,12 @@ def result_bytes(volume_shape: IntZYX, *, outputs: int, more: int, with_shares: 
     return LABEL_MAPS * voxels + (PLANES * plane + wanted * voxels) * FLOAT32
 
 
-def _too_little(limits: Limits, found: str) -> ResourceError:
+def _too_little(limits: Limits, scan: str, found: str) -> ResourceError:
     return ResourceError(
         f"{found}, and {limits.max_memory_gb:g} GB are allowed",
-        where="--max-memory",
+        where=scan,
         expected="memory for the network, one of its tiles and the scan",
-        remedy="allow more, or take a model with smaller patches",
+        remedy="a larger --max-memory, or a model with smaller patches",
     )
 
 

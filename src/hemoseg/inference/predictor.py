@@ -232,7 +232,7 @@ class Model:
     def _course(self, volume: Volume, watch: Callable[[int, int], None]) -> Course:
         """The beginning of the work on a scan."""
         started, began = self.clock(), time.monotonic()
-        check_room(self.limits, len(self.plan.preparation.channels) * volume.hu.nbytes)
+        check_room(self.limits, len(self.plan.preparation.channels) * volume.hu.nbytes, scan=volume.name)
         region = None if self.exact else find_brain(volume)
         course = Course(region=region, watch=watch, began=started, stages_left=len(self.stages))
         if region is not None and region.is_empty:
@@ -307,7 +307,7 @@ class Model:
             mirror_axes=mirror_axes,
             outside=outside,
             half=self.exact,
-            watch=watched(self.limits, course.watch),
+            watch=watched(self.limits, course.watch, scan=volume.name),
             is_there=partial(may_be_there, outputs=plan.outputs, is_regions=bool(plan.regions)),
             room=self._room(configuration, tiles, volume, folds=effort.folds, with_shares=with_shares),
         )
@@ -377,7 +377,7 @@ class Model:
         """Where the sums of tiles are held: in memory if as much is allowed."""
         asked = self._asked(folds, with_shares=with_shares)
         needs = needs_of(self.plan, configuration, tiles, volume.grid.shape, asked)
-        return choose_room(self.limits, sums=needs.sums, at_once=needs.at_once, others=needs.others)
+        return choose_room(self.limits, scan=volume.name, sums=needs.sums, at_once=needs.at_once, others=needs.others)
 
     def _asked(self, folds: int, *, with_shares: bool) -> Asked:
         """What memory depends on."""

@@ -149,16 +149,16 @@ def test_a_budget_and_exactness_contradict_each_other(tmp_path):
 
 def test_files_stand_in_for_memory_only_where_it_is_short():
     held = 50e9
-    assert not choose_room(Limits(), sums=10**12, at_once=10**12, others=0).mapped
-    assert not choose_room(Limits(max_memory_gb=held / 1e9), sums=10**9, at_once=10**6, others=0).mapped
-    assert choose_room(Limits(max_memory_gb=held / 1e9), sums=10**11, at_once=10**6, others=0).mapped
-    with pytest.raises(ResourceError, match=r"6\d\.\d+ GB are needed .* 50 GB are allowed"):
-        choose_room(Limits(max_memory_gb=held / 1e9), sums=10**11, at_once=10**6, others=60 * 10**9)
+    assert not choose_room(Limits(), scan="head", sums=10**12, at_once=10**12, others=0).mapped
+    assert not choose_room(Limits(max_memory_gb=held / 1e9), scan="head", sums=10**9, at_once=10**6, others=0).mapped
+    assert choose_room(Limits(max_memory_gb=held / 1e9), scan="head", sums=10**11, at_once=10**6, others=0).mapped
+    with pytest.raises(ResourceError, match=r"^head: at least 6\d\.\d+ GB are needed .* 50 GB are allowed"):
+        choose_room(Limits(max_memory_gb=held / 1e9), scan="head", sums=10**11, at_once=10**6, others=60 * 10**9)
 
 
 def test_what_was_taken_already_counts():
-    with pytest.raises(ResourceError, match=r"were taken, and 0\.01 GB"):
-        choose_room(Limits(max_memory_gb=0.01), sums=0, at_once=0, others=0)
+    with pytest.raises(ResourceError, match=r"^head: .* were taken, and 0\.01 GB"):
+        choose_room(Limits(max_memory_gb=0.01), scan="head", sums=0, at_once=0, others=0)
 
 
 @pytest.mark.parametrize("half", [False, True])
