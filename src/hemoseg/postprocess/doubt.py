@@ -16,6 +16,8 @@ from hemoseg.types import FloatXYZ, IntZYX, LabelMap
 LOWER = 0.2
 """Probability of blood that a second look goes down to: between the 2 of 15 votes that were enough for the winner of
 INSTANCE 2022 where networks did not agree, and 0.3, the lowest threshold that is sought otherwise."""
+FAINT = 0.005
+"""Largest probability of blood below which its place means nothing: with two decimals it reads 0.00."""
 FEWEST_VOTERS = 4
 """With fewer, two votes are half of them or more, and the low-vote rule says nothing new."""
 
@@ -211,6 +213,8 @@ def nothing_found(doubt: Doubt, *, removed_ml: float) -> str:
     removed = f"; rules after the networks removed {removed_ml:.2f} ml" if removed_ml else ""
     if doubt.peak is None:
         return f"the networks see no blood: its probability is below 0.001 everywhere{removed}"
+    if doubt.peak.probability < FAINT:
+        return f"the networks see no blood: its probability is below {FAINT:g} everywhere{removed}"
     x, y, z = (f"{value:.1f}" for value in doubt.peak.center_mm)
     where = f"slice {doubt.peak.slice}, x, y, z = {x}, {y}, {z} mm"
     text = f"the largest probability of blood is {doubt.peak.probability:.2f}, in {where}"

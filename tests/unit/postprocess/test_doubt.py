@@ -125,6 +125,11 @@ def test_nothing_is_never_said_in_silence():
     assert nothing_found(nothing, removed_ml=0.0) == (
         "the networks see no blood: its probability is below 0.001 everywhere"
     )
+    faint = tally_logits(stack(at_1_2_3=(0.004, 0.0, 0.0))).finish(GRID, to_index=None, members=1)
+    assert faint.peak is not None
+    assert nothing_found(faint, removed_ml=0.0) == (
+        "the networks see no blood: its probability is below 0.005 everywhere"
+    )
     little = tally_logits(stack(at_1_2_3=(0.125, 0.0, 0.0))).finish(GRID, to_index=None, members=1)
     assert nothing_found(little, removed_ml=0.0) == (
         "the largest probability of blood is 0.12, in slice 1, x, y, z = 15.0, 20.0, 10.0 mm; it exceeds 0.2 nowhere"
