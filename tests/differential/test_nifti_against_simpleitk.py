@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hemoseg.errors import InputError
 from hemoseg.io import read_labels, read_raw, read_scan, write_mask
 from nifti_files import AFFINE_RAS, head_hu, random_rotation, save, set_field
 
@@ -112,3 +113,15 @@ def test_voxel_sizes_that_are_none_are_1_as_in_itk(tmp_path, size):
     set_field(path, "pixdim", [1.0, size, 0.5, 5.0, 0, 0, 0, 0])
     assert sitk.ReadImage(path).GetSpacing() == (1.0, 0.5, 5.0)
     assert read_scan(path).stored_spacing_mm == (5.0, 0.5, 1.0)
+
+
+def test_a_picture_of_two_dimensions_is_refused_with_what_makes_it_a_slice(tmp_path):
+    """ITK writes a thickness of 1 mm that nobody gave; what the error says to try is done here."""
+    path = tmp_path / "slice.nii"
+    image = sitk.GetImageFromArray(head_hu()[3])
+    sitk.WriteImage(image, path)
+    with pytest.raises(InputError, match=r"slice\.nii: a picture without a third dimension, 20 x 24") as caught:
+        read_scan(path, least_slices=1)
+    assert "WriteImage(JoinSeries(image, 0.0, 5.0), FILE)" in caught.value.remedy
+    sitk.WriteImage(sitk.JoinSeries(image, 0.0, 5.0), path)
+    assert read_scan(path, least_slices=1).grid.spacing_mm == (5.0, 1.0, 1.0)

@@ -190,6 +190,14 @@ def _shape(fields: Any, *, where: Path) -> IntZYX:
     dimensions = [int(value) for value in fields["dim"]]
     count = dimensions[0]
     sizes = dimensions[1 : 1 + count] if 1 <= count <= 7 else []
+    if len(sizes) == 2:
+        raise InputError(
+            f"a picture without a third dimension, {sizes[0]} x {sizes[1]}",
+            where=where,
+            expected="three dimensions (i, j, k): ITK writes 1 as thickness of such pictures, whatever it is",
+            remedy="convert the whole series, or say how thick the slice is, say 5 mm, for example with SimpleITK: "
+            "WriteImage(JoinSeries(image, 0.0, 5.0), FILE)",
+        )
     if len(sizes) < 3 or min(sizes) < 1:
         raise InputError(
             f"dimensions {sizes or dimensions}",
