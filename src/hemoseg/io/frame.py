@@ -41,6 +41,8 @@ class Frame:
     """The largest distance at which sform and qform put the same corner; 0 if there are not both."""
     shear_degrees: float
     """How far the axes are from right angles."""
+    no_sizes: str
+    """Voxel sizes of the header, (x, y, z), where one of them is none, for which other programs take 1; else empty."""
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -57,6 +59,11 @@ class Frame:
         if self.shear_degrees > SHEAR_DEGREES:
             degrees = self.shear_degrees
             doubts.append(f"the voxel grid is sheared by {degrees:.1f} degrees, as a tilted gantry leaves it")
+        if self.no_sizes:
+            doubts.append(
+                f"the header's voxel sizes are {self.no_sizes} (x, y, z): those of its matrix are used, but models "
+                "imported from nnU-Net take 1 for one that is 0 or not finite, as nnU-Net does"
+            )
         return tuple(doubts)
 
 
@@ -95,6 +102,7 @@ def read_frame(fields: Any, shape: IntZYX, *, where: Path) -> Frame:
         has_place=int(fields["sform_code"]) > 0 or int(fields["qform_code"]) > 0,
         apart_mm=apart_mm,
         shear_degrees=_shear_degrees(grid),
+        no_sizes=_no_sizes(fields),
     )
 
 
@@ -108,7 +116,7 @@ def stored_spacing_mm(fields: Any) -> FloatZYX:
     """
     _, factor = _UNITS_MM.get(int(fields["xyzt_units"]) & 7, ("", 1.0))
     sizes = [abs(float(fields["pixdim"][axis])) for axis in (3, 2, 1)]
-    z, y, x = ((size if 0 < size < inf else 1.0) * factor for size in sizes)
+    z, y, x = ((size if _is_size(size) else 1.0) * factor for size in sizes)
     return z, y, x
 
 
@@ -176,6 +184,16 @@ def _rotation(vector: Float64[np.ndarray, "3"]) -> Float64[np.ndarray, "3 3"]:
         [x * zs - w * ys, y * zs + w * xs, 1.0 - (x * xs + y * ys)],
     ]
     return np.array(rows).astype(np.float64)
+
+
+def _is_size(size: float) -> bool:
+    return 0 < size < inf
+
+
+def _no_sizes(fields: Any) -> str:
+    """The header's voxel sizes if one of them is none, else nothing; the sign of a size is ignored, as everywhere."""
+    sizes = [abs(float(fields["pixdim"][axis])) for axis in (1, 2, 3)]
+    return "" if all(map(_is_size, sizes)) else " x ".join(f"{size:g}" for size in sizes)
 
 
 def _apart_mm(sform: Affine, qform: Affine, shape: IntZYX) -> float:

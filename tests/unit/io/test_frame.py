@@ -77,6 +77,23 @@ def test_bad_qform_beside_a_good_sform_does_no_harm():
     assert warnings == ()
 
 
+@pytest.mark.parametrize("size", [np.nan, np.inf, 0.0])
+def test_voxel_sizes_that_are_none_beside_a_good_sform_are_told(size):
+    """nnU-Net, and models imported from it, take 1 in their place; others the sform's."""
+    made = header(AFFINE_RAS)
+    made["pixdim"][1] = size
+    grid, (warning,) = read_grid(made, SHAPE, where=Path("scan.nii"))
+    np.testing.assert_allclose(lps_to_nifti(grid), AFFINE_RAS)
+    assert f"voxel sizes are {size:g} x 1 x 1 (x, y, z)" in warning
+    assert "nnU-Net take 1" in warning
+
+
+def test_the_sign_of_a_voxel_size_is_no_news():
+    made = header(AFFINE_RAS)
+    made["pixdim"][1] *= -1
+    assert read_grid(made, SHAPE, where=Path("scan.nii"))[1] == ()
+
+
 def test_voxel_sizes_alone_leave_the_orientation_unknown():
     grid, (warning,) = read(pixdim=[1, 0.5, 0.6, 5, 0, 0, 0, 0])
     assert grid.spacing_mm == pytest.approx((5, 0.6, 0.5))

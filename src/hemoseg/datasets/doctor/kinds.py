@@ -174,6 +174,12 @@ _FILES = (
         "none for hemoseg; many programs ignore shear",
     ),
     Kind(
+        "no-voxel-sizes",
+        "warning",
+        "A voxel size of the header (pixdim) is 0 or not finite, beside a sound matrix",
+        "write the sizes of the matrix to pixdim: nnU-Net, and models imported from it, take 1 for them",
+    ),
+    Kind(
         "surplus-bytes",
         "warning",
         "The file holds more data than its header says",

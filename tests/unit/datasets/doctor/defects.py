@@ -181,6 +181,13 @@ def half_qform(root: Path) -> None:
         raw(path, lambda data: field("qoffset_x", nib.Nifti1Header(bytes(data[:348])).get_qform()[0, 3] + 3)(data))
 
 
+def no_sizes(root: Path) -> None:
+    """Voxel sizes that are none, and no qform, which could not do without."""
+    for path in (image(root), label(root)):
+        raw(path, field("qform_code", 0))
+        raw(path, field("pixdim", [1, np.nan, 0, 1, 0, 0, 0, 0]))
+
+
 def unframed(root: Path) -> None:
     for path in (image(root), label(root)):
         raw(path, field("sform_code", 0))
@@ -245,6 +252,7 @@ SEEDS: dict[str, Seed] = {
     "unit-not-mm": lambda root: rewrite(image(root), frame=scaled(0.001), xyzt_units=1),
     "no-frame": unframed,
     "frames-differ": half_qform,
+    "no-voxel-sizes": no_sizes,
     "sheared": lambda root: both(root, frame=sheared),
     "surplus-bytes": lambda root: raw(image(root), lambda data: bytes(data) + b"more"),
     "pixels-not-square": lambda root: both(root, frame=columns(1.1, 1, 1)),
