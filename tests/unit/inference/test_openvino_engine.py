@@ -91,7 +91,7 @@ def test_wide_convolutions_give_torchs_logits_in_fewer_multiplications(patch_siz
     patches = rng.normal(0, 1, (2, 2, *configuration.patch_size)).astype(np.float32)
     expected = TorchNetwork(plan, configuration, path, precision="fp32", device="cpu")(patches)
     convolutions = kinds(plan, configuration, path)["Convolution"]
-    monkeypatch.setattr(openvino_winograd, "SMALLEST", 1)
+    monkeypatch.setattr(openvino_winograd, "LEAST_PRODUCTS", 1)
     ours = OpenVinoNetwork(plan, configuration, path, precision="fp32")(patches)
     fewer = kinds(plan, configuration, path)
     assert (fewer["Convolution"], fewer["MatMul"]) == (convolutions - 3, 9)

@@ -19,15 +19,16 @@ from hemoseg.types import IntZYX
 LEAST_GAIN = 90.0
 """Of `gain`: with less, sums cost what is won."""
 
-SMALLEST = 2**13
-"""Least voxels of a patch in a layer: with fewer little is won, and compiling takes longer with filters that are four
-times as large."""
+LEAST_PRODUCTS = 1e10
+"""Of a plain convolution: with fewer, a scan saves less than compiling takes longer, and filters are four times larger
+for nothing."""
 
 
 def is_faster(x: Node, width: int, kernel: IntZYX, stride: IntZYX) -> bool:
     """Whether `minimal_filter` is the faster way to convolve (1, c, z, y, x) with this many filters."""
     _, channels, *size = x.get_output_shape(0)
-    return kernel[0] == 3 and prod(size) >= SMALLEST and gain(channels, width, kernel, stride) >= LEAST_GAIN
+    products = prod(size) * prod(kernel) * channels * width
+    return kernel[0] == 3 and products >= LEAST_PRODUCTS and gain(channels, width, kernel, stride) >= LEAST_GAIN
 
 
 def minimal_filter(x: Node, filters: Float32[np.ndarray, "o c 3 3 3"]) -> Node:
