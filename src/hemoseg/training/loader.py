@@ -1,8 +1,10 @@
 """Batches made ahead by other processes, in their order, to the same bits as in this one."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import resource_tracker
 from types import TracebackType
 from typing import Any
@@ -14,6 +16,7 @@ from hemoseg.data import Batch, BatchSource
 from hemoseg.errors import HemosegError, InputError, ResourceError
 from hemoseg.plan import Recipe
 from hemoseg.scale import default_workers as usable_cores
+from hemoseg.scale.worker import end_with
 
 MOST_WORKERS = 12
 """nnU-Net's number."""
@@ -162,10 +165,16 @@ def _start(source: BatchSource, *, first: int, workers: int) -> Iterator[Batch |
         collate_fn=_as_it_is,
         multiprocessing_context="spawn",
         generator=torch.Generator(),  # else it draws a seed from the process's own
+        worker_init_fn=partial(_end_with, os.getpid()),
     )
     resource_tracker.ensure_running()  # its start would let signals through again
     with _signals_held():
         return iter(loader)
+
+
+def _end_with(parent: int, _worker: int) -> None:
+    """End when the parent is killed: torch's own look at it does not help where a batch waits in a full pipe."""
+    end_with(parent)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -142,14 +142,26 @@ def test_workers_leave_signals_alone_and_end(store):
 
 
 PARENT = """
+import numpy as np
 import os
 import signal
 import sys
 from test_loader import augmented, Loader
 from pathlib import Path
 import multiprocessing, time
+from dataclasses import replace
+
+class Large:
+    # batches that no pipe holds
+
+    def __init__(self, source):
+        self.source = source
+
+    def batch(self, iteration):
+        return replace(self.source.batch(iteration), inputs=np.zeros((2, 2, 4, 256, 256), np.float32))
+
 if __name__ == "__main__":
-    with Loader(augmented(Path(sys.argv[1])), workers=1) as batches:
+    with Loader(Large(augmented(Path(sys.argv[1]))), workers=1) as batches:
         batches.batch(0)
         (child,) = multiprocessing.active_children()
         os.kill(child.pid, signal.SIGTERM)
@@ -162,7 +174,7 @@ if __name__ == "__main__":
 
 
 def test_workers_end_with_the_process_that_started_them(store, tmp_path):
-    """The first worker of a process leaves signals alone like all others."""
+    """The first worker of a process leaves signals alone like all others; batches wait when its parent is killed."""
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
