@@ -113,22 +113,22 @@ def test_killed_at_random_points_it_ends_with_the_same_bytes(prepared, unbroken,
 
 
 def test_killed_with_processes_that_prepare_batches_it_ends_with_the_same_bytes(tmp_path):
-    """SIGKILL amid 120 steps of `nnunet`, for which batches are made ahead; those who make them end, too."""
+    """SIGKILL amid 100 steps of `nnunet`, for which batches are made ahead; those who make them end, too."""
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     hemoseg("fingerprint", write_cohort(tmp_path / "Heads"), "--run", whole)
-    hemoseg("plan", "--run", whole, "--recipe", "nnunet", "--iterations", "120", "--folds", "0")
-    make_small(whole, epoch=40)
+    hemoseg("plan", "--run", whole, "--recipe", "nnunet", "--iterations", "100", "--folds", "0")
+    make_small(whole, epoch=50)
     hemoseg("preprocess", "--run", whole)
     shutil.copytree(whole, cut)
     hemoseg("train", "--run", whole)
     process = start(cut)
-    wait_for(process, cut, 60)
+    wait_for(process, cut, 50)
     children = psutil.Process(process.pid).children(recursive=True)
     makers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
     assert makers
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    assert iteration_of(fold(cut) / "state.safetensors") < 110
+    assert iteration_of(fold(cut) / "state.safetensors") < 95
     assert not psutil.wait_procs(makers, timeout=LIMIT_S)[1]
     hemoseg("train", "--run", cut)
     assert contents(cut) == contents(whole)
