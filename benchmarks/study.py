@@ -212,9 +212,7 @@ def _content(row: Row, plan: Plan, result: dict[str, Any], *, precision: str | N
             {
                 name: {
                     **{metric: scores[metric] for metric in METRICS},
-                    "lesions": {
-                        kind: len(case["lesions"][name][f"{kind}_ml"]) for kind in ("found", "missed", "false")
-                    },
+                    "lesions": {kind: len(case["lesions"][name][f"{kind}_ml"]) for kind in LESIONS},
                 }
                 for name, scores in case["classes"].items()
             }

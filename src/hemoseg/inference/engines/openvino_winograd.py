@@ -18,7 +18,6 @@ from hemoseg.types import IntZYX
 
 LEAST_GAIN = 90.0
 """Of `gain`: with less, sums cost what is won."""
-
 LEAST_PRODUCTS = 1e10
 """Of a plain convolution: with fewer, a scan saves less than compiling takes longer, and filters are four times larger
 for nothing."""
