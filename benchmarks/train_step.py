@@ -10,7 +10,7 @@ fp32 alone on a CPU, with its own number of loader processes. Both compute with 
 beside it. Iterations are timed from batch to batch after some that warm up; validation and checkpoints are not.
 
 The floor is the products of the step's convolutions, forward and backward, at the machine's own rate of matrix
-products in the precision of either side.
+products in the precision of either side. OUT/train_step.json has what the last line prints.
 
 `--curve N` also trains N iterations in fp32 with three seeds, and in bf16 with the first of them. In each tenth of the
 curve, bf16 may differ from fp32 with the same seed by no more than the three seeds differ among each other. A curve
@@ -37,7 +37,7 @@ from rich.table import Table
 from train_step_side import made_with
 from workload import write_dataset
 
-from hemoseg.artifacts import write_model
+from hemoseg.artifacts import write_json, write_model
 from hemoseg.errors import ArtifactError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.plan import Configuration, Plan, Precision
@@ -64,6 +64,8 @@ class Timing:
     """Mean of what it waited for its batch."""
     patch: tuple[int, ...]
     """Shape of a batch."""
+    precision: str
+    """In which it computed; the peer has one alone on a CPU."""
 
 
 def prepare(dataset: Path, out: Path, memory_gb: float | None) -> Path:
@@ -118,6 +120,7 @@ def read_timing(path: Path, cost: Cost) -> Timing:
         seconds=mean(row["seconds"] for row in found["rows"]),
         waited_s=mean(row["waited_s"] for row in found["rows"]),
         patch=tuple(found["patch"]),
+        precision=found.get("precision", "fp32"),
     )
 
 
@@ -175,8 +178,8 @@ def is_inside(half: list[float], full: list[list[float]]) -> bool:
     return all(abs(one - many[0]) <= max(many) - min(many) for one, *many in zip(half, *full, strict=True))
 
 
-def compare_curves(run: Path, out: Path, steps: int, console: Console) -> bool:
-    """Train all curves, print them, and say whether bf16 is inside the spread."""
+def compare_curves(run: Path, out: Path, steps: int, console: Console) -> dict[str, Any]:
+    """Train all curves and print them: means of their parts, and whether bf16 is inside the spread."""
     full = [parts(train_curve(run, out, precision="fp32", seed=seed, steps=steps)) for seed in SEEDS]
     half = parts(train_curve(run, out, precision="bf16", seed=SEEDS[0], steps=steps))
     table = Table("part", *(f"fp32, seed {seed}" for seed in SEEDS), f"bf16, seed {SEEDS[0]}", title="loss")
@@ -185,7 +188,7 @@ def compare_curves(run: Path, out: Path, steps: int, console: Console) -> bool:
     console.print(table)
     inside = is_inside(half, full)
     console.print(f"bf16 is {'inside' if inside else 'outside'} the spread of the fp32 runs")
-    return inside
+    return {"steps": steps, "fp32": full, "bf16": half, "inside": inside}
 
 
 def floor_seconds(plan: Plan, item: Configuration, console: Console) -> dict[str, float]:
@@ -216,19 +219,28 @@ def compare(options: argparse.Namespace) -> bool:
         console.print("warning: other programs were at work; the ratios are not to be relied on")
     ours, peer = found["ours"], found["peer"]
     agree = ours[0].patch == peer[0].patch
-    if options.curve:
-        agree = compare_curves(run, out, options.curve, console) and agree
+    if ours[0].precision != item.precision:
+        console.print(f"warning: ours computed in {ours[0].precision}, the floor is that of {item.precision}")
+    curves = compare_curves(run, out, options.curve, console) if options.curve else None
     result: dict[str, Any] = {
         "name": "train_step",
+        "patch": list(item.patch_size),
+        "batch": item.batch_size,
+        "precision": ours[0].precision,
+        "seconds": {side: [round(one.seconds, 3) for one in rounds] for side, rounds in found.items()},
+        "floor_s": {side: round(seconds, 3) for side, seconds in floors.items()},
+        "peak_mb": {side: [round(one.cost.peak_mb) for one in rounds] for side, rounds in found.items()},
         "ratio": round(median(b.seconds / a.seconds for a, b in zip(ours, peer, strict=True)), 3),
         "memory_ratio": round(median(b.cost.peak_mb / a.cost.peak_mb for a, b in zip(ours, peer, strict=True)), 3),
         "floor_ratio": round(median(one.seconds for one in ours) / floors["ours"], 3),
         "waiting": round(median(one.waited_s / one.seconds for one in ours), 4),
         "n": options.steps,
-        "agree": agree,
+        "curves": curves,
+        "agree": agree and (curves is None or curves["inside"]),
     }
+    write_json(out / "train_step.json", result)
     print(json.dumps(result))
-    return agree
+    return bool(result["agree"])
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from hemoseg.errors import InterruptedRunError
 from hemoseg.inference.agreement import processor
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import train_stage
+from hemoseg.pipeline.precision import computed_in
 from hemoseg.pipeline.watch import Silent
 from hemoseg.training.step import Learner
 
@@ -46,7 +47,9 @@ def main() -> None:
     Learner.step = timed  # type: ignore[method-assign, assignment]
     with suppress(InterruptedRunError):
         train_stage(folder, folder.plan(), folder.settings(), Silent())
-    write_json(out, {"rows": rows[warm_up:], "patch": patch, "made_with": made})
+    plan = folder.plan()
+    precision = computed_in(folder, plan, plan.trained_configurations[-1].name, (0,))
+    write_json(out, {"rows": rows[warm_up:], "patch": patch, "precision": precision, "made_with": made})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ def take_slices(network: nn.Module) -> None:
 def _is_planar(module: nn.Conv3d) -> bool:
     return (
         (module.kernel_size[0], module.stride[0], module.padding[0]) == (1, 1, 0)
-        and module.kernel_size[1:] != (1, 1)
         and module.dilation == (1, 1, 1)
         and module.groups == 1
         and module.padding_mode == "zeros"
