@@ -150,6 +150,8 @@ def test_shards_and_the_join(bundle, scans, tmp_path):
     hemoseg("segment", scans, *options, "--shard", "2/2")
     joined = hemoseg("segment", scans, *options)
     assert joined.stdout == ""
-    parts = rows(tmp_path / "summary-1-of-2.csv") | rows(tmp_path / "summary-2-of-2.csv")
-    assert rows(tmp_path / "summary.csv") == dict(sorted(parts.items()))
+    head, *parts = (tmp_path / "summary-1-of-2.csv").read_text().splitlines()
+    parts += (tmp_path / "summary-2-of-2.csv").read_text().splitlines()[1:]
+    assert len(parts) == 8
+    assert (tmp_path / "summary.csv").read_text().splitlines() == [head, *sorted(parts, key=lambda line: line[0])]
     assert "like 1/8" in hemoseg("segment", scans, *options, "--shard", "0/2", code=2).stderr

@@ -99,21 +99,27 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def test_each_scan_gets_a_folder_and_a_row_in_order(bundle: Path, scans: Path, tmp_path: Path) -> None:
+def scans_of(path: Path) -> list[str]:
+    """The scans of a summary in their order."""
+    return list(dict.fromkeys(row["scan"] for row in rows(path)))
+
+
+def test_each_scan_gets_a_folder_and_a_row_for_each_class_in_order(bundle: Path, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run(bundle, out, scans / "d.nii.gz", scans / "a.nii.gz", layout="folders")
     assert list(result.reports) == ["d", "a"]
     table = rows(out / "summary.csv")
-    assert [row["scan"] for row in table] == ["d", "a"]
-    volumes = [f"{name}_{end}" for name in ("hemorrhage", "edema") for end in ("ml", "low_ml", "high_ml")]
-    assert list(table[0]) == ["scan", "status", *volumes, "interval_level", "warnings", "seconds", "error"]
+    found = [(row["scan"], row["class"]) for row in table]
+    assert found == [("d", "hemorrhage"), ("d", "edema"), ("a", "hemorrhage"), ("a", "edema")]
+    asked = ["scan", "class", "ml", "low_ml", "high_ml", "interval_level", "warnings", "status", "seconds", "error"]
+    assert list(table[0]) == asked
     report = json.loads((out / "a" / "report.json").read_text())
     assert report == result.reports["a"]
-    assert float(table[1]["hemorrhage_ml"]) == report["hemorrhage_ml"] > 0
-    assert float(table[1]["edema_ml"]) == report["volume_ml"]["edema"]
-    assert table[1]["status"] == "done"
-    assert [table[1][name] for name in ("hemorrhage_low_ml", "edema_high_ml", "interval_level")] == ["", "", ""]
-    assert float(table[1]["seconds"]) > 0
+    assert float(table[2]["ml"]) == report["hemorrhage_ml"] > 0
+    assert float(table[3]["ml"]) == report["volume_ml"]["edema"]
+    assert [row["status"] for row in table] == ["done"] * 4
+    assert all(row[name] == "" for row in table for name in ("low_ml", "high_ml", "interval_level", "error"))
+    assert float(table[2]["seconds"]) > 0
 
 
 def test_flat_masks_are_bytes_with_the_header_of_their_scans(bundle: Path, scans: Path, tmp_path: Path) -> None:
@@ -155,7 +161,7 @@ def test_done_scans_are_not_done_again(bundle: Path, scans: Path, tmp_path: Path
     assert (out / "summary.csv").read_bytes() == summary
     run(bundle, out, scans)
     assert segmented == ["a", "b", "c", "d"]
-    assert [row["scan"] for row in rows(out / "summary.csv")] == ["a", "b", "c", "d"]
+    assert scans_of(out / "summary.csv") == ["a", "b", "c", "d"]
 
 
 def test_a_changed_scan_and_a_result_that_is_gone_are_done_again(
@@ -207,10 +213,10 @@ def test_the_summary_keeps_what_earlier_calls_did(bundle: Path, scans: Path, tmp
     (scans / "c.nii.gz").write_bytes(b"no scan")
     run(bundle, out, scans / "c.nii.gz", scans / "b.nii.gz")
     run(bundle, out, scans / "d.nii.gz", scans / "a.nii.gz")
-    assert [row["scan"] for row in rows(out / "summary.csv")] == ["d", "a", "b"]
+    assert scans_of(out / "summary.csv") == ["d", "a", "b"]
     (out / "b.nii.gz").unlink()
     run(bundle, out, scans / "a.nii.gz", scans / "d.nii.gz")
-    assert [row["scan"] for row in rows(out / "summary.csv")] == ["a", "d"]
+    assert scans_of(out / "summary.csv") == ["a", "d"]
 
 
 def test_another_model_or_option_in_the_same_folder_is_refused(
@@ -281,12 +287,12 @@ def test_shards_are_joined_by_the_command_without_them(
     second = run(bundle, out, scans, part=(2, 2))
     first = run(bundle, out, scans, part=(1, 2))
     assert (list(first.reports), list(first.failures), list(second.reports)) == (["a"], ["c"], ["b", "d"])
-    assert [row["scan"] for row in rows(out / "summary-1-of-2.csv")] == ["a", "c"]
+    assert scans_of(out / "summary-1-of-2.csv") == ["a", "c"]
     assert list(rows(out / "summary-1-of-2.csv")[0]) == list(rows(out / "summary-2-of-2.csv")[0])
     write_scan(scans / "c.nii.gz", head_volume())
     run(bundle, out, scans)
     assert segmented == ["b", "d", "a", "c"]
-    assert [row["status"] for row in rows(out / "summary.csv")] == ["done"] * 4
+    assert [row["status"] for row in rows(out / "summary.csv")] == ["done"] * 8
     assert run(bundle, out, scans / "a.nii.gz", scans / "b.nii.gz", part=(9, 9)).reports == {}
 
 
@@ -535,7 +541,7 @@ def test_an_interrupted_batch_says_what_waits(
     fail_at(monkeypatch, "segment_one", "c", stop, times=1)
     with pytest.raises(InterruptedRunError):
         run(bundle, tmp_path / "out", scans)
-    assert [row["status"] for row in rows(tmp_path / "out" / "summary.csv")] == ["done", "done", "waiting", "waiting"]
+    assert [row["status"] for row in rows(tmp_path / "out" / "summary.csv")] == ["done"] * 4 + ["waiting"] * 2
     run(bundle, tmp_path / "out", scans)
     assert segmented == ["a", "b", "c", "d"]
 
@@ -549,12 +555,13 @@ def test_a_summary_has_the_intervals_that_reports_have(tmp_path: Path) -> None:
         "interval": interval,
     }
     event = Event(name="x", source="", status="done", seconds=1.25, report=report)
-    write_summary(tmp_path / "s.csv", [("x", event), ("y", None)], ["edh", "edema"])
+    write_summary(tmp_path / "s.csv", [("x", event), ("y", None)])
     assert (tmp_path / "s.csv").read_text().splitlines() == [
-        "scan,status,hemorrhage_ml,hemorrhage_low_ml,hemorrhage_high_ml,edh_ml,edh_low_ml,edh_high_ml,"
-        "edema_ml,edema_low_ml,edema_high_ml,interval_level,warnings,seconds,error",
-        "x,done,12.0,10.0,15.5,1.5,1.0,2.0,3.0,,,0.9,a; b,1.250,",
-        "y,waiting,,,,,,,,,,,,,",
+        "scan,class,ml,low_ml,high_ml,interval_level,warnings,status,seconds,error",
+        "x,hemorrhage,12.0,10.0,15.5,0.9,a; b,done,1.250,",
+        "x,edh,1.5,1.0,2.0,0.9,a; b,done,1.250,",
+        "x,edema,3.0,,,0.9,a; b,done,1.250,",
+        "y,,,,,,,waiting,,",
     ]
 
 

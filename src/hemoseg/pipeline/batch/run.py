@@ -118,14 +118,14 @@ def run_batch(
             _work_through(batch, waiting, record, result, executor=executor, watch=watch, done=done)
         finally:
             if record.is_there:
-                result.unwritten = _summarize(batch, record, bundle)
+                result.unwritten = _summarize(batch, record)
     return result
 
 
-def _summarize(batch: Batch, record: Record, bundle: Bundle) -> HemosegError | None:
+def _summarize(batch: Batch, record: Record) -> HemosegError | None:
     """Write the summary; why it cannot be, so that this hides neither failed scans nor what ended the batch."""
     try:
-        write_summary(batch.out / summary_name(batch.shard), _rows(batch, record), bundle.plan.table.members)
+        write_summary(batch.out / summary_name(batch.shard), _rows(batch, record))
     except HemosegError as error:
         return error
     return None

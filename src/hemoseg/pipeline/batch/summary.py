@@ -1,8 +1,8 @@
-"""`summary.csv`: one row for each scan."""
+"""`summary.csv`: a row for each class of each scan."""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hemoseg.artifacts import write_text
@@ -10,6 +10,7 @@ from hemoseg.pipeline.batch.record import Event
 
 TOTAL = "hemorrhage"
 """All bleeding classes together; a class of this name is among them."""
+COLUMNS = ("scan", "class", "ml", "low_ml", "high_ml", "interval_level", "warnings", "status", "seconds", "error")
 
 
 def summary_name(shard: tuple[int, int] | None) -> str:
@@ -17,50 +18,45 @@ def summary_name(shard: tuple[int, int] | None) -> str:
     return "summary.csv" if shard is None else f"summary-{shard[0]}-of-{shard[1]}.csv"
 
 
-def write_summary(path: Path, rows: Sequence[tuple[str, Event | None]], classes: Iterable[str]) -> None:
+def write_summary(path: Path, rows: Sequence[tuple[str, Event | None]]) -> None:
     """Write the table, whole or not at all.
+
+    A scan that is done has a row for each class, that of all bleeding classes together first; any other has one row
+    without a class.
 
     Args:
         path: the file.
-        rows: (scan, what became of it; None if nothing has), in the order of the rows.
-        classes: names of the model's classes; they make the columns, so that those of shards are the same.
+        rows: (scan, what became of it; None if nothing has), in the order of the table.
 
     Raises:
         ResourceError: the disk is full or the folder cannot be written.
     """
-    named = [TOTAL, *(name for name in classes if name != TOTAL)]
-    volumes = [f"{name}_{end}" for name in named for end in ("ml", "low_ml", "high_ml")]
     text = io.StringIO()
-    table = csv.DictWriter(
-        text,
-        ["scan", "status", *volumes, "interval_level", "warnings", "seconds", "error"],
-        restval="",
-        extrasaction="ignore",
-        lineterminator="\n",
-    )
+    table = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     table.writeheader()
     for name, event in rows:
-        known = {} if event is None else _cells(event)
-        table.writerow({"scan": name, "status": "waiting"} | known)
+        table.writerows({"scan": name} | row for row in _rows(event))
     write_text(path, text.getvalue())
 
 
-def _cells(event: Event) -> dict[str, str | float]:
-    """What is known of a scan, by column."""
-    if event.status == "failed" and event.error is not None:
-        return {"status": "failed", "error": event.error[0]}
-    if event.report is None:
-        return {}
+def _rows(event: Event | None) -> list[dict[str, str | float]]:
+    """What is known of a scan, by class and column."""
+    if event is not None and event.status == "failed" and event.error is not None:
+        return [{"status": "failed", "error": event.error[0]}]
+    if event is None or event.report is None:
+        return [{"status": "waiting"}]
     report = event.report
-    cells: dict[str, str | float] = {
-        "status": "done",
+    level = report["interval"]["level"]
+    of_scan: dict[str, str | float] = {
+        "interval_level": "" if level is None else level,
         "warnings": "; ".join(report["warnings"]),
+        "status": "done",
         "seconds": f"{event.seconds:.3f}",
-        "interval_level": "" if report["interval"]["level"] is None else report["interval"]["level"],
     }
-    volumes = report["volume_ml"] | {TOTAL: report["hemorrhage_ml"]}
+    volumes = {name: ml for name, ml in report["volume_ml"].items() if name != TOTAL}
     intervals = report["interval"]["volume_ml"] | {TOTAL: report["interval"]["hemorrhage_ml"]}
-    for name, ml in volumes.items():
+    rows = []
+    for name, ml in [(TOTAL, report["hemorrhage_ml"]), *volumes.items()]:
         low_ml, high_ml = intervals[name] or ("", "")
-        cells |= {f"{name}_ml": ml, f"{name}_low_ml": low_ml, f"{name}_high_ml": high_ml}
-    return cells
+        rows.append(of_scan | {"class": name, "ml": ml, "low_ml": low_ml, "high_ml": high_ml})
+    return rows
