@@ -43,7 +43,7 @@ def make_small(run, *, epoch=7):
     plan["recipe"] |= {"epoch_iterations": epoch, "validation_batches": 3}
     (item,) = plan["configurations"]
     item["features"] = [min(2 ** (2 + stage), 16) for stage in range(len(item["features"]))]
-    item["patch_size"] = [item["patch_size"][0], 32, 32]
+    item |= {"patch_size": [item["patch_size"][0], 32, 32], "batch_size": 2}
     (run / "plan.json").write_text(json.dumps(plan))
     device = json.loads((run / "device.json").read_text())
     (run / "device.json").write_text(json.dumps(device | {"threads": 1}))  # on busy cores threads wait for each other
