@@ -340,3 +340,9 @@ def test_a_real_head_without_bleed_returns_in_its_own_frame(data, tmp_path):
     assert np.array_equal(mask.affine, nibabel.load(scan).affine)
     assert report["hemorrhage_ml"] >= 0
     assert report["provenance"]["source"]["shape_zyx"] == [108, 256, 256]
+
+
+def test_one_scan_keeps_to_its_time_limit_if_it_has_one(bundle, scan, tmp_path):
+    said = hemoseg("segment", scan, "--out", tmp_path, "--model", bundle, "--time-limit", "0.001s", code=3).stderr
+    assert "not done after 0.001 s" in " ".join(said.split())
+    assert not (tmp_path / "head").exists()

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hemoseg.scale import Executor
 
 MANY = "Many scans"
+LIMIT_OF_MANY = "1h"
+"""Time that each of many scans may take."""
 
 
 class Layout(StrEnum):
@@ -44,7 +46,12 @@ Workers = Annotated[
     ),
 ]
 TimeLimit = Annotated[
-    str, typer.Option("--time-limit", help="Time that one scan may take, like 90s or 10m.", rich_help_panel=MANY)
+    str | None,
+    typer.Option(
+        "--time-limit",
+        help=f"Time that one scan may take, like 90s or 10m; of many, {LIMIT_OF_MANY} unless told otherwise.",
+        rich_help_panel=MANY,
+    ),
 ]
 Retries = Annotated[
     int,

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hemoseg.cli.batches import (
+    LIMIT_OF_MANY,
     ClusterOption,
     Layout,
     LayoutOption,
@@ -37,7 +39,7 @@ from hemoseg.cli.progress import RESEARCH_ONLY, Lines, bars, parse_duration
 if TYPE_CHECKING:
     from hemoseg.pipeline.batch.run import Batch
     from hemoseg.pipeline.batch.sources import Scan
-    from hemoseg.pipeline.batch.work import Options
+    from hemoseg.pipeline.batch.work import Deadline, Options
     from hemoseg.scale import Executor
 
 
@@ -97,7 +99,7 @@ def segment(
     layout: LayoutOption = Layout.folders,
     workers: Workers = 1,
     cluster: ClusterOption = None,
-    time_limit: TimeLimit = "1h",
+    time_limit: TimeLimit = None,
     retries: Retries = 1,
     shard: Shard = None,
 ) -> None:
@@ -110,11 +112,11 @@ def segment(
     from hemoseg.pipeline.batch.record import has_manifest
     from hemoseg.pipeline.batch.run import Batch
     from hemoseg.pipeline.batch.sources import find_scans, take_shard
-    from hemoseg.pipeline.batch.work import Options
+    from hemoseg.pipeline.batch.work import Deadline, Options
     from hemoseg.scale import default_workers
 
     check_layout(is_flat=layout is Layout.flat, doubt=doubt, probabilities=probabilities)
-    part, limit_s = parse_shard(shard), parse_duration(time_limit)
+    part, limit_s = parse_shard(shard), parse_duration(time_limit or LIMIT_OF_MANY)
     found = find_scans(scans)
     options = Options(
         device=device.value,
@@ -132,7 +134,10 @@ def segment(
     executor = make_scan_executor(workers, cluster, limit_s, out)
     is_batch = found.is_batch or layout is Layout.flat or part is not None or executor is not None
     if not is_batch and not has_manifest(out):
-        result = _segment_alone(found.scans[0], out, model, options, max_memory_gb=max_memory, as_json=as_json)
+        deadline = Deadline(name=found.scans[0].name, limit_s=inf if time_limit is None else limit_s)
+        result = _segment_alone(
+            found.scans[0], out, model, options, max_memory_gb=max_memory, deadline=deadline, as_json=as_json
+        )
         if as_json:
             _print_json(result)
         return
@@ -155,7 +160,14 @@ def segment(
 
 
 def _segment_alone(
-    scan: "Scan", out: Path, model: str | None, options: "Options", *, max_memory_gb: float | None, as_json: bool
+    scan: "Scan",
+    out: Path,
+    model: str | None,
+    options: "Options",
+    *,
+    max_memory_gb: float | None,
+    deadline: "Deadline",
+    as_json: bool,
 ) -> dict[str, Any]:
     """Segment one scan; an older result goes."""
     from hemoseg.artifacts import sweep_gone
@@ -164,18 +176,20 @@ def _segment_alone(
     check_target(out / scan.name)
     sweep_gone(out)
     _say(RESEARCH_ONLY, style="bold")
-    from hemoseg.pipeline.batch.work import load_for, read_one, write_one
+    from hemoseg.pipeline.batch.work import check_reading, load_for, read_one, segment_one, write_one
 
     loaded = load_for(model, options, max_memory_gb=max_memory_gb, scratch=out)
     _say(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}")
     with bars() as watch:
         start = _seconds_since_start()
-        volume, read = read_one(scan, options)
+        check_reading(loaded, scan)
+        volume, deadline.spent_s = read_one(scan, options)
         watch.begin(volume.name, 1)
-        segmentation = loaded.segment(volume, watch=_tiles(watch))
+        deadline.begin()
+        segmentation = segment_one(loaded, volume, deadline, _tiles(watch))
         del loaded  # hundreds of megabytes of a large network, while the result is measured and written
         watch.finish()
-        report = write_one(segmentation, out, options.layout, {"start": start, "read": read})
+        report = write_one(segmentation, out, options.layout, {"start": start, "read": deadline.spent_s})
         _tell(report, _line(scan, report, out, options), watch, as_json, mark="  warning")
     return report
 

@@ -9,6 +9,8 @@ WIDER_STEPS = (0.75, 1.0)
 """Distances of neighboring tiles as a share of the tile that are tried where time is short."""
 NETWORK_SHARE = 0.9
 """Share of the time left that networks may take; the rest is for the way back to the scan's grid."""
+BACK_S_PER_VOXEL = 2e-7
+"""Seconds of that way for each voxel of the scan, if they are more: 1e-7 to 1.8e-7 were measured on an idle CPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ def effort_within(
     *,
     budget_s: float,
     left_s: float,
+    back_s: float,
     one_pass: Callable[[], object],
     clock: Callable[[], float],
     count_tiles: Callable[[float], int],
@@ -49,6 +52,7 @@ def effort_within(
         full: what is done without a limit.
         budget_s: the budget as it was given.
         left_s: seconds of it that are left for this network.
+        back_s: seconds that the way back to the scan's grid is foreseen to take.
         one_pass: runs one tile once.
         clock: seconds that only grow.
         count_tiles: number of tiles at a distance.
@@ -57,8 +61,8 @@ def effort_within(
     began = clock()
     one_pass()
     pass_s = clock() - began
-    left_s -= pass_s
-    effort, foreseen_s = fit_effort(full, pass_s=pass_s, left_s=left_s, count_tiles=count_tiles)
+    share_s, left_s = NETWORK_SHARE * (left_s - pass_s), left_s - pass_s - back_s
+    effort, foreseen_s = fit_effort(full, pass_s=pass_s, left_s=min(share_s, left_s), count_tiles=count_tiles)
     dropped = dropped_words(full, effort, budget_s=budget_s, name=name)
     warnings = [] if dropped is None else [dropped]
     if foreseen_s > left_s:
@@ -76,7 +80,7 @@ def fit_effort(
     Args:
         full: what is done without a limit.
         pass_s: seconds of one pass of one tile.
-        left_s: seconds left.
+        left_s: seconds left for them.
         count_tiles: number of tiles at a distance.
 
     Returns:
@@ -85,7 +89,7 @@ def fit_effort(
     tiles = {step: count_tiles(step) for step in {full.step, *WIDER_STEPS}}
     for effort in lesser_efforts(full):
         foreseen_s = tiles[effort.step] * effort.passes * pass_s
-        if foreseen_s <= NETWORK_SHARE * left_s:
+        if foreseen_s <= left_s:
             break
     return effort, foreseen_s
 
@@ -119,6 +123,13 @@ def dropped_words(full: Effort, effort: Effort, *, budget_s: float, name: str) -
     if effort.folds != full.folds:
         parts.append(f"{effort.folds} of {full.folds} folds")
     return f"to keep to {budget_s:g} s, {name} was run with {_listed(parts)}" if parts else None
+
+
+def late_words(budget_s: float | None, taken_s: float) -> str | None:
+    """What to say of a scan that took longer than its budget; None if it did not."""
+    if budget_s is None or taken_s <= budget_s:
+        return None
+    return f"it took {_seconds(taken_s)} s, with a time budget of {budget_s:g} s"
 
 
 def _seconds(value: float) -> str:

@@ -4,6 +4,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -103,7 +104,7 @@ def choose_room(limits: Limits, *, scan: str, sums: int, at_once: int, others: i
     if limits.max_memory_gb is None:
         return Room(mapped=False)
     check_peak(limits, scan)
-    held = _resident_bytes() + others
+    held = resident_bytes() + others
     if held + sums <= limits.max_memory_gb * GB:
         return Room(mapped=False)
     if held + at_once <= limits.max_memory_gb * GB:
@@ -120,24 +121,43 @@ def check_room(limits: Limits, more: int, *, scan: str) -> None:
     if limits.max_memory_gb is None:
         return
     check_peak(limits, scan)
-    needed = _resident_bytes() + more
+    needed = resident_bytes() + more
     if needed > limits.max_memory_gb * GB:
         raise _too_little(limits, scan, f"at least {needed / GB:.2f} GB are needed to prepare the scan")
 
 
+def check_reading(limits: Limits, more: int, *, held: int, scan: str) -> None:
+    """Make sure that so many bytes are allowed for reading a scan, beside what the process held before any.
+
+    Raises:
+        ResourceError: they are not.
+    """
+    if limits.max_memory_gb is not None and held + more > limits.max_memory_gb * GB:
+        raise _too_little(limits, scan, f"at least {(held + more) / GB:.2f} GB are needed to read the scan")
+
+
 def has_room(limits: Limits, more: int) -> bool:
     """Whether so many bytes more are allowed."""
-    return limits.max_memory_gb is None or _resident_bytes() + more <= limits.max_memory_gb * GB
+    return limits.max_memory_gb is None or resident_bytes() + more <= limits.max_memory_gb * GB
 
 
-def watched(limits: Limits, watch: Callable[[int, int], None], *, scan: str) -> Callable[[int, int], None]:
-    """The same watch, and memory is looked at each time that it is told something of the scan."""
+class Watched:
+    """A watch; memory is looked at, too, each time that it is told something of a scan."""
 
-    def tell(done: int, total: int) -> None:
-        check_peak(limits, scan)
-        watch(done, total)
+    def __init__(self, limits: Limits, watch: Callable[[int, int], None], *, scan: str) -> None:
+        self.limits, self.watch, self.scan = limits, watch, scan
+        self.told: tuple[int, int] | None = None
 
-    return tell
+    def __call__(self, done: int, total: int) -> None:
+        """So many tiles are done, of all."""
+        check_peak(self.limits, self.scan)
+        self.told = done, total
+        self.watch(done, total)
+
+    def again(self) -> None:
+        """Tell the same again between two tiles: large scans take long on their way back, and clocks run on."""
+        if self.told is not None:
+            self(*self.told)
 
 
 def check_peak(limits: Limits, scan: str) -> None:
@@ -151,6 +171,16 @@ def check_peak(limits: Limits, scan: str) -> None:
     peak = _peak_bytes()
     if peak > limits.max_memory_gb * GB:
         raise _too_little(limits, scan, f"{peak / GB:.2f} GB were taken")
+
+
+def forget_peak(limits: Limits) -> None:
+    """Let a new scan begin with what the process holds now: else one that took too much makes all after it fail.
+
+    Where the system has no way to do so, nothing is done.
+    """
+    if limits.max_memory_gb is not None:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def network_bytes(configuration: Configuration, *, channels: int, outputs: int, batch: int) -> int:
@@ -182,7 +212,8 @@ def _too_little(limits: Limits, scan: str, found: str) -> ResourceError:
     )
 
 
-def _resident_bytes() -> int:
+def resident_bytes() -> int:
+    """What the process holds now."""
     import psutil
 
     return int(psutil.Process().memory_info().rss)
@@ -195,7 +226,7 @@ def _peak_bytes() -> int:
         for line in status.read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return _resident_bytes()
+    return resident_bytes()
 
 
 def _reserve(file: int, size: int) -> None:

@@ -50,10 +50,7 @@ def load_model(
         ResourceError: the device is not there, or no engine gives the right logits of the bundle's test patch.
     """
     bundle = open_bundle(find_bundle(model, models=models))
-    _check_members(bundle, extras, exact=exact)
-    if exact:
-        _check_has_time(limits)
-        _check_is_nnunets(bundle)
+    check_possible(bundle, exact=exact, extras=extras, limits=limits)
     run_on = partial(_engines, bundle, device=device, exact=exact, threads=threads, limits=limits)
     runs = [trusted_networks(bundle, one, run_on(one, engine)) for one in bundle.stages]
     stages = tuple(
@@ -73,6 +70,18 @@ def load_model(
         extras=extras,
         limits=limits,
     )
+
+
+def check_possible(bundle: Bundle, *, exact: bool, extras: Extras, limits: Limits) -> None:
+    """Make sure, without loading anything, that a model can do what is asked; arguments as those of `load_model`.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    _check_members(bundle, extras, exact=exact)
+    if exact:
+        _check_has_time(limits)
+        _check_is_nnunets(bundle)
 
 
 def _identity(bundle: Bundle, engines: list[str]) -> ModelIdentity:

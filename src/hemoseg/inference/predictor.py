@@ -8,7 +8,7 @@ from functools import partial
 from hemoseg.brain import find_brain
 from hemoseg.geometry import Volume
 from hemoseg.inference.course import Course
-from hemoseg.inference.effort import Effort, effort_within
+from hemoseg.inference.effort import BACK_S_PER_VOXEL, Effort, effort_within, late_words
 from hemoseg.inference.field import Field, make_field, region_on
 from hemoseg.inference.findings import (
     NO_EXTRAS,
@@ -26,10 +26,13 @@ from hemoseg.inference.limits import (
     NO_LIMITS,
     Limits,
     Room,
+    Watched,
+    check_reading,
     check_room,
     choose_room,
+    forget_peak,
     has_room,
-    watched,
+    resident_bytes,
 )
 from hemoseg.inference.panel import MORE, Panel
 from hemoseg.inference.sliding import Network, Outside, cut_tile, stream_logits
@@ -121,6 +124,7 @@ class Model:
         self.extras = extras
         self.limits = limits
         self.clock = clock
+        self.held = 0 if limits.max_memory_gb is None else resident_bytes()
 
     def segment(
         self,
@@ -139,6 +143,12 @@ class Model:
         Returns:
             The label map on the scan's grid, with seconds spent in `prepare`, `network`, `restore`.
         """
+        try:
+            return self._segment(volume, previous, watch)
+        finally:
+            forget_peak(self.limits)
+
+    def _segment(self, volume: Volume, previous: LabelMap | None, watch: Callable[[int, int], None]) -> Segmentation:
         course, extras = self._course(volume, watch), self.extras
         sure = needs_probabilities(self.postprocessing)
         sure = sure or extras.second_look or extras.low_vote or extras.probabilities
@@ -160,7 +170,8 @@ class Model:
         segmentation = self._with_intervals(segmentation, course)
         segmentation = self._never_silent(self._after_votes(segmentation, found), found)
         course.seconds["restore"] += time.monotonic() - began
-        return segmentation
+        late = late_words(self.limits.time_budget_s, self.clock() - course.began)
+        return segmentation if late is None else replace(segmentation, warnings=(*segmentation.warnings, late))
 
     def _after_votes(self, result: Segmentation, found: Prediction) -> Segmentation:
         """The result, by the low-vote rule where it was asked for and members do not agree."""
@@ -218,6 +229,14 @@ class Model:
         if self.calibration.too_few is not None:
             return replace(found, no_intervals=self.calibration.too_few)
         return replace(found, intervals=self.calibration.intervals(found.volume_ml, found.hemorrhage_ml))
+
+    def check_reading(self, more: int, *, scan: str) -> None:
+        """Make sure that reading a scan, which takes so many bytes, is allowed beside the networks.
+
+        Raises:
+            ResourceError: it is not.
+        """
+        check_reading(self.limits, more, held=self.held, scan=scan)
 
     def has_room_beside(self, volume: Volume, more: int) -> bool:
         """Whether a scan in memory can be segmented within the limit while so many bytes more are taken."""
@@ -293,9 +312,10 @@ class Model:
         began = time.monotonic()
         prepared, channels = network_input(plan, configuration, volume, previous)
         outside, ready = what_is_outside(plan, configuration), time.monotonic()
+        tell = Watched(self.limits, course.watch, scan=volume.name)
         course.doubt_few_slices(prepared, configuration)
         part = None if course.region is None else region_on(prepared, course.region)
-        effort = self._effort(stage, channels, outside, part, course)
+        effort = self._effort(stage, channels, outside, part, course, voxels=volume.hu.size)
         networks, mirror_axes, more = self._members(stage, effort)
         tiles = make_field(prepared.shape, part, configuration.patch_size, effort.step, as_nnunet=self.is_nnunets)
         del part  # a byte per voxel
@@ -307,7 +327,7 @@ class Model:
             mirror_axes=mirror_axes,
             outside=outside,
             half=self.exact,
-            watch=watched(self.limits, course.watch, scan=volume.name),
+            watch=tell,
             is_there=partial(may_be_there, outputs=plan.outputs, is_regions=bool(plan.regions)),
             room=self._room(configuration, tiles, volume, folds=effort.folds, with_shares=with_shares),
         )
@@ -326,6 +346,7 @@ class Model:
         for logits in slices:
             given = time.monotonic()
             back.take(logits)
+            tell.again()
             restoring += time.monotonic() - given
         predicted = time.monotonic()
         findings = witness.findings(back.finish(), volume)
@@ -345,7 +366,9 @@ class Model:
         panel = Panel(networks, axes, table=self.plan.table, average=self.extras.average)
         return (panel,), (), MORE
 
-    def _effort(self, stage: Stage, channels: NewStack, outside: Outside, part: Mask | None, course: Course) -> Effort:
+    def _effort(
+        self, stage: Stage, channels: NewStack, outside: Outside, part: Mask | None, course: Course, *, voxels: int
+    ) -> Effort:
         """All that the model does, or what fits into the time budget by the time that one tile takes now."""
         configuration, budget_s = stage.configuration, self.limits.time_budget_s
         full = Effort(folds=len(stage.networks), mirror_axes=configuration.mirror_axes if self.mirror else ())
@@ -362,6 +385,7 @@ class Model:
             full,
             budget_s=budget_s,
             left_s=(course.began + budget_s - self.clock()) / course.stages_left,
+            back_s=voxels * BACK_S_PER_VOXEL,
             one_pass=lambda: stage.networks[0](patch),
             clock=self.clock,
             count_tiles=lambda step: len(tiles(step).corners),

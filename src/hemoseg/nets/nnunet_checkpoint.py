@@ -40,6 +40,8 @@ ALLOWED: list[Any] = [
 """All that may be called beside what tensors need."""
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types that weights may have."""
+WRAPPERS = ("module.", "_orig_mod.")
+"""Before the names of tensors of a network on several GPUs, and of one that was compiled."""
 LONGEST_TRAINER = 200
 """Characters of a trainer's name: with those of plans and configuration, it is that of a folder."""
 SHOWN = 100
@@ -112,7 +114,8 @@ def fitted_weights(
     with torch.device("meta"):  # takes no memory, however large plans.json says that it is
         outline = build_network(plan, configuration)
     known = outline.state_dict()
-    strange = [name for name in checkpoint.weights if name not in known]
+    named = {_unwrapped(name): value for name, value in checkpoint.weights.items()}
+    strange = [name for name in named if name not in known]
     if strange:
         raise InputError(
             f"{len(strange)} tensors that {configuration.name}'s network does not have, {_shown(strange[0])} the first",
@@ -120,7 +123,7 @@ def fitted_weights(
             expected=f"the {configuration.encoder} U-Net that plans.json describes",
             remedy="a trainer with a network of its own cannot be imported",
         )
-    given = {name: _volumetric(value, configuration) for name, value in checkpoint.weights.items()}
+    given = {name: _volumetric(value, configuration) for name, value in named.items()}
     weights = {name: value for name, value in given.items() if not repeats(name)}
     check_fit(outline, weights, where=path)
     network = build_network(plan, configuration)
@@ -132,6 +135,13 @@ def fitted_weights(
         if not bool(torch.isfinite(loaded[name]).all()):
             raise _unusable(f"{name} is not finite: the training diverged", path)
     return distinct_weights(network)
+
+
+def _unwrapped(name: str) -> str:
+    """A tensor's name without what torch puts before it where networks are compiled or on several GPUs."""
+    for prefix in WRAPPERS:
+        name = name.removeprefix(prefix)
+    return name
 
 
 def write_checkpoint(

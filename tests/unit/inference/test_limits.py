@@ -1,8 +1,10 @@
 """Memory and time that a segmentation may take."""
 
+import os
 import re
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -11,13 +13,15 @@ from hemoseg.errors import ResourceError, SettingsError
 from hemoseg.geometry import Orientation
 from hemoseg.inference import Limits, load_model
 from hemoseg.inference.blend import sums_bytes
-from hemoseg.inference.effort import Effort, fit_effort, lesser_efforts
+from hemoseg.inference.effort import Effort, effort_within, fit_effort, late_words, lesser_efforts
 from hemoseg.inference.field import whole_field
 from hemoseg.inference.findings import NO_EXTRAS, Extras
 from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
-from hemoseg.inference.limits import NO_LIMITS, Room, choose_room
+from hemoseg.inference.limits import NO_LIMITS, Room, choose_room, resident_bytes
 from hemoseg.inference.predictor import Model, Stage
 from hemoseg.inference.sliding import Outside, stream_logits
+from hemoseg.pipeline.batch.sources import Scan
+from hemoseg.pipeline.batch.work import check_reading
 from hemoseg.preprocess import prepare
 from hemoseg.segmentation import ModelIdentity
 from plans import head_volume, tiny_configuration, tiny_plan
@@ -95,23 +99,24 @@ def test_what_fits_is_done_and_what_not_is_told(tiles, share, words):
 def test_the_least_is_done_in_any_case_and_said_to_be_too_much():
     clock = Ticking(10.0)
     found = timed(clock, Limits(time_budget_s=5.0)).segment(VOLUME)
-    dropped, foreseen = found.warnings
+    dropped, foreseen, late = found.warnings
     assert dropped.endswith(
         "3d_fullres was run with 1 of 8 mirrorings, tiles 1 of their length apart in place of 0.5 and 1 of 3 folds"
     )
     assert foreseen == f"3d_fullres was foreseen to take {clock.now - 110:.0f} s, with 0 s left"
+    assert late == f"it took {clock.now - 100:.0f} s, with a time budget of 5 s"
     assert found.labels.any()
 
 
 def test_a_low_vote_of_too_few_is_not_taken_and_told():
     model = timed(Ticking(10.0), Limits(time_budget_s=5.0), extras=Extras(low_vote=True))
     found = model.segment(VOLUME)
-    assert found.warnings[-1] == "no low vote: the time budget left 1 of its members, and 4 are needed"
+    assert found.warnings[-2] == "no low vote: the time budget left 1 of its members, and 4 are needed"
 
 
 def test_times_under_a_second_are_not_told_as_none():
-    found = timed(Ticking(0.01), Limits(time_budget_s=0.02)).segment(VOLUME)
-    assert re.search(r"was foreseen to take 0\.\d+ s, with 0\.01 s left", found.warnings[-1]), found.warnings
+    found = timed(Ticking(0.1), Limits(time_budget_s=0.2)).segment(VOLUME)
+    assert re.search(r"was foreseen to take \d+\.\d+ s, with 0\.07 s left", found.warnings[-2]), found.warnings
 
 
 def test_stages_share_what_is_left():
@@ -139,6 +144,39 @@ def test_efforts_never_grow():
     assert efforts[-1] == Effort(folds=1, mirror_axes=(), step=1.0)
     found, foreseen_s = fit_effort(efforts[0], pass_s=1.0, left_s=100.0, count_tiles=lambda step: round(8 / step))
     assert (found, foreseen_s) == (Effort(folds=5, mirror_axes=(), step=0.5), 80.0)
+
+
+def test_the_way_back_of_a_large_scan_takes_its_share_of_the_budget():
+    """Seven passes of eight would fit into nine tenths of ten seconds, and four beside a way back of six."""
+    full, passes = Effort(folds=1, mirror_axes=(0, 1, 2)), []
+    for back_s in (0.1, 6.0):
+        effort, warnings = effort_within(
+            full,
+            budget_s=10.0,
+            left_s=11.0,
+            back_s=back_s,
+            one_pass=lambda: None,
+            clock=iter([0.0, 1.0]).__next__,
+            count_tiles=lambda _step: 1,
+            name="3d",
+        )
+        passes.append(effort.passes)
+        assert len(warnings) == (effort.passes < 8)
+    assert passes == [8, 4]
+
+
+def test_what_it_took_is_told_where_it_was_too_long():
+    assert late_words(None, 9.0) is None
+    assert late_words(3.0, 3.0) is None
+    assert late_words(3.0, 90.0) == "it took 90 s, with a time budget of 3 s"
+
+
+def test_clocks_are_looked_at_on_the_way_back_too():
+    told = []
+    timed(Ticking(1.0), folds=1, axes=()).segment(VOLUME, watch=lambda done, total: told.append((done, total)))
+    done, total = told[-1]
+    assert done == total
+    assert told.count((total, total)) > 2, "some planes are given back after the last tile"
 
 
 def test_a_budget_and_exactness_contradict_each_other(tmp_path):
@@ -216,6 +254,36 @@ def test_what_a_scan_takes_is_foreseen_from_its_size(tmp_path):
     assert least.sums + least.others + seen < foreseen < 2 * (least.sums + least.others + seen)
     turned = replace(volume, hu=volume.hu.transpose(2, 0, 1), grid=volume.grid.reoriented(TURNED))
     assert foreseen_bytes(plan, configuration, turned, asked) == foreseen, "in any order of axes"
+
+
+def test_what_a_scan_took_does_not_count_for_the_next(tmp_path):
+    """The first needs some 300 MB beside the process and may have 150; the second is small."""
+    allowed = Limits(max_memory_gb=resident_bytes() / 1e9 + 0.15)
+    model = load_model(write_tiny_bundle(tmp_path / "tiny"), limits=allowed)
+    np.ones(300_000_000, dtype=np.uint8)
+    with pytest.raises(ResourceError, match="were taken"):
+        model.segment(head_volume())
+    assert model.segment(head_volume()).labels.any()
+
+
+def test_a_scan_is_refused_by_its_header_before_it_takes_memory(tmp_path):
+    """250 million voxels that are not there: 0.5 GB as stored, and twice that in float32."""
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((1000, 1000, 250))
+    header.set_data_dtype(np.int16)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    header["pixdim"][1:4] = 1
+    header.set_sform(np.eye(4), code=1)
+    path = tmp_path / "large.nii"
+    path.write_bytes(header.binaryblock + bytes(4))
+    os.truncate(path, 352 + 2 * 250 * 10**6)
+    scan = Scan(path=path, name="large")
+    model = load_model(write_tiny_bundle(tmp_path / "tiny"), limits=Limits(max_memory_gb=1.4))
+    with pytest.raises(ResourceError, match=r"^large: at least [12]\.\d+ GB are needed to read the scan, and 1\.4 GB"):
+        check_reading(model, scan)
+    check_reading(load_model(tmp_path / "tiny"), scan)
+    path.write_bytes(b"no scan")
+    check_reading(model, scan)
 
 
 def test_a_scan_beside_another_counts(tmp_path):

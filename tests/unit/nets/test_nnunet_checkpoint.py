@@ -207,6 +207,15 @@ def with_weights(content, plan, **changes):
     return fitted_weights(checkpoint, plan, plan.configuration(NAME), path=Path("checkpoint_final.pth"))
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_names_of_compiled_networks_and_of_several_gpus_are_understood(content, plan, prefix):
+    plain = with_weights(content, plan)
+    content["network_weights"] = {prefix + name: one for name, one in content["network_weights"].items()}
+    found = with_weights(content, plan)
+    assert list(found) == list(plain)
+    assert all(torch.equal(one, plain[name]) for name, one in found.items())
+
+
 def test_weights_that_are_not_the_networks_are_refused(content, plan):
     first = "encoder.stages.0.0.convs.0.conv.weight"
     whole = with_weights(content, plan)

@@ -61,6 +61,9 @@ def segmented(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     table = LabelTable(("background", "hemorrhage", "edema"))
 
     class Threshold:
+        def check_reading(self, more: int, *, scan: str) -> None:
+            assert more > 0
+
         def segment(self, volume: Volume, *, watch: Callable[[int, int], None]) -> Segmentation:
             names.append(volume.name)
             for done in (1, 2):
@@ -206,6 +209,15 @@ def test_a_result_is_not_replaced_by_that_of_another_folder_s_scan(
     scans.rename(tmp_path / "moved")
     os.utime(tmp_path / "moved" / "b.nii.gz")  # as copying does
     assert run(bundle, out, tmp_path / "moved", layout=layout).earlier == 3
+
+
+def test_what_the_model_cannot_do_is_refused_before_anything_is_written(
+    bundle: Path, scans: Path, tmp_path: Path, segmented: list[str]
+) -> None:
+    with pytest.raises(SettingsError, match="--low-vote with"):
+        run(bundle, tmp_path / "out", scans, options=Options(layout="flat", low_vote=True))
+    assert not (tmp_path / "out").exists()
+    assert segmented == []
 
 
 def test_the_summary_keeps_what_earlier_calls_did(bundle: Path, scans: Path, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_two_scans_of_one_name_are_named_both(folder: Path) -> None:
     assert str(folder / "a.nii") in caught.value.found
     assert str(other) in caught.value.found
     with pytest.raises(InputError, match="two scans have the name x"):
-        find_scans(["x.nii", "x.nii"])
+        find_scans(["x.nii", "x.nii.gz"])
 
 
 def test_a_file_that_is_no_scan_is_refused_alone_and_told_among_others() -> None:
@@ -172,3 +172,12 @@ def test_a_name_that_no_file_system_takes_costs_that_scan_alone(tmp_path: Path) 
     assert "table" in caught.value.remedy
     with pytest.raises(InputError, match="cannot be read: File name too long"):
         find_scans([f"{long}.csv"])
+
+
+def test_a_file_that_two_words_mean_counts_once(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.nii.gz").write_bytes(b"")
+    twice = [tmp_path / "b.nii.gz", f"{tmp_path}/../{tmp_path.name}/*.nii.gz"]
+    assert names(*twice) == ["b", "a"]
+    (tmp_path / "list.csv").write_text("path,name\na.nii.gz,first\na.nii.gz,second\na.nii.gz,first\n")
+    assert names(tmp_path / "list.csv") == ["first", "second"]

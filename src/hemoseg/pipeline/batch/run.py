@@ -20,7 +20,7 @@ from hemoseg.pipeline.batch.record import (
 from hemoseg.pipeline.batch.sources import Found, Scan
 from hemoseg.pipeline.batch.stream import Done, Failed, Stream
 from hemoseg.pipeline.batch.summary import summary_name, write_summary
-from hemoseg.pipeline.batch.work import ERRORS_LOG, Options, Work, check_place, load_for, segment_file
+from hemoseg.pipeline.batch.work import ERRORS_LOG, Options, Work, check_asked, check_place, load_for, segment_file
 from hemoseg.pipeline.watch import Watch
 from hemoseg.scale import Executor, Job
 
@@ -92,6 +92,7 @@ def run_batch(
         InterruptedRunError: a signal asked to stop; the same command goes on.
     """
     _check_names(batch)
+    check_asked(bundle, batch.options)
     header = Header(
         model=f"{bundle.manifest.name} {bundle.manifest.model_version}",
         model_sha256=bundle.sha256,

@@ -4,7 +4,7 @@ import csv
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,9 +90,19 @@ def find_scans(sources: Sequence[str]) -> Found:
                 if not is_batch:
                     raise
                 files.append(NoScan(path=path, error=error))
-    found = Found(files=tuple(files), is_batch=is_batch)
+    found = Found(files=tuple(_once(files)), is_batch=is_batch)
     _check_names(found.scans)
     return found
+
+
+def _once(files: Iterable[Scan | NoScan]) -> Iterator[Scan | NoScan]:
+    """Each file once for each of its names, as words may overlap."""
+    seen = set()
+    for file in files:
+        place = os.path.abspath(file.path), file.name  # noqa: PTH100 - Path.resolve would follow links
+        if place not in seen:
+            seen.add(place)
+            yield file
 
 
 def take_shard(found: Found, number: int, count: int) -> Found:

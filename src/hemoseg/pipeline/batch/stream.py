@@ -22,6 +22,7 @@ from hemoseg.pipeline.batch.work import (
     Deadline,
     Options,
     as_ours,
+    check_reading,
     read_one,
     segment_one,
     write_one,
@@ -154,6 +155,7 @@ class Stream:
         def read() -> tuple[Volume, float]:
             if before is not None:
                 before.later.wait(self.limit_s)
+            check_reading(self.model, scan)
             return read_one(scan, self.options)
 
         return _Later(read)

@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict
 
 from hemoseg.errors import HemosegError, InputError, InterruptedRunError, ResourceError
 from hemoseg.geometry import Volume
-from hemoseg.io import read_scan, write_mask
+from hemoseg.io import read_scan, reading_bytes, write_mask
 from hemoseg.pipeline.batch.sources import Scan
 from hemoseg.scale.failure import late_error, named_failure
 from hemoseg.segmentation import Segmentation
 
 if TYPE_CHECKING:
-    from hemoseg.inference import Model
+    from hemoseg.inference import Extras, Model
+    from hemoseg.models import Bundle
 
 Layout = Literal["folders", "flat"]
 ERRORS_LOG = "errors.log"
@@ -126,22 +127,40 @@ def load_for(
     Raises:
         HemosegError: what `load_model` raises.
     """
-    from hemoseg.inference import Extras, Limits, load_model
+    from hemoseg.inference import Limits, load_model
 
     return load_model(
         model,
         device=options.device,
         exact=options.exact,
         engine=options.engine,
-        extras=Extras(
-            second_look=options.second_look,
-            low_vote=options.low_vote,
-            doubt=options.doubt,
-            probabilities=options.probabilities,
-            average=options.average,
-        ),
+        extras=_extras(options),
         limits=Limits(max_memory_gb=max_memory_gb, time_budget_s=options.time_budget_s, scratch=scratch),
         threads=threads,
+    )
+
+
+def check_asked(bundle: "Bundle", options: Options) -> None:
+    """Make sure that a model can do what is asked of every scan, before any is looked at.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    from hemoseg.inference import Limits, check_possible
+
+    limits = Limits(time_budget_s=options.time_budget_s)
+    check_possible(bundle, exact=options.exact, extras=_extras(options), limits=limits)
+
+
+def _extras(options: Options) -> "Extras":
+    from hemoseg.inference import Extras
+
+    return Extras(
+        second_look=options.second_look,
+        low_vote=options.low_vote,
+        doubt=options.doubt,
+        probabilities=options.probabilities,
+        average=options.average,
     )
 
 
@@ -158,6 +177,7 @@ def segment_file(work: Work) -> dict[str, Any]:
 def _segment_file(work: Work) -> dict[str, Any]:
     model = _model_for(work.model, work.options, work.threads, work.max_memory_gb, work.out)
     try:
+        check_reading(model, work.scan)
         volume, read_s = read_one(work.scan, work.options)
         deadline = Deadline(name=work.scan.name, limit_s=work.limit_s, spent_s=read_s)
         deadline.begin()
@@ -165,6 +185,19 @@ def _segment_file(work: Work) -> dict[str, Any]:
         return write_one(segmentation, work.out, work.options.layout, {"start": 0.0, "read": read_s})
     except (MemoryError, OSError) as error:
         raise as_ours(error, work.scan, log=None) from error
+
+
+def check_reading(model: "Model", scan: Scan) -> None:
+    """Make sure by a scan's header that reading it is allowed beside the model.
+
+    Raises:
+        ResourceError: it would take more memory than allowed.
+    """
+    try:
+        needed = reading_bytes(scan.path)
+    except HemosegError:  # reading it will say what is wrong, and ends at the header
+        return
+    model.check_reading(needed, scan=scan.name)
 
 
 def read_one(scan: Scan, options: Options) -> tuple[Volume, float]:
