@@ -14,6 +14,7 @@ from hemoseg.pipeline.batch.record import (
     Record,
     event_of,
     failed_event,
+    has_manifest,
     manifest_name,
     open_record,
 )
@@ -92,7 +93,8 @@ def run_batch(
         InterruptedRunError: a signal asked to stop; the same command goes on.
     """
     _check_names(batch)
-    check_asked(bundle, batch.options)
+    if not has_manifest(batch.out):  # one that is there tells what differs from what was asked before
+        check_asked(bundle, batch.options)
     header = Header(
         model=f"{bundle.manifest.name} {bundle.manifest.model_version}",
         model_sha256=bundle.sha256,
