@@ -224,7 +224,12 @@ def _check_are_of_one_kind(members: Sequence[Sequence[ImportedStage]]) -> None:
         if last.results.is_on_all != first[-1].results.is_on_all:
             raise _unlike("one was trained on all cases, the other on folds", last.results.folder, "both alike")
         if last.configuration.name in names:
-            raise _unlike(f"{last.configuration.name} again", last.results.folder, "each configuration once")
+            raise _unlike(
+                f"{last.configuration.name} again",
+                last.results.folder,
+                "each configuration once, even if their plans differ",
+                remedy="import each as a model of its own; nnU-Net itself averages such a pair with nnUNetv2_ensemble",
+            )
         names.append(last.configuration.name)
         for stage in member:
             twin = known.setdefault(stage.configuration.name, stage)
@@ -302,5 +307,5 @@ def _card(name: str, plan: Plan, stages: Sequence[ImportedStage], kind: Checkpoi
     return "\n".join([*lines, "Not known here: whoever trained it has to say.", ""])
 
 
-def _unlike(found: str, where: Path, expected: str) -> InputError:
-    return InputError(found, where=where, expected=expected, remedy="import a model that is like that")
+def _unlike(found: str, where: Path, expected: str, *, remedy: str = "import a model that is like that") -> InputError:
+    return InputError(found, where=where, expected=expected, remedy=remedy)
