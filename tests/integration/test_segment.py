@@ -346,3 +346,13 @@ def test_one_scan_keeps_to_its_time_limit_if_it_has_one(bundle, scan, tmp_path):
     said = hemoseg("segment", scan, "--out", tmp_path, "--model", bundle, "--time-limit", "0.001s", code=3).stderr
     assert "not done after 0.001 s" in " ".join(said.split())
     assert not (tmp_path / "head").exists()
+
+
+def test_the_start_that_reports_tell_is_not_that_of_the_whole_second():
+    """Of its own start Linux tells whole seconds, so a process seemed up to one second older than it was."""
+    script = (
+        "import time; began = time.monotonic(); from hemoseg.cli.scans import _seconds_since_start as age; "
+        "time.sleep(1); print(age() - (time.monotonic() - began))"
+    )
+    before = float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+    assert -0.02 < before < 0.5, "seconds before Python's first line"

@@ -1,5 +1,6 @@
 """`segment` and `demo`: a model at work."""
 
+import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -39,7 +40,7 @@ from hemoseg.cli.progress import RESEARCH_ONLY, Lines, bars, parse_duration
 if TYPE_CHECKING:
     from hemoseg.pipeline.batch.run import Batch
     from hemoseg.pipeline.batch.sources import Scan
-    from hemoseg.pipeline.batch.work import Deadline, Options
+    from hemoseg.pipeline.batch.work import Options
     from hemoseg.scale import Executor
 
 
@@ -112,7 +113,7 @@ def segment(
     from hemoseg.pipeline.batch.record import has_manifest
     from hemoseg.pipeline.batch.run import Batch
     from hemoseg.pipeline.batch.sources import find_scans, take_shard
-    from hemoseg.pipeline.batch.work import Deadline, Options
+    from hemoseg.pipeline.batch.work import Options
     from hemoseg.scale import default_workers
 
     check_layout(is_flat=layout is Layout.flat, doubt=doubt, probabilities=probabilities)
@@ -134,9 +135,9 @@ def segment(
     executor = make_scan_executor(workers, cluster, limit_s, out)
     is_batch = found.is_batch or layout is Layout.flat or part is not None or executor is not None
     if not is_batch and not has_manifest(out):
-        deadline = Deadline(name=found.scans[0].name, limit_s=inf if time_limit is None else limit_s)
+        alone_s = inf if time_limit is None else limit_s
         result = _segment_alone(
-            found.scans[0], out, model, options, max_memory_gb=max_memory, deadline=deadline, as_json=as_json
+            found.scans[0], out, model, options, max_memory_gb=max_memory, limit_s=alone_s, as_json=as_json
         )
         if as_json:
             _print_json(result)
@@ -166,7 +167,7 @@ def _segment_alone(
     options: "Options",
     *,
     max_memory_gb: float | None,
-    deadline: "Deadline",
+    limit_s: float,
     as_json: bool,
 ) -> dict[str, Any]:
     """Segment one scan; an older result goes."""
@@ -176,20 +177,21 @@ def _segment_alone(
     check_target(out / scan.name)
     sweep_gone(out)
     _say(RESEARCH_ONLY, style="bold")
-    from hemoseg.pipeline.batch.work import check_reading, load_for, read_one, segment_one, write_one
+    from hemoseg.pipeline.batch.work import Deadline, check_reading, load_for, read_one, segment_one, write_one
 
     loaded = load_for(model, options, max_memory_gb=max_memory_gb, scratch=out)
     _say(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}")
     with bars() as watch:
         start = _seconds_since_start()
         check_reading(loaded, scan)
-        volume, deadline.spent_s = read_one(scan, options)
+        volume, read = read_one(scan, options)
         watch.begin(volume.name, 1)
+        deadline = Deadline(name=scan.name, limit_s=limit_s, spent_s=read)
         deadline.begin()
         segmentation = segment_one(loaded, volume, deadline, _tiles(watch))
         del loaded  # hundreds of megabytes of a large network, while the result is measured and written
         watch.finish()
-        report = write_one(segmentation, out, options.layout, {"start": start, "read": deadline.spent_s})
+        report = write_one(segmentation, out, options.layout, {"start": start, "read": read})
         _tell(report, _line(scan, report, out, options), watch, as_json, mark="  warning")
     return report
 
@@ -290,6 +292,10 @@ def _tiles(watch: Lines) -> Callable[[int, int], None]:
 
 
 def _seconds_since_start() -> float:
+    """How old this process is. Linux tells the time of its own start in whole seconds, so there both count from it."""
     import psutil
 
-    return max(0.0, time.time() - float(psutil.Process().create_time()))
+    created, now = float(psutil.Process().create_time()), time.time()
+    if sys.platform == "linux":
+        created, now = created - float(psutil.boot_time()), time.clock_gettime(time.CLOCK_BOOTTIME)
+    return max(0.0, now - created)

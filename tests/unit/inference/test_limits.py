@@ -147,7 +147,7 @@ def test_efforts_never_grow():
 
 
 def test_the_way_back_of_a_large_scan_takes_its_share_of_the_budget():
-    """Seven passes of eight would fit into nine tenths of ten seconds, and four beside a way back of six."""
+    """Eight passes of a second fit into nine tenths of ten, and four beside a way back of six."""
     full, passes = Effort(folds=1, mirror_axes=(0, 1, 2)), []
     for back_s in (0.1, 6.0):
         effort, warnings = effort_within(
