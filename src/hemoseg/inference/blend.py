@@ -22,8 +22,8 @@ from hemoseg.types import IntZYX
 
 Planes = Float[np.ndarray, "k 1 y x"]
 """Logits of one slice, axes (class, 1, y, x)."""
-IsThere = Callable[[Float[np.ndarray, "k y x"]], Bool[np.ndarray, "y x"]]
-"""Takes the logits of a slice to where something holds of them."""
+IsThere = Callable[[Float[np.ndarray, "k ..."]], Bool[np.ndarray, "..."]]
+"""Takes the logits of a slice or a tile to where something holds of them."""
 
 
 class Blend:

@@ -59,11 +59,7 @@ def nnunet_field(part: Mask, tile: IntZYX, step: float = STEP) -> Field:
         if not len(marks):
             return _field(part.shape, tile, [])
         needed.append(_fewest(starts[axis], int(marks[0]), int(marks[-1]) + 1, tile[axis]))
-    corners = [(z, y, x) for z, y, x in product(*starts)]
-    corners = [corner for corner in corners if part[place_of(corner, tile)].any()]
-    # no layer of tiles is left for later: results are given slice by slice, and no layer can see the next one's
-    later = frozenset(corner for corner in corners if corner[1] not in needed[1] or corner[2] not in needed[2])
-    return replace(_field(part.shape, tile, corners), later=later)
+    return _with_later(part, tile, starts, needed)
 
 
 def part_field(part: Mask, tile: IntZYX, step: float = STEP) -> Field:
@@ -71,14 +67,30 @@ def part_field(part: Mask, tile: IntZYX, step: float = STEP) -> Field:
 
     Every marked voxel is covered. Nothing is, where nothing is marked.
     """
-    starts = []
+    starts, needed = [], []
     for axis in range(3):
         marks = _marks(part, axis)
         if not len(marks):
             return _field(part.shape, tile, [])
-        starts.append(part_starts(slice(int(marks[0]), int(marks[-1]) + 1), part.shape[axis], tile[axis], step))
-    corners = [(z, y, x) for z, y, x in product(*starts)]
-    return _field(part.shape, tile, [corner for corner in corners if part[place_of(corner, tile)].any()])
+        first, stop = int(marks[0]), int(marks[-1]) + 1
+        starts.append(part_starts(slice(first, stop), part.shape[axis], tile[axis], step))
+        needed.append(_fewest(starts[axis], first, stop, tile[axis]))
+    return _with_later(part, tile, starts, needed)
+
+
+def _with_later(part: Mask, tile: IntZYX, starts: Sequence[Sequence[int]], needed: Sequence[Sequence[int]]) -> Field:
+    """The tiles that hold marked voxels, those later that are not needed to cover the box around all of these.
+
+    Args:
+        part: the marked voxels.
+        tile: voxels of a tile.
+        starts: along each axis, where tiles start.
+        needed: those of them whose tiles cover the box.
+    """
+    corners = [(z, y, x) for z, y, x in product(*starts) if part[place_of((z, y, x), tile)].any()]
+    # no layer of tiles is left for later: results are given slice by slice, and no layer can see the next one's
+    later = frozenset(corner for corner in corners if corner[1] not in needed[1] or corner[2] not in needed[2])
+    return replace(_field(part.shape, tile, corners), later=later)
 
 
 def place_of(corner: IntZYX, tile: IntZYX) -> Box:

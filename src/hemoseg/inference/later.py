@@ -1,8 +1,9 @@
-"""Which tiles are worth running after those that cover everything once: those that count where something was found.
+"""What is worth running after what covers everything once: that which counts where something was found.
 
-nnU-Net's tiles overlap, and a voxel's logits are the mean over them by weight. Where the first tiles find nothing, the
-others would find nothing either; where they do, each tile with a noticeable share in the mean is run, so that the mask
-is the one that all tiles would give.
+Tiles overlap, and a voxel's logits are the mean over them by weight. Where the first tiles find nothing, the others
+would find nothing either; where they do, each tile with a noticeable share in the mean is run, so that the mask is the
+one that all tiles would give. Mirrored copies of a tile, too, are run only where it has found something that counts:
+near its border a network errs, and there other tiles have the say.
 """
 
 from collections.abc import Iterable
@@ -22,11 +23,11 @@ SHARE = 0.03
 """Least share that a tile must have in the mean of a voxel where something may be."""
 
 
-def may_be_there(logits: Float32[np.ndarray, "k y x"], *, outputs: int, is_regions: bool) -> Bool[np.ndarray, "y x"]:
+def may_be_there(logits: Float32[np.ndarray, "k ..."], *, outputs: int, is_regions: bool) -> Bool[np.ndarray, "..."]:
     """Where a class other than background has more than `FOUND` of the probability that it shares with the background.
 
     Args:
-        logits: of one slice; the first of them background's where there are no regions.
+        logits: of a slice or a tile; the first of them background's where there are no regions.
         outputs: how many are the classes'.
         is_regions: whether each has its own sigmoid.
     """
@@ -56,6 +57,15 @@ def worth_running(field: Field, corners: Iterable[IntZYX], there: Bool[np.ndarra
     return found
 
 
+def telling(field: Field, corner: IntZYX) -> Bool[np.ndarray, "z y x"]:
+    """Where in a tile, axes (z, y, x), it has a noticeable share in the mean over all of the field's tiles."""
+    z, y, x = (
+        _within(_shares(field, axis)[start], start, field.box[axis], field.tile[axis])
+        for axis, start in enumerate(corner)
+    )
+    return np.asarray(z[:, None, None] * y[:, None] * x >= SHARE)
+
+
 def _shares(field: Field, axis: int) -> dict[int, Float32[np.ndarray, " n"]]:
     """{start: share of a tile in the mean of each voxel of the box along an axis}; weights are products over axes."""
     weights = tile_weights(field.tile)
@@ -74,3 +84,11 @@ def _placed(profile: Float32[np.ndarray, " m"], start: int, box: slice) -> Float
     low, high = max(start, box.start), min(start + len(profile), box.stop)
     line[low - box.start : high - box.start] = profile[low - start : high - start]
     return line
+
+
+def _within(line: Float32[np.ndarray, " n"], start: int, box: slice, length: int) -> Float32[np.ndarray, " m"]:
+    """A tile's part of a line along an axis of the box; 0 where it reaches beyond the box."""
+    part = np.zeros(length, dtype=np.float32)
+    low, high = max(start, box.start), min(start + length, box.stop)
+    part[low - start : high - start] = line[low - box.start : high - box.start]
+    return part

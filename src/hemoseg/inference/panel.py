@@ -48,9 +48,9 @@ class Panel:
         """Channels of patches: the logits, disagreement, votes."""
         zero = np.zeros((), dtype=np.float32)
         mean, shares, own, votes = zero, zero, zero, zero
-        for network in self.networks:
-            for chosen in self.sets:
-                axes = tuple(axis + 2 for axis in chosen)
+        for chosen in self.sets:
+            axes = tuple(axis + 2 for axis in chosen)
+            for network in self.networks:
                 logits = np.flip(network(np.ascontiguousarray(np.flip(patches, axes))), axes)
                 mean = mean + logits
                 found = self._shares(logits)

@@ -328,7 +328,7 @@ class Model:
             outside=outside,
             half=self.exact,
             watch=tell,
-            is_there=partial(may_be_there, outputs=plan.outputs, is_regions=bool(plan.regions)),
+            is_there=None if self.exact else partial(may_be_there, outputs=plan.outputs, is_regions=bool(plan.regions)),
             room=self._room(configuration, tiles, volume, folds=effort.folds, with_shares=with_shares),
         )
         back = WayBack(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, groupby
 from math import prod
 
@@ -10,7 +11,7 @@ import numpy as np
 from hemoseg.arrays import Float, Float32
 from hemoseg.inference.blend import Blend, IsThere
 from hemoseg.inference.field import Field
-from hemoseg.inference.later import worth_running
+from hemoseg.inference.later import telling, worth_running
 from hemoseg.inference.limits import Room
 from hemoseg.types import Channels, IntZYX
 from hemoseg.windows import repeat_slices
@@ -19,6 +20,8 @@ Network = Callable[[Float32[np.ndarray, "b c z y x"]], Float32[np.ndarray, "b k 
 """Takes patches to logits."""
 Logits = Float[np.ndarray, "k z y x"]
 """One value per class and voxel, axes (class, z, y, x)."""
+Counts = Callable[[Float32[np.ndarray, "k z y x"]], bool]
+"""Takes the logits of a tile to whether something in them counts."""
 IN_MEMORY = Room(mapped=False)
 BATCH_VOXELS = 2**16
 """Voxels of the tiles that a network sees at once: calling it costs more than computing below; above, memory."""
@@ -68,8 +71,8 @@ def stream_logits(
         outside: what lies beyond the volume, where it is smaller than a tile; as in training.
         half: whether sums are rounded as nnU-Net rounds them, see `blend.py`; tiles are run one by one then.
         watch: told (tiles done, tiles in all); of the later ones those that turn out to be needed.
-        is_there: where in a slice's logits, axes (class, y, x), something may be, for which the field's later tiles
-            are run if they matter there; None runs all tiles.
+        is_there: where in logits, class first, something may be, for which the field's later tiles and the mirrored
+            copies of all tiles are run if they matter there; None runs all.
         room: where sums are held.
 
     Yields:
@@ -85,8 +88,9 @@ def stream_logits(
         for first in range(0, len(corners), batch):
             some = corners[first : first + batch]
             patches = np.stack([cut_tile(channels, corner, field.tile, outside) for corner in some])
+            counts = None if is_there is None else [partial(_counts, is_there, field, corner) for corner in some]
             for number, group in enumerate(groups):
-                for corner, logits in zip(some, tile_logits(patches, group, mirror_axes), strict=True):
+                for corner, logits in zip(some, tile_logits(patches, group, mirror_axes, counts), strict=True):
                     blend.add(number, corner, logits)
                 done += len(some)
                 watch(done, whole)
@@ -110,22 +114,51 @@ def batch_size(tile: IntZYX, *, half: bool) -> int:
 
 
 def tile_logits(
-    patches: Float32[np.ndarray, "b c z y x"], networks: Sequence[Network], mirror_axes: Sequence[int]
+    patches: Float32[np.ndarray, "b c z y x"],
+    networks: Sequence[Network],
+    mirror_axes: Sequence[int],
+    counts: Sequence[Counts] | None = None,
 ) -> Float32[np.ndarray, "b k z y x"]:
-    """Mean logits of tiles over networks and mirrorings; mirrored copies are run one after the other."""
-    sets, mean = mirror_sets(mirror_axes), None
-    for network in networks:
-        for chosen in sets:
-            axes = tuple(axis + 2 for axis in chosen)
-            logits = np.flip(network(np.ascontiguousarray(np.flip(patches, axes))), axes)
-            if mean is None:
-                mean = np.array(logits, dtype=np.float32)
-            else:
-                mean += logits
-            del logits  # tens of megabytes of a large tile, which the next pass need not find held
-    assert mean is not None
-    mean /= np.float32(len(sets) * len(networks))
+    """Mean logits of tiles over networks and mirrorings; mirrored copies are run one after the other.
+
+    Args:
+        patches: the tiles.
+        networks: one per fold.
+        mirror_axes: array axes (0 z, 1 y, 2 x) to mirror along.
+        counts: for each tile, whether something in its logits counts; mirrored copies of tiles in whose mean over
+            networks nothing does are not run. None runs all.
+    """
+    first, *others = networks
+    mean = np.array(first(patches), dtype=np.float32)
+    for network in others:
+        mean += network(patches)
+    passes = np.full(len(patches), len(networks), dtype=np.float32)
+    mirrored = mirror_sets(mirror_axes)[1:]
+    worth = list(range(len(patches)))
+    if counts is not None and mirrored:
+        worth = [place for place in worth if counts[place](mean[place] / passes[place])]
+    for axes in mirrored if worth else ():
+        for logits in _mirrored(networks, patches[worth], axes):
+            for place, one in zip(worth, logits, strict=True):
+                mean[place] += one
+        passes[worth] += len(networks)
+    mean /= passes.reshape(-1, 1, 1, 1, 1)
     return mean
+
+
+def _counts(is_there: IsThere, field: Field, corner: IntZYX, logits: Float32[np.ndarray, "k z y x"]) -> bool:
+    """Whether something may be in a tile where it has a noticeable share in the mean over tiles."""
+    return bool((is_there(logits) & telling(field, corner)).any())
+
+
+def _mirrored(
+    networks: Sequence[Network], patches: Float32[np.ndarray, "b c z y x"], axes: Sequence[int]
+) -> Iterator[Float32[np.ndarray, "b k z y x"]]:
+    """Each network's logits for tiles mirrored along axes of the volume, mirrored back."""
+    turned = tuple(axis + 2 for axis in axes)
+    given = np.ascontiguousarray(np.flip(patches, turned))
+    for network in networks:
+        yield np.flip(network(given), turned)
 
 
 def cut_tile(channels: Channels, corner: IntZYX, tile: IntZYX, outside: Outside) -> Float32[np.ndarray, "c tz ty tx"]:

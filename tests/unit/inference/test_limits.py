@@ -283,7 +283,9 @@ def test_a_scan_is_refused_by_its_header_before_it_takes_memory(tmp_path):
     scan = Scan(path=path, name="large")
     allowed = Limits(max_memory_gb=resident_bytes() / 1e9 + 0.9)
     model = load_model(write_tiny_bundle(tmp_path / "tiny"), limits=allowed)
-    with pytest.raises(ResourceError, match=r"^large: at least \d+\.\d+ GB are needed to read the scan, and") as refused:
+    with pytest.raises(
+        ResourceError, match=r"^large: at least \d+\.\d+ GB are needed to read the scan, and"
+    ) as refused:
         check_reading(model, scan)
     needed_gb = float(str(refused.value).split()[3])
     assert needed_gb - model.held / 1e9 == pytest.approx(1.5, abs=0.006)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemoseg.inference.field import nnunet_field, part_field, place_of, whole_field
-from hemoseg.inference.later import may_be_there, worth_running
+from hemoseg.inference.later import may_be_there, telling, worth_running
 from hemoseg.inference.sliding import Outside, mirror_sets, stream_logits
 from hemoseg.inference.tiles import axis_starts, half_weights, part_starts, tile_corners, tile_weights
 
@@ -185,6 +185,10 @@ def test_every_marked_voxel_is_covered_and_no_tile_is_blank(case):
     outside_box[field.box] = 0
     assert not outside_box.any()
     assert len(field.corners) <= len(whole_field(part.shape, tile).corners)
+    first = np.zeros(part.shape, dtype=bool)
+    for corner in set(field.corners) - field.later:
+        first[place_of(corner, tile)] = True
+    assert first[part].all()
 
 
 def moody(batch):
@@ -276,6 +280,56 @@ def test_a_tile_with_three_hundredths_of_a_voxels_weight_is_worth_running():
         assert worth_running(field, later, there) == needed
         counts.add(len(needed))
     assert counts >= {1, 3}, "some voxels need few tiles, others more"
+
+
+def test_a_tile_tells_of_voxels_in_whose_mean_it_has_three_hundredths():
+    """Tiles of (4, 8, 8) over (6, 16, 16): two layers of nine; its own border tells where nothing else reaches."""
+    field = whole_field((6, 16, 16), (4, 8, 8))
+    weights = np.zeros((len(field.corners), 6, 16, 16))
+    for one, corner in zip(weights, field.corners, strict=True):
+        one[place_of(corner, field.tile)] = tile_weights(field.tile)
+    shares = weights / weights.sum(axis=0)
+    for corner, share in zip(field.corners, shares, strict=True):
+        assert np.array_equal(telling(field, corner), share[place_of(corner, field.tile)] >= 0.03)
+    corner = telling(field, (0, 0, 0))
+    assert corner[0, 0, 0]
+    assert not corner[3, 7, 7]
+
+
+def test_a_tile_beyond_the_volume_tells_of_the_volume_alone():
+    assert np.argwhere(telling(whole_field((2, 8, 8), (4, 8, 8)), (-1, 0, 0)))[:, 0].tolist() == [1] * 64 + [2] * 64
+
+
+class Spotted:
+    """`spotted`, of odd and mirrored copies too; `passes` counts them."""
+
+    passes = 0
+
+    def __call__(self, batch):
+        self.passes += len(batch)
+        return spotted(batch)
+
+
+@pytest.mark.parametrize(
+    ("place", "tiles", "mirrored"),
+    [
+        (None, 4, 0),  # nothing: four tiles that cover all
+        ((1, 2, 2), 4, 1),  # amid the first tile, where none of the later ones has a share
+        ((1, 7, 2), 5, 1),  # at its border: a later tile has nearly all of the mean, and it alone is mirrored
+        ((1, 6, 2), 5, 2),  # a row from there: both have a noticeable share
+    ],
+)
+def test_mirrored_copies_are_run_of_tiles_that_found_something_where_they_tell(place, tiles, mirrored):
+    field = nnunet_field(np.ones((4, 16, 16), dtype=bool), (4, 8, 8))
+    channels = np.zeros((2, 4, 16, 16), dtype=np.float32)
+    if place is not None:
+        channels[0][place] = 12
+    network, every = Spotted(), Spotted()
+    found = predict(channels, network, field=field, mirror_axes=(1, 2), is_there=in_hundredths)
+    full = predict(channels, every, field=field, mirror_axes=(1, 2))
+    assert every.passes == 9 * 4
+    assert network.passes == tiles + 3 * mirrored
+    assert np.array_equal(found.argmax(axis=0), full.argmax(axis=0))
 
 
 def test_what_may_be_there_has_three_hundredths_of_the_probability():
