@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemoseg.arrays import Float16, Float32, UInt16
-from hemoseg.geometry import Volume
+from hemoseg.geometry import Grid, Volume
 from hemoseg.inference.panel import Average
+from hemoseg.labels import LabelTable
 from hemoseg.plan import Plan
 from hemoseg.postprocess import Probabilities, Tally, Vote
 from hemoseg.preprocess import Returned, WayBack
@@ -34,6 +35,11 @@ class Extras:
     def asks_members(self) -> bool:
         """Whether every member has a say of its own."""
         return self.low_vote or self.doubt or self.average != "logits"
+
+    @property
+    def asks_probabilities(self) -> bool:
+        """Whether probabilities are needed after all networks ran."""
+        return self.second_look or self.low_vote or self.probabilities
 
 
 NO_EXTRAS = Extras()
@@ -107,6 +113,35 @@ class Witness:
             vote = Vote(counts=self.back.as_stored(self.counts), members=self.members)
         doubt = self.tally.finish(volume.grid, to_index=self.back.index, members=self.members)
         return Findings(returned=returned, doubt=doubt, maps=maps, vote=vote)
+
+
+def together(chosen: Sequence[Findings], mean: Probabilities | None, *, table: LabelTable, grid: Grid) -> Prediction:
+    """What configurations say together.
+
+    Args:
+        chosen: what each of them says.
+        mean: their mean probabilities; of one configuration its own, or None where they are not asked for.
+        table: the classes.
+        grid: of the scan.
+    """
+    vote = sum_votes([one.vote for one in chosen if one.vote is not None])
+    if len(chosen) == 1:
+        (only,) = chosen
+        return Prediction(labels=only.returned.labels, probabilities=mean, doubt=only.doubt, maps=only.maps, vote=vote)
+    assert mean is not None
+    maps = [one.maps for one in chosen if one.maps is not None]
+    members = sum(one.doubt.members for one in chosen)
+    tally = Tally(table=table, shape=grid.shape, with_maps=bool(maps))
+    tally.take_probabilities(mean)
+    if tally.entropy is not None:
+        tally.take_disagreement(disagreement_of_mean(tally.entropy, maps))
+    return Prediction(
+        labels=mean.labels(paint=table.paint),
+        probabilities=mean,
+        doubt=tally.finish(grid, to_index=None, members=members),
+        maps=tally.maps(members),
+        vote=vote,
+    )
 
 
 def sum_votes(votes: Sequence[Vote]) -> Vote | None:

@@ -1,8 +1,8 @@
 """A model bundle at work: one scan in, its segmentation out."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 
 from hemoseg.brain import find_brain
@@ -10,15 +10,7 @@ from hemoseg.geometry import Volume
 from hemoseg.inference.course import Course
 from hemoseg.inference.effort import BACK_S_PER_VOXEL, Effort, effort_within, late_words
 from hemoseg.inference.field import Field, make_field, region_on
-from hemoseg.inference.findings import (
-    NO_EXTRAS,
-    Extras,
-    Findings,
-    Prediction,
-    Witness,
-    disagreement_of_mean,
-    sum_votes,
-)
+from hemoseg.inference.findings import NO_EXTRAS, Extras, Findings, Prediction, Witness, together
 from hemoseg.inference.foresight import Asked, foreseen_bytes, needs_of
 from hemoseg.inference.inputs import network_input, what_is_outside
 from hemoseg.inference.later import may_be_there
@@ -35,27 +27,15 @@ from hemoseg.inference.limits import (
     resident_bytes,
 )
 from hemoseg.inference.panel import MORE, Panel
+from hemoseg.inference.result import after_votes, never_silent, scan_doubts, with_intervals
 from hemoseg.inference.sliding import Network, Outside, cut_tile, stream_logits
 from hemoseg.models import Calibration
 from hemoseg.plan import Configuration, Plan
-from hemoseg.postprocess import (
-    FEWEST_VOTERS,
-    Probabilities,
-    Rule,
-    Tally,
-    apply_rules,
-    low_vote,
-    mean_probabilities,
-    needs_probabilities,
-    nothing_found,
-    second_look,
-)
+from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
 from hemoseg.preprocess import WayBack, blank_logits
-from hemoseg.segmentation import Doubt, DoubtMaps, ModelIdentity, Segmentation
-from hemoseg.types import LabelMap, Mask, NewStack
+from hemoseg.segmentation import ModelIdentity, Segmentation
+from hemoseg.types import IntZYX, LabelMap, Mask, NewStack
 
-THICK_MM = 7.5
-"""Slice interval beyond which a warning is due: no training data of usual head CT are thicker."""
 NO_HEAD = "no head was found: everything is background, and no network looked at the scan"
 """The warning of a scan of air."""
 
@@ -74,57 +54,44 @@ class Stage:
     """One per fold."""
 
 
+@dataclass(eq=False, repr=False)
 class Model:
     """Networks of one plan, averaged; a cascade runs its previous stage first.
 
     Folds of a configuration are averaged as logits, configurations as probabilities, both as nnU-Net does.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        stages: tuple[Stage, ...],
-        identity: ModelIdentity,
-        *,
-        mirror: bool,
-        averaged: tuple[str, ...] | None = None,
-        postprocessing: tuple[Rule, ...] = (),
-        warnings: tuple[str, ...] = (),
-        exact: bool = False,
-        calibration: Calibration | None = None,
-        extras: Extras = NO_EXTRAS,
-        limits: Limits = NO_LIMITS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Put networks together.
+    plan: Plan
+    """What they were trained to."""
+    stages: tuple[Stage, ...]
+    """The configurations to run, a previous stage before the one that needs it."""
+    identity: ModelIdentity
+    """Which model this is."""
+    _: KW_ONLY
+    mirror: bool
+    """Whether to average over mirrored inputs."""
+    averaged: tuple[str, ...] = ()
+    """Names of the configurations that make the result; none for the last stage."""
+    postprocessing: tuple[Rule, ...] = ()
+    """Rules for the label map."""
+    warnings: tuple[str, ...] = ()
+    """What every result warns of."""
+    exact: bool = False
+    """Whether everything is as nnU-Net does it."""
+    calibration: Calibration | None = None
+    """Intervals around its volumes; None where nothing is known of its errors."""
+    extras: Extras = NO_EXTRAS
+    """What is asked for beyond the mask."""
+    limits: Limits = NO_LIMITS
+    """What each scan may take."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds that only grow; what a time budget is measured with."""
+    held: int = field(init=False)
+    """Bytes that the process holds once the networks are loaded; 0 where memory is not limited."""
 
-        Args:
-            plan: what they were trained to.
-            stages: the configurations to run, a previous stage before the one that needs it.
-            identity: which model this is.
-            mirror: whether to average over mirrored inputs.
-            averaged: names of the configurations that make the result; None takes the last stage.
-            postprocessing: rules for the label map.
-            warnings: what every result warns of.
-            exact: whether everything is as nnU-Net does it.
-            calibration: intervals around its volumes; None where nothing is known of its errors.
-            extras: what is asked for beyond the mask.
-            limits: what each scan may take.
-            clock: seconds that only grow; what a time budget is measured with.
-        """
-        self.plan, self.is_nnunets = plan, plan.nnunet is not None
-        self.stages = stages
-        self.identity = identity
-        self.mirror = mirror
-        self.warnings = warnings
-        self.exact = exact
-        self.averaged = averaged or (stages[-1].configuration.name,)
-        self.postprocessing = postprocessing
-        self.calibration = calibration
-        self.extras = extras
-        self.limits = limits
-        self.clock = clock
-        self.held = 0 if limits.max_memory_gb is None else resident_bytes()
+    def __post_init__(self) -> None:
+        self.averaged = self.averaged or (self.stages[-1].configuration.name,)
+        self.held = 0 if self.limits.max_memory_gb is None else resident_bytes()
 
     def segment(
         self,
@@ -149,86 +116,25 @@ class Model:
             forget_peak(self.limits)
 
     def _segment(self, volume: Volume, previous: LabelMap | None, watch: Callable[[int, int], None]) -> Segmentation:
-        course, extras = self._course(volume, watch), self.extras
-        sure = needs_probabilities(self.postprocessing)
-        sure = sure or extras.second_look or extras.low_vote or extras.probabilities
+        course, extras, table = self._course(volume, watch), self.extras, self.plan.table
+        sure = needs_probabilities(self.postprocessing) or extras.asks_probabilities
         found = self._predict(volume, previous, course, with_probabilities=sure)
-        table = self.plan.table
-        began = time.monotonic()
-        labels = apply_rules(self.postprocessing, found.labels, found.probabilities, volume=volume, table=table)
-        segmentation = Segmentation(
-            labels=labels,
-            table=self.plan.table,
+        result = Segmentation(
+            labels=apply_rules(self.postprocessing, found.labels, found.probabilities, volume=volume, table=table),
+            table=table,
             volume=volume,
             model=self.identity,
-            warnings=(*self.warnings, *_doubts(volume, self.plan), *course.warnings),
+            warnings=(*self.warnings, *scan_doubts(volume, table), *course.warnings),
             doubt=found.doubt,
             maps=found.maps,
             probabilities=found.probabilities.dense() if extras.probabilities and found.probabilities else None,
             seconds=course.seconds,
         )
-        segmentation = self._with_intervals(segmentation, course)
-        segmentation = self._never_silent(self._after_votes(segmentation, found), found)
-        course.seconds["restore"] += time.monotonic() - began
+        result = with_intervals(result, self.calibration, course, average=extras.average, is_exact=self.exact)
+        result = never_silent(after_votes(result, found), found, looks_again=extras.second_look)
+        course.spent("restore")
         late = late_words(self.limits.time_budget_s, self.clock() - course.began)
-        return segmentation if late is None else replace(segmentation, warnings=(*segmentation.warnings, late))
-
-    def _after_votes(self, result: Segmentation, found: Prediction) -> Segmentation:
-        """The result, by the low-vote rule where it was asked for and members do not agree."""
-        vote = found.vote
-        if not self.extras.low_vote or vote is None:
-            return result
-        if vote.members < FEWEST_VOTERS:
-            words = f"no low vote: the time budget left {vote.members} of its members, and {FEWEST_VOTERS} are needed"
-            return replace(result, warnings=(*result.warnings, words))
-        if not vote.is_doubtful:
-            return result
-        assert found.probabilities is not None
-        words = (
-            f"low vote: of the voxels with a vote for blood only {100 * (vote.agreed or 0):.0f} % have those of half "
-            f"of the {vote.members} members; the mask has blood where more than one votes for it"
-        )
-        return replace(
-            result,
-            labels=low_vote(result.labels, found.probabilities, vote, self.plan.table),
-            warnings=(*result.warnings, words),
-            intervals=None,
-            no_intervals="volumes were calibrated without the low-vote rule",
-        )
-
-    def _never_silent(self, result: Segmentation, found: Prediction) -> Segmentation:
-        """The result, where its mask has no blood with words on how sure that is, or with a second look."""
-        table, doubt = self.plan.table, found.doubt
-        if not table.bleeding or result.hemorrhage_ml > 0:
-            return result
-        removed_ml = replace(result, labels=found.labels).hemorrhage_ml
-        words = nothing_found(doubt, removed_ml=removed_ml)
-        if not self.extras.second_look or doubt.lower_ml == 0:
-            return replace(result, warnings=(*result.warnings, words))
-        assert found.probabilities is not None
-        return replace(
-            result,
-            labels=second_look(result.labels, found.probabilities, table),
-            warnings=(*result.warnings, f"second look: no hemorrhage was segmented; {words}, and the mask shows it"),
-            intervals=None,
-            no_intervals="volumes were calibrated without a second look",
-        )
-
-    def _with_intervals(self, found: Segmentation, course: Course) -> Segmentation:
-        """The result with intervals around its volumes, or with the reason why there are none."""
-        if self.calibration is None:
-            return found
-        if self.exact:
-            return replace(found, no_intervals="volumes were calibrated without --exact")
-        if self.extras.average != "logits" and course.members > 1:
-            return replace(found, no_intervals="volumes were calibrated with logits averaged")
-        if not course.is_full:
-            return replace(found, no_intervals="volumes were calibrated with all that the time budget left out")
-        if course.has_few_slices:
-            return replace(found, no_intervals="volumes were calibrated on scans of more slices")
-        if self.calibration.too_few is not None:
-            return replace(found, no_intervals=self.calibration.too_few)
-        return replace(found, intervals=self.calibration.intervals(found.volume_ml, found.hemorrhage_ml))
+        return result if late is None else replace(result, warnings=(*result.warnings, late))
 
     def check_reading(self, more: int, *, scan: str) -> None:
         """Make sure that reading a scan, which takes so many bytes, is allowed beside the networks.
@@ -250,13 +156,12 @@ class Model:
 
     def _course(self, volume: Volume, watch: Callable[[int, int], None]) -> Course:
         """The beginning of the work on a scan."""
-        started, began = self.clock(), time.monotonic()
+        course = Course(watch=watch, began=self.clock(), stages_left=len(self.stages))
         check_room(self.limits, len(self.plan.preparation.channels) * volume.hu.nbytes, scan=volume.name)
-        region = None if self.exact else find_brain(volume)
-        course = Course(region=region, watch=watch, began=started, stages_left=len(self.stages))
-        if region is not None and region.is_empty:
+        course.region = None if self.exact else find_brain(volume)
+        if course.region is not None and course.region.is_empty:
             course.warnings.append(NO_HEAD)
-        course.seconds["prepare"] += time.monotonic() - began
+        course.spent("prepare")
         return course
 
     def _predict(
@@ -274,50 +179,29 @@ class Model:
             every[name] = self._run(stage, volume, before, course, with_shares=is_member)
             shares = every[name].returned.shares
             if shares is not None:
-                began = time.monotonic()
                 members[name] = Probabilities.of(shares)
                 every[name] = replace(every[name], returned=replace(every[name].returned, shares=None))
-                course.seconds["restore"] += time.monotonic() - began
+                course.spent("restore")
         chosen = [every[name] for name in self.averaged]
         mean = mean_probabilities([members[name] for name in self.averaged]) if members else None
-        vote = sum_votes([one.vote for one in chosen if one.vote is not None])
-        if not is_mean or mean is None:
-            only = chosen[0]
-            return Prediction(
-                labels=only.returned.labels, probabilities=mean, doubt=only.doubt, maps=only.maps, vote=vote
-            )
-        began = time.monotonic()
-        labels = mean.labels(paint=self.plan.table.paint)
-        doubt, maps = self._of_mean(mean, chosen, volume)
-        course.seconds["restore"] += time.monotonic() - began
-        return Prediction(labels=labels, probabilities=mean, doubt=doubt, maps=maps, vote=vote)
-
-    def _of_mean(
-        self, mean: Probabilities, chosen: Sequence[Findings], volume: Volume
-    ) -> tuple[Doubt, DoubtMaps | None]:
-        """How sure an average of configurations is."""
-        tally = Tally(table=self.plan.table, shape=volume.grid.shape, with_maps=self.extras.doubt)
-        tally.take_probabilities(mean)
-        maps = [one.maps for one in chosen if one.maps is not None]
-        if tally.entropy is not None and maps:
-            tally.take_disagreement(disagreement_of_mean(tally.entropy, maps))
-        members = sum(one.doubt.members for one in chosen)
-        return tally.finish(volume.grid, to_index=None, members=members), tally.maps(members)
+        found = together(chosen, mean, table=self.plan.table, grid=volume.grid)
+        course.spent("restore")
+        return found
 
     def _run(
         self, stage: Stage, volume: Volume, previous: LabelMap | None, course: Course, *, with_shares: bool
     ) -> Findings:
         """One configuration: slices go back to the scan's grid as soon as no tile will change them."""
         configuration, plan = stage.configuration, self.plan
-        began = time.monotonic()
         prepared, channels = network_input(plan, configuration, volume, previous)
-        outside, ready = what_is_outside(plan, configuration), time.monotonic()
+        outside = what_is_outside(plan, configuration)
+        course.spent("prepare")
         tell = Watched(self.limits, course.watch, scan=volume.name)
         course.doubt_few_slices(prepared, configuration)
         part = None if course.region is None else region_on(prepared, course.region)
         effort = self._effort(stage, channels, outside, part, course, voxels=volume.hu.size)
         networks, mirror_axes, more = self._members(stage, effort)
-        tiles = make_field(prepared.shape, part, configuration.patch_size, effort.step, as_nnunet=self.is_nnunets)
+        tiles = self._tiles(configuration, prepared.shape, part, effort.step)
         del part  # a byte per voxel
         slices = stream_logits(
             channels,
@@ -342,20 +226,17 @@ class Model:
         )
         witness = Witness(plan, back, members=effort.passes, extras=self.extras, has_members=more > 0)
         back.look = witness.look
-        restoring = 0.0
         for logits in slices:
-            given = time.monotonic()
+            course.spent("network")
             back.take(logits)
             tell.again()
-            restoring += time.monotonic() - given
-        predicted = time.monotonic()
+            course.spent("restore")
+        course.spent("network")
         findings = witness.findings(back.finish(), volume)
         back.look = None  # the two hold each other, and the prepared scan with them, until garbage is collected
         course.stages_left -= 1
         course.members += effort.passes
-        course.seconds["prepare"] += ready - began
-        course.seconds["network"] += predicted - ready - restoring
-        course.seconds["restore"] += restoring + time.monotonic() - predicted
+        course.spent("restore")
         return findings
 
     def _members(self, stage: Stage, effort: Effort) -> tuple[tuple[Network, ...], tuple[int, ...], int]:
@@ -373,11 +254,7 @@ class Model:
         configuration, budget_s = stage.configuration, self.limits.time_budget_s
         full = Effort(folds=len(stage.networks), mirror_axes=configuration.mirror_axes if self.mirror else ())
         z, y, x = channels.shape[1:]
-
-        def tiles(step: float) -> Field:
-            return make_field((z, y, x), part, configuration.patch_size, step, as_nnunet=self.is_nnunets)
-
-        corners = tiles(full.step).corners
+        corners = self._tiles(configuration, (z, y, x), part, full.step).corners
         if budget_s is None or not corners:
             return full
         patch = cut_tile(channels, corners[len(corners) // 2], configuration.patch_size, outside)[None]
@@ -388,12 +265,16 @@ class Model:
             back_s=voxels * BACK_S_PER_VOXEL,
             one_pass=lambda: stage.networks[0](patch),
             clock=self.clock,
-            count_tiles=lambda step: len(tiles(step).corners),
+            count_tiles=lambda step: len(self._tiles(configuration, (z, y, x), part, step).corners),
             name=configuration.name,
         )
         course.warnings.extend(warnings)
         course.is_full = course.is_full and effort == full
         return effort
+
+    def _tiles(self, configuration: Configuration, shape: IntZYX, part: Mask | None, step: float) -> Field:
+        """The tiles over a part of a prepared scan."""
+        return make_field(shape, part, configuration.patch_size, step, as_nnunet=self.plan.nnunet is not None)
 
     def _room(
         self, configuration: Configuration, tiles: Field, volume: Volume, *, folds: int, with_shares: bool
@@ -407,10 +288,3 @@ class Model:
         """What memory depends on."""
         more = MORE if self.extras.asks_members and not self.exact else 0
         return Asked(folds=folds, more=more, half=self.exact, with_shares=with_shares)
-
-
-def _doubts(volume: Volume, plan: Plan) -> tuple[str, ...]:
-    found = list(plan.table.warnings())
-    if volume.grid.slice_interval_mm > THICK_MM:
-        found.append(f"slices are {volume.grid.slice_interval_mm:.1f} mm apart; small bleeds fall between them")
-    return tuple(found)
