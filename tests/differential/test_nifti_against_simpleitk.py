@@ -4,6 +4,7 @@ Tolerance 0.001 mm: headers hold float32, so an offset of 500 mm is known to 0.0
 direction from the sform or from a quaternion.
 """
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from hemoseg.errors import InputError
 from hemoseg.io import read_labels, read_raw, read_scan, write_mask
+from hemoseg.io.frame import lps_to_nifti
 from nifti_files import AFFINE_RAS, head_hu, random_rotation, save, set_field
 
 TOLERANCE_MM = 1e-3
@@ -113,6 +115,28 @@ def test_voxel_sizes_that_are_none_are_1_as_in_itk(tmp_path, size):
     set_field(path, "pixdim", [1.0, size, 0.5, 5.0, 0, 0, 0, 0])
     assert sitk.ReadImage(path).GetSpacing() == (1.0, 0.5, 5.0)
     assert read_scan(path).stored_spacing_mm == (5.0, 0.5, 1.0)
+
+
+@pytest.mark.parametrize("signs", [(-1, 1, 1), (1, -1, 1), (1, 1, -1), (-1, -1, -1)])
+@pytest.mark.parametrize("matrices", ["sform", "qform", "both"])
+def test_voxel_sizes_below_0_lie_as_in_nibabel_and_mirrored_in_itk_with_their_mask(tmp_path, matrices, signs):
+    affine = np.eye(4)
+    affine[:3, :3] = random_rotation(np.random.default_rng(5)) * [0.45, 0.47, 5.0]
+    affine[:3, 3] = [10.0, -20.0, 300.0]
+    sform, qform = (affine if matrices in (name, "both") else None for name in ("sform", "qform"))
+    path = save(tmp_path / "scan.nii", head_hu(), sform, qform=qform)
+    set_field(
+        path, "pixdim", [nibabel.load(path).header["pixdim"][0], *np.multiply(signs, [0.45, 0.47, 5.0]), *[0] * 4]
+    )
+    volume = read_scan(path)
+    np.testing.assert_allclose(lps_to_nifti(volume.grid), nibabel.load(path).affine, atol=TOLERANCE_MM)
+    assert "programs built on ITK mirror such an axis" in volume.warnings[0]
+    write_mask(tmp_path / "mask.nii", (volume.hu > 100).astype(np.uint8), volume)
+    scan, mask = sitk.ReadImage(path), sitk.ReadImage(tmp_path / "mask.nii")
+    steps = np.array(scan.GetDirection()).reshape(3, 3) * scan.GetSpacing()
+    np.testing.assert_allclose(np.diag([-1, -1, 1]) @ steps, affine[:3, :3] * signs, atol=TOLERANCE_MM)
+    assert (mask.GetDirection(), mask.GetSpacing()) == (scan.GetDirection(), scan.GetSpacing())
+    assert mask.GetOrigin() == scan.GetOrigin()
 
 
 def test_a_picture_of_two_dimensions_is_refused_with_what_makes_it_a_slice(tmp_path):

@@ -1,5 +1,6 @@
 """Where the voxels of a NIfTI file lie: sform, qform and units, turned into a grid in LPS."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -43,6 +44,8 @@ class Frame:
     """How far the axes are from right angles."""
     no_sizes: str
     """Voxel sizes of the header, (x, y, z), where one of them is none, for which other programs take 1; else empty."""
+    signed_sizes: str
+    """The same where one of them is below 0, for which other programs mirror the axis; else empty."""
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -63,6 +66,11 @@ class Frame:
             doubts.append(
                 f"the header's voxel sizes are {self.no_sizes} (x, y, z): those of its matrix are used, but models "
                 "imported from nnU-Net take 1 for one that is 0 or not finite, as nnU-Net does"
+            )
+        if self.signed_sizes:
+            doubts.append(
+                f"the header's voxel sizes are {self.signed_sizes} (x, y, z): signs are left out, as nibabel does, but "
+                "programs built on ITK mirror such an axis, and show scan and mask so"
             )
         return tuple(doubts)
 
@@ -102,7 +110,8 @@ def read_frame(fields: Any, shape: IntZYX, *, where: Path) -> Frame:
         has_place=int(fields["sform_code"]) > 0 or int(fields["qform_code"]) > 0,
         apart_mm=apart_mm,
         shear_degrees=_shear_degrees(grid),
-        no_sizes=_no_sizes(fields),
+        no_sizes=_told_sizes(fields, lambda size: not _is_size(abs(size))),
+        signed_sizes=_told_sizes(fields, lambda size: size < 0),
     )
 
 
@@ -144,7 +153,7 @@ def _choose(fields: Any, shape: IntZYX, factor: float, *, where: Path) -> tuple[
     if qform is not None:
         return scale @ qform, 0.0
     if has_qform:
-        raise _damaged("a qform whose quaternion is longer than 1 or whose voxel sizes are not above 0", where)
+        raise _damaged("a qform whose quaternion is longer than 1 or whose voxel sizes are 0 or not finite", where)
     spacing = np.abs(np.asarray(fields["pixdim"][1:4], dtype=np.float64))
     return scale @ np.diag([*spacing, 1.0]), 0.0
 
@@ -153,9 +162,10 @@ def _qform(fields: Any) -> Affine | None:
     """The qform matrix; None where the header holds no rotation.
 
     nibabel's own reader refuses a pixdim[0] of 0 and quaternions a rounding error above length 1; both
-    occur in good files and are read here as nifti1_io.c reads them.
+    occur in good files and are read here as nifti1_io.c reads them. Of sizes below 0, which NIfTI does not
+    allow, the sign is left out as nibabel does: which way an axis runs is what quaternion and pixdim[0] say.
     """
-    spacing = np.asarray(fields["pixdim"][1:4], dtype=np.float64)
+    spacing = np.abs(np.asarray(fields["pixdim"][1:4], dtype=np.float64))
     vector = np.array([fields["quatern_b"], fields["quatern_c"], fields["quatern_d"]], dtype=np.float64)
     length = float(np.linalg.norm(vector))
     if not (length < 1.001 and np.all(np.isfinite(spacing)) and np.all(spacing > 0)):
@@ -190,10 +200,10 @@ def _is_size(size: float) -> bool:
     return 0 < size < inf
 
 
-def _no_sizes(fields: Any) -> str:
-    """The header's voxel sizes if one of them is none, else nothing; the sign of a size is ignored, as everywhere."""
-    sizes = [abs(float(fields["pixdim"][axis])) for axis in (1, 2, 3)]
-    return "" if all(map(_is_size, sizes)) else " x ".join(f"{size:g}" for size in sizes)
+def _told_sizes(fields: Any, is_odd: Callable[[float], bool]) -> str:
+    """The header's voxel sizes (x, y, z) if one of them is odd, else nothing."""
+    sizes = [float(fields["pixdim"][axis]) for axis in (1, 2, 3)]
+    return " x ".join(f"{size:g}" for size in sizes) if any(map(is_odd, sizes)) else ""
 
 
 def _apart_mm(sform: Affine, qform: Affine, shape: IntZYX) -> float:

@@ -88,10 +88,19 @@ def test_voxel_sizes_that_are_none_beside_a_good_sform_are_told(size):
     assert "nnU-Net take 1" in warning
 
 
-def test_the_sign_of_a_voxel_size_is_no_news():
-    made = header(AFFINE_RAS)
-    made["pixdim"][1] *= -1
-    assert read_grid(made, SHAPE, where=Path("scan.nii"))[1] == ()
+@pytest.mark.parametrize(("sform", "qform"), [(AFFINE_RAS, None), (None, AFFINE_RAS), (AFFINE_RAS, AFFINE_RAS)])
+def test_the_sign_of_a_voxel_size_is_left_out_and_told(sform, qform):
+    made = header(sform, qform)
+    made["pixdim"][1:4] = [-0.5, 0.5, -5]
+    grid, (warning,) = read_grid(made, SHAPE, where=Path("scan.nii"))
+    np.testing.assert_allclose(lps_to_nifti(grid), AFFINE_RAS)
+    assert "voxel sizes are -0.5 x 0.5 x -5 (x, y, z): signs are left out" in warning
+
+
+def test_a_qform_of_other_sizes_is_told_to_differ_whatever_their_sign():
+    made = header(AFFINE_RAS, AFFINE_RAS)
+    made["pixdim"][1:4] = [-0.5, 0.5, 4]
+    assert "5.0 mm apart: the sform is used" in read_grid(made, SHAPE, where=Path("scan.nii"))[1][0]
 
 
 def test_voxel_sizes_alone_leave_the_orientation_unknown():

@@ -55,6 +55,7 @@ def _frames(name: str, frames: dict[str, Frame]) -> Iterator[Finding]:
             lambda frame: f"{frame.shear_degrees:.1f} degrees" if frame.shear_degrees > SHEAR_DEGREES else "",
         ),
         ("no-voxel-sizes", lambda frame: f"{frame.no_sizes} (x, y, z)" if frame.no_sizes else ""),
+        ("negative-voxel-sizes", lambda frame: f"{frame.signed_sizes} (x, y, z)" if frame.signed_sizes else ""),
     )
     for code, tell in doubts:
         texts = {what: tell(frame) for what, frame in frames.items() if tell(frame)}

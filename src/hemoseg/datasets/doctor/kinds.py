@@ -180,6 +180,13 @@ _FILES = (
         "write the sizes of the matrix to pixdim: nnU-Net, and models imported from it, take 1 for them",
     ),
     Kind(
+        "negative-voxel-sizes",
+        "warning",
+        "A voxel size of the header (pixdim) is below 0",
+        "find out which way the axis runs and write its size without sign: hemoseg and nibabel leave out the sign, "
+        "programs built on ITK mirror the axis",
+    ),
+    Kind(
         "surplus-bytes",
         "warning",
         "The file holds more data than its header says",

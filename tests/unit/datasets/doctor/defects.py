@@ -188,6 +188,14 @@ def no_sizes(root: Path) -> None:
         raw(path, field("pixdim", [1, np.nan, 0, 1, 0, 0, 0, 0]))
 
 
+def signed_sizes(root: Path) -> None:
+    for path in (image(root), label(root)):
+        raw(
+            path,
+            lambda data: field("pixdim", nib.Nifti1Header(bytes(data[:348]))["pixdim"] * [1, 1, -1, *[1] * 5])(data),
+        )
+
+
 def unframed(root: Path) -> None:
     for path in (image(root), label(root)):
         raw(path, field("sform_code", 0))
@@ -253,6 +261,7 @@ SEEDS: dict[str, Seed] = {
     "no-frame": unframed,
     "frames-differ": half_qform,
     "no-voxel-sizes": no_sizes,
+    "negative-voxel-sizes": signed_sizes,
     "sheared": lambda root: both(root, frame=sheared),
     "surplus-bytes": lambda root: raw(image(root), lambda data: bytes(data) + b"more"),
     "pixels-not-square": lambda root: both(root, frame=columns(1.1, 1, 1)),
