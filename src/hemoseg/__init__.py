@@ -1,10 +1,8 @@
 """Hemorrhage masks, milliliters and a report from non-contrast head CT.
 
-Research use only. Not a medical device. Names are loaded on first use, so that `import hemoseg` is instant.
+Research use only. Not a medical device. Names are loaded on first use, so that `import hemoseg` is instant: even the
+standard library's modules wait, as until `__main__` is loaded an interrupt of the command ends in a traceback.
 """
-
-from importlib import import_module
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -30,9 +28,11 @@ _HOME = {
 __all__ = ["__version__", *_HOME]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str):  # type: ignore[no-untyped-def]  # of any type, and `typing` would have to be loaded to say so
     if name not in _HOME:
         raise AttributeError(f"module 'hemoseg' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_HOME[name]), name)
 
 

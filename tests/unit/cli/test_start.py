@@ -50,7 +50,7 @@ LOADED = [("hemoseg.cli.progress", "fingerprint"), ("hemoseg.report", "version")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("module", ["hemoseg.cli", "typer", "hemoseg.cli.failures"])
+@pytest.mark.parametrize("module", ["hemoseg.cli", "typing", "signal", "typer", "hemoseg.cli.failures"])
 def test_an_interrupt_while_the_command_line_is_loaded_ends_it_quietly(module, number, code):
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, module, str(int(number)), "version"],
@@ -59,6 +59,12 @@ def test_an_interrupt_while_the_command_line_is_loaded_ends_it_quietly(module, n
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_nothing_is_loaded_before_an_interrupt_ends_the_command_quietly():
+    script = "import sys; before = {*sys.modules}; import hemoseg.__main__; print(*sorted({*sys.modules} - before))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["hemoseg", "hemoseg.__main__"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
