@@ -21,6 +21,8 @@ FRAMES_DIFFER_MM = 0.5
 """sform and qform that put a corner further apart than this are said to differ: about a pixel."""
 SHEAR_DEGREES = 0.1
 """Axes further from a right angle than this are sheared; float32 headers stay well below."""
+SIZES_DIFFER = 0.01
+"""Share by which a voxel size of the header may be off that of the sform before it is told: 3 % of a volume."""
 SINGULAR = 1e-3
 """Volume of the unit cell below which three axes count as lying in one plane."""
 
@@ -46,6 +48,8 @@ class Frame:
     """Voxel sizes of the header, (x, y, z), where one of them is none, for which other programs take 1; else empty."""
     signed_sizes: str
     """The same where one of them is below 0, for which other programs mirror the axis; else empty."""
+    other_sizes: str
+    """The same where the sform has others, and no shear explains it; else empty."""
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -71,6 +75,12 @@ class Frame:
             doubts.append(
                 f"the header's voxel sizes are {self.signed_sizes} (x, y, z): signs are left out, as nibabel does, but "
                 "programs built on ITK mirror such an axis, and show scan and mask so"
+            )
+        if self.other_sizes:
+            z, y, x = self.grid.spacing_mm
+            doubts.append(
+                f"the header's voxel sizes are {self.other_sizes} (x, y, z), its sform's {x:g} x {y:g} x {z:g} mm: "
+                "volumes are by the sform; nnU-Net, models imported from it, and ITK take the others"
             )
         return tuple(doubts)
 
@@ -112,6 +122,7 @@ def read_frame(fields: Any, shape: IntZYX, *, where: Path) -> Frame:
         shear_degrees=_shear_degrees(grid),
         no_sizes=_told_sizes(fields, lambda size: not _is_size(abs(size))),
         signed_sizes=_told_sizes(fields, lambda size: size < 0),
+        other_sizes=_other_sizes(fields, grid),
     )
 
 
@@ -204,6 +215,18 @@ def _told_sizes(fields: Any, is_odd: Callable[[float], bool]) -> str:
     """The header's voxel sizes (x, y, z) if one of them is odd, else nothing."""
     sizes = [float(fields["pixdim"][axis]) for axis in (1, 2, 3)]
     return " x ".join(f"{size:g}" for size in sizes) if any(map(is_odd, sizes)) else ""
+
+
+def _other_sizes(fields: Any, grid: Grid) -> str:
+    """The header's voxel sizes (x, y, z) where they are sound and not those of the grid, else nothing.
+
+    A sheared grid is not looked at: of tilted slices the header may have the distance along their normal.
+    """
+    stored, ours = stored_spacing_mm(fields), grid.spacing_mm
+    same = all(abs(one - other) <= SIZES_DIFFER * other for one, other in zip(stored, ours, strict=True))
+    if same or not is_orthogonal(grid) or _told_sizes(fields, lambda size: not _is_size(abs(size))):
+        return ""
+    return _told_sizes(fields, lambda _size: True)
 
 
 def _apart_mm(sform: Affine, qform: Affine, shape: IntZYX) -> float:

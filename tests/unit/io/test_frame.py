@@ -103,6 +103,24 @@ def test_a_qform_of_other_sizes_is_told_to_differ_whatever_their_sign():
     assert "5.0 mm apart: the sform is used" in read_grid(made, SHAPE, where=Path("scan.nii"))[1][0]
 
 
+@pytest.mark.parametrize(("code", "factor"), [(2, 1), (3, 0.001)])
+def test_voxel_sizes_that_are_not_the_sforms_are_told(code, factor):
+    """By them volumes are others: nnU-Net and ITK measure so."""
+    in_unit = AFFINE_RAS / factor
+    in_unit[3, 3] = 1
+    made = header(in_unit, xyzt_units=code)
+    made["pixdim"][1:4] = np.array([0.5, 0.5, 4.0]) / factor
+    grid, warnings = read_grid(made, SHAPE, where=Path("scan.nii"))
+    np.testing.assert_allclose(lps_to_nifti(grid), AFFINE_RAS, rtol=1e-6)
+    assert f"x {4 / factor:g} (x, y, z), its sform's 0.5 x 0.5 x 5 mm: volumes are by the sform" in warnings[-1]
+
+
+def test_voxel_sizes_that_are_the_sforms_but_for_a_hundredth_are_no_news():
+    made = header(AFFINE_RAS)
+    made["pixdim"][1:4] = [0.5, 0.504, 4.96]
+    assert read_grid(made, SHAPE, where=Path("scan.nii"))[1] == ()
+
+
 def test_voxel_sizes_alone_leave_the_orientation_unknown():
     grid, (warning,) = read(pixdim=[1, 0.5, 0.6, 5, 0, 0, 0, 0])
     assert grid.spacing_mm == pytest.approx((5, 0.6, 0.5))
@@ -113,7 +131,8 @@ def test_voxel_sizes_alone_leave_the_orientation_unknown():
 def test_other_units_become_millimeters(code, factor):
     in_unit = AFFINE_RAS / factor
     in_unit[3, 3] = 1
-    grid, (warning,) = read(in_unit, xyzt_units=code | 8)  # 8: seconds
+    sizes = np.array([0.5, 0.5, 5.0]) / factor
+    grid, (warning,) = read(in_unit, xyzt_units=code | 8, pixdim=[1, *sizes, 0, 0, 0, 0])  # 8: seconds
     np.testing.assert_allclose(lps_to_nifti(grid), AFFINE_RAS, rtol=1e-6)
     assert "millimeters" in warning
 

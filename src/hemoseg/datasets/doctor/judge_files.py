@@ -56,6 +56,7 @@ def _frames(name: str, frames: dict[str, Frame]) -> Iterator[Finding]:
         ),
         ("no-voxel-sizes", lambda frame: f"{frame.no_sizes} (x, y, z)" if frame.no_sizes else ""),
         ("negative-voxel-sizes", lambda frame: f"{frame.signed_sizes} (x, y, z)" if frame.signed_sizes else ""),
+        ("voxel-sizes-differ", lambda frame: f"{frame.other_sizes} (x, y, z)" if frame.other_sizes else ""),
     )
     for code, tell in doubts:
         texts = {what: tell(frame) for what, frame in frames.items() if tell(frame)}

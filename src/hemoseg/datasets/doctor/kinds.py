@@ -187,6 +187,12 @@ _FILES = (
         "programs built on ITK mirror the axis",
     ),
     Kind(
+        "voxel-sizes-differ",
+        "warning",
+        "The header's voxel sizes (pixdim) are not those of its sform",
+        "find out which are right and write them to both: hemoseg measures by the sform, nnU-Net by pixdim",
+    ),
+    Kind(
         "surplus-bytes",
         "warning",
         "The file holds more data than its header says",

@@ -196,6 +196,18 @@ def signed_sizes(root: Path) -> None:
         )
 
 
+def other_sizes(root: Path) -> None:
+    """Slices that are thinner by pixdim than by the sform."""
+    for path in (image(root), label(root)):
+        raw(path, field("qform_code", 0))
+        raw(
+            path,
+            lambda data: field("pixdim", nib.Nifti1Header(bytes(data[:348]))["pixdim"] * [1, 1, 1, 0.8, *[1] * 4])(
+                data
+            ),
+        )
+
+
 def unframed(root: Path) -> None:
     for path in (image(root), label(root)):
         raw(path, field("sform_code", 0))
@@ -262,6 +274,7 @@ SEEDS: dict[str, Seed] = {
     "frames-differ": half_qform,
     "no-voxel-sizes": no_sizes,
     "negative-voxel-sizes": signed_sizes,
+    "voxel-sizes-differ": other_sizes,
     "sheared": lambda root: both(root, frame=sheared),
     "surplus-bytes": lambda root: raw(image(root), lambda data: bytes(data) + b"more"),
     "pixels-not-square": lambda root: both(root, frame=columns(1.1, 1, 1)),
