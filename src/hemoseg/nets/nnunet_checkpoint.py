@@ -1,7 +1,8 @@
 """Checkpoints of nnU-Net v2: read without running anything that they hold, and written for nnU-Net to read.
 
 A checkpoint is a file of `torch.save`, so a pickle, and a pickle names the functions that rebuild it. Only those that
-tensors and NumPy's numbers need are called; a file that names any other is refused before it is read.
+tensors need are called; what rebuilds the numbers and arrays of a training's log is not: something that is of no use
+takes its place. A file that names any other function is refused before it is read.
 """
 
 import re
@@ -13,7 +14,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
@@ -26,18 +26,42 @@ from hemoseg.plan import FOLDER_NAME, Configuration, Plan
 
 KIND = "a checkpoint that nnU-Net v2 wrote: network_weights, trainer_name, init_args"
 REMEDY = "take the file that nnU-Net itself wrote, or train again"
-NUMBERS = (np.float16, np.float32, np.float64, np.int32, np.int64, np.bool_)
-"""NumPy's numbers, which are in the log of a training."""
-SCALAR = np._core.multiarray.scalar  # type: ignore[attr-defined]
-"""What rebuilds them."""
+PICKLED_AS = "Unsupported operand"
+"""How torch says that a pickle is of another protocol than its own."""
+
+
+class PassedOver:
+    """In place of what a log holds beside plain values: a number or an array of NumPy's, or its type."""
+
+    def __init__(self, *_: object) -> None:
+        """Take what it would be made of, and keep nothing."""
+
+    def __setstate__(self, _: object) -> None:
+        """Nor its state."""
+
+
+def _plain_dict(*_: object) -> dict[Any, Any]:
+    """In place of a `defaultdict`; its entries come after."""
+    return {}
+
+
+LOGGED = (
+    *(
+        f"numpy.{core}.multiarray.{name}"
+        for core in ("_core", "core")  # the second until NumPy 2
+        for name in ("scalar", "_reconstruct")
+    ),
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(f"builtins.{name}" for name in ("bool", "dict", "float", "int", "list", "str", "tuple")),
+)
+"""What rebuilds NumPy's numbers and arrays, and what makes the entries that a `defaultdict` lacks."""
 ALLOWED: list[Any] = [
-    (SCALAR, "numpy._core.multiarray.scalar"),
-    (SCALAR, "numpy.core.multiarray.scalar"),  # its name before NumPy 2
-    np.dtype,
-    *(type(np.dtype(number)) for number in NUMBERS),
+    *((PassedOver, name) for name in LOGGED),
+    (_plain_dict, "collections.defaultdict"),
     torch.device,
 ]
-"""All that may be called beside what tensors need."""
+"""All that may be named beside what tensors need, and what is called in its place."""
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Types that weights may have."""
 WRAPPERS = ("module.", "_orig_mod.")
@@ -114,7 +138,7 @@ def fitted_weights(
     with torch.device("meta"):  # takes no memory, however large plans.json says that it is
         outline = build_network(plan, configuration)
     known = outline.state_dict()
-    named = {_unwrapped(name): value for name, value in checkpoint.weights.items()}
+    named = _named(checkpoint, path)
     strange = [name for name in named if name not in known]
     if strange:
         raise InputError(
@@ -135,6 +159,21 @@ def fitted_weights(
         if not bool(torch.isfinite(loaded[name]).all()):
             raise _unusable(f"{name} is not finite: the training diverged", path)
     return distinct_weights(network)
+
+
+def _named(checkpoint: Checkpoint, path: Path) -> dict[str, Tensor]:
+    """The weights by the names that they have in the network alone."""
+    said: dict[str, str] = {}
+    for name in checkpoint.weights:
+        twin = said.setdefault(_unwrapped(name), name)
+        if twin != name:
+            raise InputError(
+                f"{_shown(twin)} and {_shown(name)}, which are one tensor of the network: which of them counts?",
+                where=path,
+                expected=f"each tensor once, with or without {' or '.join(WRAPPERS)} before its name",
+                remedy="save network_weights again without those of the two kinds that are not wanted",
+            )
+    return {name: checkpoint.weights[given] for name, given in said.items()}
 
 
 def _unwrapped(name: str) -> str:
@@ -199,6 +238,13 @@ def _load(path: Path) -> tuple[dict[str, Any], set[tuple[int, int]] | None]:
         raise
     except Exception as error:  # damaged pickles and archives raise errors of any kind
         named = re.search(r"GLOBAL (\S+)", str(error))
+        if named is None and PICKLED_AS in str(error):
+            raise InputError(
+                "another pickle protocol than that of torch.save, which alone is read without running it",
+                where=path,
+                expected=KIND,
+                remedy="if you trust the file: torch.save(torch.load(FILE, weights_only=False), FILE)",
+            ) from error
         if named is None:
             told = " ".join(str(error).split()) or type(error).__name__
             raise _unusable(f"damaged: {_shown(told)}", path) from error

@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import nnunet_models as small
 from hemoseg.errors import ArtifactError, InputError
 from hemoseg.interop import read_plans
-from hemoseg.nets.nnunet_checkpoint import Checkpoint, fitted_weights, read_checkpoint, write_checkpoint
+from hemoseg.nets.nnunet_checkpoint import ALLOWED, Checkpoint, fitted_weights, read_checkpoint, write_checkpoint
 
 KIND, NAME = "plain", "3d_fullres"
 
@@ -37,6 +38,51 @@ def test_a_checkpoint_with_nnunets_log_is_read(tmp_path, content):
     read = read_checkpoint(saved(tmp_path, content))
     assert (read.trainer, read.configuration, read.mirror_axes) == ("nnUNetTrainer", NAME, (0, 1, 2))
     assert read.weights.keys() == content["network_weights"].keys()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        np.uint8(3),
+        np.int16(-3),
+        np.longdouble(0.5),
+        np.datetime64("2026-01-01"),
+        np.str_("text"),
+        np.arange(6.0).reshape(2, 3),
+        np.array(["a", None], dtype=object),
+        np.zeros(2, dtype=[("a", "u1"), ("b", "f4")]),
+        defaultdict(list, {"dice": [0.5]}),
+        defaultdict(dict, {0: {"dice": np.float16(0.5)}}),
+        defaultdict(float, {"dice": 0.5}),
+        defaultdict(int),
+        defaultdict(None, {"dice": 0.5}),
+    ],
+)
+def test_what_trainers_of_ones_own_log_is_passed_over(tmp_path, content, entry):
+    content["logging"] = {"mine": [entry], "optimizer": entry}
+    path = saved(tmp_path, content)
+    assert read_checkpoint(path).configuration == NAME
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    assert read_checkpoint(path).configuration == NAME
+
+
+def test_nothing_of_numpy_is_called(tmp_path, content, monkeypatch):
+    """What a pickle may do to arrays and types of numbers is enough to reach into memory."""
+    content["logging"] = [np.float64(0.5), np.zeros(2), np.dtype([("a", "O")])]
+    read = torch_content(saved(tmp_path, content))
+    assert [type(entry).__name__ for entry in read["logging"]] == ["PassedOver"] * 3
+
+
+def torch_content(path):
+    with torch.serialization.safe_globals(ALLOWED):
+        return torch.load(path, weights_only=True)
+
+
+def test_another_pickle_protocol_is_named(tmp_path, content):
+    path = tmp_path / "checkpoint_final.pth"
+    torch.save(content, path, pickle_protocol=4)
+    with pytest.raises(InputError, match=r"pickle protocol[\s\S]*torch\.save"):
+        read_checkpoint(path)
 
 
 def test_numbers_that_an_older_numpy_wrote_are_read(tmp_path, content):
@@ -214,6 +260,14 @@ def test_names_of_compiled_networks_and_of_several_gpus_are_understood(content, 
     found = with_weights(content, plan)
     assert list(found) == list(plain)
     assert all(torch.equal(one, plain[name]) for name, one in found.items())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_one_tensor_under_two_names_is_refused(content, plan, prefix):
+    name = "encoder.stages.0.0.convs.0.conv.weight"
+    twin = {prefix + name: content["network_weights"][name].clone()}
+    with pytest.raises(InputError, match=rf"{name} and {prefix}{name}, which are one tensor[\s\S]*try: "):
+        with_weights(content, plan, **twin)
 
 
 def test_weights_that_are_not_the_networks_are_refused(content, plan):
