@@ -32,6 +32,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "transposed": {"configurations": ("3d_fullres",), "transpose": (1, 2, 0), "mirror": (0, 2)},
 }
 """{name: what is particular of the model}."""
+ENSEMBLES = {"plain+residual": ("plain", "residual"), "plain+plane": ("plain", "plane")}
+"""{name: models whose probabilities are averaged}: of one configuration with two encoders, and of two."""
 SHAPES: dict[str, dict[str, Any]] = {
     "2d": {"patch_size": [16, 24], "spacing": [0.9, 1.1]},
     "3d_fullres": {"patch_size": [4, 16, 24], "spacing": [5.0, 0.9, 1.1]},
@@ -248,6 +250,23 @@ def peer_jobs(kind: str, folder: Path, scan: Path, out: Path, folds: Sequence[in
         }
         jobs.append(job)
     return jobs
+
+
+def ensemble_job(name: str, folder: Path, scan: Path, out: Path) -> dict[str, Any]:
+    """What nnU-Net is asked to average: OUT/ensemble/NAME/SCAN.nii.gz."""
+    (out / "ensemble" / name).mkdir(parents=True)
+    return {
+        "do": "ensemble",
+        "members": [
+            {
+                "folder": str(results(folder, kind, KINDS[kind]["configurations"][-1])),
+                "folds": list(KINDS[kind].get("folds", (0,))),
+            }
+            for kind in ENSEMBLES[name]
+        ],
+        "scan": str(scan),
+        "out": str(out / "ensemble" / name / scan.name.removesuffix("_0000.nii.gz")),
+    }
 
 
 def run_peer(jobs: list[Any], folder: Path) -> None:

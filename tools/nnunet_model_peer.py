@@ -8,6 +8,8 @@ environment names. JOBS.json is a list of jobs, done in order:
   {"do": "predict", "folder", "folds", "scan", "previous", "out"}
       OUT.nii.gz, the mask; OUT.npz: `image`, what networks see; `corners` and `weights` of the tiles; `patch` of a
       tile in the middle and its mean `logits` over folds and mirrorings.
+  {"do": "ensemble", "members", "scan", "out"}
+      OUT.nii.gz, what nnUNetv2_ensemble makes of the probabilities of several {"folder", "folds"}.
 """
 
 import json
@@ -32,7 +34,7 @@ def main() -> None:
         for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
             os.environ[name] = str(Path(folder) / name)
         for job in json.loads(Path(sys.argv[1]).read_text()):
-            {"train": _train, "predict": _predict}[job.pop("do")](**job)
+            {"train": _train, "predict": _predict, "ensemble": _ensemble}[job.pop("do")](**job)
 
 
 def _train(plans: dict[str, Any], dataset: dict[str, Any], configuration: str, folds: list[Any], out: str) -> None:
@@ -98,6 +100,22 @@ def _predict(folder: str, folds: list[Any], scan: str, previous: str | None, out
     )
     stages = None if previous is None else str(Path(previous).parent)
     predictor.predict_from_files_sequential([[scan]], [out], folder_with_segs_from_prev_stage=stages)
+
+
+def _ensemble(members: list[dict[str, Any]], scan: str, out: str) -> None:
+    from nnunetv2.ensembling.ensemble import ensemble_folders
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    target = Path(out)
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = [str(Path(temporary) / str(index)) for index in range(len(members))]
+        for member, folder in zip(members, folders, strict=True):
+            Path(folder).mkdir()
+            predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+            predictor.initialize_from_trained_model_folder(member["folder"], tuple(member["folds"]))
+            predictor.predict_from_files_sequential([[scan]], [str(Path(folder) / target.name)], True)
+        files = [str(Path(members[0]["folder"]) / name) for name in ("dataset.json", "plans.json")]
+        ensemble_folders(folders, str(target.parent), False, 1, *files)
 
 
 def _padded(image: np.ndarray, size: list[int]) -> np.ndarray:

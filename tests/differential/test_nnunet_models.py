@@ -77,9 +77,23 @@ def test_an_imported_model_predicts_what_nnunet_predicts(kind, tmp_path, golden_
     check_agrees(tmp_path / "bundle", scan, golden_answers[kind])
 
 
+@pytest.mark.parametrize("name", small.ENSEMBLES)
+def test_an_ensemble_predicts_what_nnunets_predicts(name, tmp_path, golden_answers):
+    first, *others = (small.write_results(tmp_path / "results", kind) for kind in small.ENSEMBLES[name])
+    made = import_model(first, tmp_path / "bundle", others=others)
+    assert len(made.configurations) == 2
+    small.write_small_scan(tmp_path / "scan.nii.gz")
+    model, volume = load_model(tmp_path / "bundle", exact=True), read_scan(tmp_path / "scan.nii.gz")
+    mask = golden_answers["ensemble"][name]["mask"]
+    assert len(np.unique(mask)) > 1
+    alone = [golden_answers[kind][small.KINDS[kind]["configurations"][-1]]["mask"] for kind in small.ENSEMBLES[name]]
+    assert all((mask != one).any() for one in alone)
+    assert (model.segment(volume).labels != mask).mean() < 5e-4
+
+
 @pytest.fixture(scope="module")
 def golden_answers(request, tmp_path_factory):
-    """{kind: {configuration: what nnU-Net made}}."""
+    """{kind: {configuration: what nnU-Net made}}; of the kind `ensemble`, {its name: the same}."""
     if request.config.getoption("--update-golden") and PYTHON.is_file():
         _ask(tmp_path_factory.mktemp("peer"))
     answers: dict[str, dict[str, dict[str, np.ndarray]]] = {}
@@ -98,8 +112,11 @@ def _ask(folder: Path) -> None:
     for kind in small.KINDS:
         small.write_results(folder / "results", kind)
         jobs += small.peer_jobs(kind, folder / "results", scan, folder / "out" / kind)
+    jobs += [small.ensemble_job(name, folder / "results", scan, folder / "out") for name in small.ENSEMBLES]
     small.run_peer(jobs, folder)
     arrays = {}
+    for name in small.ENSEMBLES:
+        arrays[f"ensemble/{name}/mask"], _ = read_labels(folder / "out" / "ensemble" / name / "scan.nii.gz")
     for kind, model in small.KINDS.items():
         for name in model["configurations"]:
             answer = peer_answer(folder / "out" / kind, name)

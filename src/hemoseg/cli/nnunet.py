@@ -39,9 +39,7 @@ def import_model(
     ] = None,
     others: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--with", metavar="FOLDER", help="Another configuration of the same plans to average with; repeatable."
-        ),
+        typer.Option("--with", metavar="FOLDER", help="Another model of the same labels to average with; repeatable."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the model; that of data set and configurations if absent.")

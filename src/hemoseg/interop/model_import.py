@@ -1,11 +1,20 @@
 """A trained model of nnU-Net v2 as a bundle of ours: the same networks, preparation and mirroring."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemoseg.errors import ArtifactError, InputError, SettingsError
+from hemoseg.interop.members import (
+    ALIKE,
+    ImportedStage,
+    check_alike,
+    check_members,
+    distinct_stages,
+    merged,
+    named_apart,
+    unlike,
+)
 from hemoseg.interop.nnunet_read import read_plans
 from hemoseg.interop.results_folder import CheckpointKind, ResultsFolder, open_results, results_name, sibling
 from hemoseg.models import (
@@ -18,29 +27,13 @@ from hemoseg.models import (
     weights_name,
     write_bundle,
 )
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import Plan
 
 if TYPE_CHECKING:
     from hemoseg.nets.nnunet_checkpoint import Checkpoint
 
 READERS = ("SimpleITKIO", "NibabelIO")
 """nnU-Net's readers of NIfTI that leave axes as stored."""
-ALIKE = "the plans and labels of one data set"
-"""What is asked of stages and of members of an ensemble."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportedStage:
-    """One trained configuration: its plan, files and what its checkpoints say."""
-
-    results: ResultsFolder
-    """Where it comes from."""
-    trainer: str
-    """Class that trained it."""
-    plan: Plan
-    """The plan with this configuration, what it inherits and its previous stage alone."""
-    configuration: Configuration
-    """The configuration, mirrored as its checkpoints allow."""
 
 
 def import_model(
@@ -61,8 +54,8 @@ def import_model(
         folds: folds to take; None takes all.
         checkpoint: which checkpoint of each fold.
         previous: of a cascade, the previous stage's results folder; None looks beside `folder`.
-        others: results folders of other configurations of the same plans; the probabilities of all are averaged, as
-            nnU-Net's ensembles do.
+        others: results folders of other models of the same classes and preparation; the probabilities of all are
+            averaged, as nnU-Net's ensembles do. Where one's configuration has a name that is taken, it gets a number.
         name: the bundle's name; None takes the data set's and the configurations'.
 
     Returns:
@@ -78,22 +71,23 @@ def import_model(
     check_bundle_target(out)
     members = [_read_stages(folder, folds, checkpoint, previous)]
     members += [_read_stages(other, folds, checkpoint, None) for other in others]
-    _check_are_of_one_kind(members)
-    plan, last = _merged(members), members[0][-1]
-    stages = list({stage.configuration.name: stage for member in members for stage in member}.values())
+    check_members(members)
+    members = named_apart(members)
+    plan, last, stages = merged(members), members[0][-1], distinct_stages(members)
+    trainers = list(dict.fromkeys(member[-1].trainer for member in members))
     averaged = tuple(member[-1].configuration.name for member in members)
     selection = Selection(
         configurations=averaged,
         folds={stage.configuration.name: tuple(stage.results.checkpoints) for stage in stages},
         trained_on_all=last.results.is_on_all,
         mirror=any(stage.configuration.mirror_axes for stage in stages),
-        reason=f"imported from nnU-Net: {last.trainer}, checkpoint_{checkpoint}",
+        reason=f"imported from nnU-Net: {', '.join(trainers)}, checkpoint_{checkpoint}",
     )
     name = name or "-".join([results_name(folder), *averaged[1:]])
     write_bundle(
         out,
         name=name,
-        model_version=f"{last.trainer}-{checkpoint}",
+        model_version=f"{'+'.join(trainers)}-{checkpoint}",
         notice=NOTICE,
         plan=plan,
         selection=selection,
@@ -121,7 +115,7 @@ def _read_stages(
         )
     first = _read_previous(previous or sibling(folder, last.configuration.previous_stage), last, folds, kind)
     if first.results.is_on_all != last.results.is_on_all:
-        raise _unlike("one stage was trained on all cases, the other on folds", last.results.folder, "both alike")
+        raise unlike("one stage was trained on all cases, the other on folds", last.results.folder, "both alike")
     return [first, last]
 
 
@@ -134,19 +128,20 @@ def _read_stage(folder: Path, folds: Sequence[int] | None, kind: CheckpointKind)
     for path, item in checkpoints.items():
         if (item.configuration, item.mirror_axes) != (first.configuration, first.mirror_axes):
             found = f"configuration {item.configuration}, mirror axes {item.mirror_axes}"
-            raise _unlike(found, path, f"{first.configuration} and {first.mirror_axes} as in the other folds")
+            raise unlike(found, path, f"{first.configuration} and {first.mirror_axes} as in the other folds")
     plan = read_plans(_pruned(results, first), results.dataset, where=results.folder / "plans.json")
     _check_is_ours(plan, results.folder)
     configuration = plan.configuration(first.configuration)
     lead = 3 - configuration.dimensions
     axes = tuple(axis + lead for axis in first.mirror_axes)
     if any(axis > 2 for axis in axes):
-        raise _unlike(f"mirror axes {first.mirror_axes}", results.folder, f"axes of {configuration.dimensions} at most")
+        raise unlike(f"mirror axes {first.mirror_axes}", results.folder, f"axes of {configuration.dimensions} at most")
     return ImportedStage(
         results=results,
         trainer=first.trainer,
         plan=plan,
         configuration=configuration.model_copy(update={"mirror_axes": axes}),
+        said=configuration.name,
     )
 
 
@@ -185,10 +180,10 @@ def _check_is_ours(plan: Plan, where: Path) -> None:
             remedy="predict with nnU-Net itself, or import a model that was trained on CT alone",
         )
     if len(plan.labels) < 2:
-        raise _unlike("no label but background", where / "dataset.json", "one class at least")
+        raise unlike("no label but background", where / "dataset.json", "one class at least")
     reader = plan.nnunet.reader if plan.nnunet is not None else ""
     if reader not in READERS:
-        raise _unlike(f"image_reader_writer {reader}", where, f"{' or '.join(READERS)}, which keep axes as stored")
+        raise unlike(f"image_reader_writer {reader}", where, f"{' or '.join(READERS)}, which keep axes as stored")
 
 
 def _read_previous(
@@ -204,56 +199,13 @@ def _read_previous(
         )
     stage = _read_stage(folder, folds, kind)
     if stage.configuration.name != name:
-        raise _unlike(f"configuration {stage.configuration.name}", folder, f"{name}, the cascade's previous stage")
+        raise unlike(f"configuration {stage.configuration.name}", folder, f"{name}, the cascade's previous stage")
     if stage.configuration.previous_stage is not None:
-        raise _unlike(f"{name}, a previous stage that has one itself", folder, "cascades of two stages")
-    _check_is_alike(stage, last)
+        raise unlike(f"{name}, a previous stage that has one itself", folder, "cascades of two stages")
+    check_alike(stage, last, remedy="take the previous stage that the cascade was trained with")
     if stage.plan.configuration(name) != last.plan.configuration(name):
-        raise _unlike(f"another {name} than {last.results.folder}", folder, ALIKE)
+        raise unlike(f"another {name} than {last.results.folder}", folder, ALIKE)
     return stage
-
-
-def _check_are_of_one_kind(members: Sequence[Sequence[ImportedStage]]) -> None:
-    """Members of an ensemble have the same classes and preparation, and each configuration once."""
-    first, *rest = members
-    names = [first[-1].configuration.name]
-    known = {stage.configuration.name: stage for stage in first}
-    for member in rest:
-        last = member[-1]
-        _check_is_alike(last, first[-1])
-        if last.results.is_on_all != first[-1].results.is_on_all:
-            raise _unlike("one was trained on all cases, the other on folds", last.results.folder, "both alike")
-        if last.configuration.name in names:
-            raise _unlike(
-                f"{last.configuration.name} again",
-                last.results.folder,
-                "each configuration once, even if their plans differ",
-                remedy="import each as a model of its own; nnU-Net itself averages such a pair with nnUNetv2_ensemble",
-            )
-        names.append(last.configuration.name)
-        for stage in member:
-            twin = known.setdefault(stage.configuration.name, stage)
-            if twin.results.folder.resolve() != stage.results.folder.resolve():
-                found = f"{stage.configuration.name} from here and from {twin.results.folder}"
-                raise _unlike(found, stage.results.folder, "each configuration from one folder")
-
-
-def _check_is_alike(stage: ImportedStage, other: ImportedStage) -> None:
-    for key in ("labels", "regions", "preparation"):
-        if getattr(stage.plan, key) != getattr(other.plan, key):
-            raise _unlike(f"another {key} than {other.results.folder}", stage.results.folder, ALIKE)
-
-
-def _merged(members: Sequence[Sequence[ImportedStage]]) -> Plan:
-    """The plan of the first member with the configurations of all, as their checkpoints have them."""
-    made = {stage.configuration.name: stage.configuration for member in members for stage in member}
-    every = {item.name: item for member in members for item in member[-1].plan.configurations}
-    return members[0][-1].plan.model_copy(
-        update={
-            "configurations": tuple((every | made).values()),
-            "trained": tuple(made),
-        }
-    )
 
 
 def _weights(plan: Plan, stages: Iterable[ImportedStage]) -> Iterator[tuple[str, bytes]]:
@@ -294,8 +246,9 @@ def _card(name: str, plan: Plan, stages: Sequence[ImportedStage], kind: Checkpoi
     for stage in stages:
         item = stage.configuration
         folds = "all cases" if stage.results.is_on_all else f"folds {', '.join(map(str, stage.results.checkpoints))}"
+        renamed = "" if item.name == stage.said else f" ({stage.said} of {stage.origin})"
         lines.append(
-            f"- {item.name}: {item.encoder} encoder, {len(item.features)} stages from {item.features[0]} to "
+            f"- {item.name}{renamed}: {item.encoder} encoder, {len(item.features)} stages from {item.features[0]} to "
             f"{item.features[-1]} channels, patch {' x '.join(map(str, item.patch_size))}; {folds}, "
             f"checkpoint_{kind}, trained by nnU-Net's {stage.trainer}"
         )
@@ -305,7 +258,3 @@ def _card(name: str, plan: Plan, stages: Sequence[ImportedStage], kind: Checkpoi
     ]
     lines += ["", "## Figures", "", "None were measured here.", "", "## What it has never seen", ""]
     return "\n".join([*lines, "Not known here: whoever trained it has to say.", ""])
-
-
-def _unlike(found: str, where: Path, expected: str, *, remedy: str = "import a model that is like that") -> InputError:
-    return InputError(found, where=where, expected=expected, remedy=remedy)

@@ -97,24 +97,6 @@ def test_configurations_are_averaged_as_probabilities(tmp_path):
     np.testing.assert_allclose(turned, both, atol=1e-3)
 
 
-def test_an_ensemble_that_cannot_be_is_refused(plain, tmp_path):
-    cascade = small.write_results(tmp_path / "results", "cascade")
-    with pytest.raises(InputError, match="3d_fullres again"):
-        import_model(plain, tmp_path / "out", others=[plain])
-    copy = tmp_path / "copy" / small.results(tmp_path / "results", "cascade", "3d_lowres").name
-    shutil.copytree(small.results(tmp_path / "results", "cascade", "3d_lowres"), copy)
-    with pytest.raises(InputError, match="3d_lowres from here and from"):
-        import_model(cascade, tmp_path / "out", others=[copy])
-    edit(copy / "dataset.json", labels={"background": 0, "edema": 1, "hemorrhage": 2})
-    with pytest.raises(InputError, match="another labels"):
-        import_model(cascade, tmp_path / "out", others=[copy])
-    (copy / "fold_0").rename(copy / "fold_all")
-    edit(copy / "dataset.json", labels=json.loads((cascade / "dataset.json").read_text())["labels"])
-    with pytest.raises(InputError, match="all cases"):
-        import_model(cascade, tmp_path / "out", others=[copy])
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_path):
     import_model(plain.parent, tmp_path / "bundle")
     assert open_bundle(tmp_path / "bundle").manifest.name == "Dataset007_Small-3d_fullres"
