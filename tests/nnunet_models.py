@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
-from hemoseg.geometry import Grid, Volume, uniform_slices
+from hemoseg.geometry import Grid, Orientation, Volume, uniform_slices
 from hemoseg.interop import read_plans
 from hemoseg.io import write_scan
 from hemoseg.nets import build_network
@@ -29,6 +30,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "regions": {"configurations": ("3d_fullres",), "labels": REGIONS, "mirror": (1, 2)},
     "region-cascade": {"configurations": ("3d_lowres", "3d_cascade_fullres"), "labels": REGIONS, "mirror": None},
     "old": {"configurations": ("3d_fullres",), "old": True, "folds": ("all",), "mirror": (0,)},
+    "turned": {
+        "configurations": ("3d_lowres", "3d_cascade_fullres"),
+        "reader": "NibabelIOWithReorient",
+        "is_odd": True,
+    },
+    "turned-by-itk": {"configurations": ("3d_fullres",), "reader": "SimpleITKIOWithReorient", "is_odd": True},
     "transposed": {"configurations": ("3d_fullres",), "transpose": (1, 2, 0), "mirror": (0, 2)},
 }
 """{name: what is particular of the model}."""
@@ -70,7 +77,7 @@ def plans_json(kind: str, patches: Mapping[str, list[int]] | None = None) -> dic
         "plans_name": PLANS,
         "original_median_spacing_after_transp": [5.0, 0.94, 0.94],
         "original_median_shape_after_transp": [8, 30, 26],
-        "image_reader_writer": "SimpleITKIO",
+        "image_reader_writer": model.get("reader", "SimpleITKIO"),
         "transpose_forward": list(turn),
         "transpose_backward": [turn.index(axis) for axis in range(3)],
         "configurations": configurations,
@@ -215,8 +222,13 @@ def formula_weights(plan: Plan, configuration: Configuration, *, fold: int) -> "
     )
 
 
-def write_small_scan(path: Path) -> None:
-    """A made-up head of 8 x 30 x 26 voxels whose texture has no pattern to speak of."""
+def write_small_scan(path: Path, *, is_odd: bool = False) -> None:
+    """A made-up head of 8 x 30 x 26 voxels whose texture has no pattern to speak of.
+
+    Args:
+        path: where to.
+        is_odd: whether axes are stored in another order and direction, and the head lies askew.
+    """
     shape = (8, 30, 26)
     z, y, x = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
     radius = ((z - 3.5) / 5) ** 2 + ((y - 14) / 13) ** 2 + ((x - 12) / 11) ** 2
@@ -224,6 +236,13 @@ def write_small_scan(path: Path) -> None:
     hu = np.where(radius < 1, 10.0 + texture, -1000.0).astype(np.float32)
     hu[..., 23:], hu[:3, 22:] = 0, 0  # the non-zero mask ends before the volume, and before its own box
     grid = Grid(shape=shape, spacing_mm=(5.0, 0.94, 0.94), origin_lps_mm=(0.0, 0.0, 0.0), direction=AXES_LPS)
+    if is_odd:
+        turn = Orientation(axes=(2, 0, 1), flips=(True, False, True))
+        hu, grid = np.ascontiguousarray(turn.apply(hu)), grid.reoriented(turn)
+        affine = grid.affine_lps
+        affine[:3] = Rotation.from_euler("xyz", (12, -9, 20), degrees=True).as_matrix() @ affine[:3]
+        grid = Grid.from_affine(grid.shape, affine)
+    path.parent.mkdir(exist_ok=True)
     write_scan(path, Volume(hu=hu, grid=grid, slices=uniform_slices(grid), name=path.name))
 
 

@@ -120,6 +120,26 @@ class Grid:
         flips = tuple(bool(toward[axis, i] < 0) for i, axis in enumerate(best))
         return Orientation(axes=(best[0], best[1], best[2]), flips=(flips[0], flips[1], flips[2]))
 
+    def ras_orientation(self) -> Orientation:
+        """The reordering after which z runs to superior, y to anterior and x to the patient's right.
+
+        That of nnU-Net's readers that turn axes. Of a grid that lies askew, the axes of the nearest rotation choose,
+        the one nearest to a patient axis first, each the nearest that is left; `canonical_orientation` may differ.
+
+        Source:
+            nibabel 5.4, `io_orientation`, which NibabelIOWithReorient calls.
+        """
+        toward = np.array(self.direction)[::-1] * (-1, -1, 1)  # row: array axis x, y, z; column: patient axis R, A, S
+        left, _, right = np.linalg.svd(toward)
+        near = left @ right
+        share = np.abs(near)
+        axes, flips = [0, 0, 0], [False, False, False]
+        for row in np.argsort(-share.max(axis=1), kind="stable"):
+            column = int(share[row].argmax())
+            share[:, column] = -1
+            axes[2 - column], flips[2 - column] = 2 - int(row), bool(near[row, column] < 0)
+        return Orientation(axes=(axes[0], axes[1], axes[2]), flips=(flips[0], flips[1], flips[2]))
+
     def reoriented(self, orientation: Orientation) -> "Grid":
         """The grid of an array after `orientation.apply`: same voxels, same places."""
         affine = self.affine_lps

@@ -54,6 +54,15 @@ def test_orientation_apply_and_undo_by_hand():
     np.testing.assert_array_equal(turn.undo(turned), array)
 
 
+def test_ras_orientation_by_hand():
+    """A canonical grid runs to superior, posterior, left; RAS to superior, anterior, right."""
+    assert grid().ras_orientation() == Orientation(axes=(0, 1, 2), flips=(False, True, True))
+    turned = grid().reoriented(Orientation(axes=(2, 0, 1), flips=(True, False, True)))
+    back = turned.reoriented(turned.ras_orientation())
+    assert np.allclose(np.array(back.direction), [(0, 0, 1), (0, -1, 0), (-1, 0, 0)])
+    assert turned.ras_orientation() == Orientation(axes=(1, 2, 0), flips=(False, False, False))
+
+
 def test_canonical_orientation_of_a_canonical_grid_changes_nothing():
     assert grid().canonical_orientation() == Orientation(axes=(0, 1, 2), flips=(False, False, False))
 

@@ -9,6 +9,7 @@ from hemoseg.inference.field import Field, whole_field
 from hemoseg.inference.limits import FLOAT32, network_bytes, result_bytes
 from hemoseg.inference.sliding import batch_size
 from hemoseg.plan import Configuration, Plan
+from hemoseg.preprocess import orientation_of
 from hemoseg.types import IntZYX
 
 
@@ -63,8 +64,7 @@ def needs_of(plan: Plan, configuration: Configuration, tiles: Field, shape: IntZ
 def foreseen_bytes(plan: Plan, configuration: Configuration, volume: Volume, asked: Asked) -> int:
     """What a scan in memory will take, from its size alone: as if nothing were cut away and no tile left out."""
     preparation, target_mm = plan.preparation, configuration.spacing_mm
-    canonical = preparation.orientation == "canonical"
-    order = volume.grid.canonical_orientation().axes if canonical else (0, 1, 2)
+    order = orientation_of(volume.grid, preparation).axes
     sizes = []
     for wanted_mm, axis in zip(target_mm, preparation.transpose, strict=True):
         size, present_mm = volume.grid.shape[order[axis]], volume.grid.spacing_mm[order[axis]]

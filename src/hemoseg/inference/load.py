@@ -129,7 +129,7 @@ def _at(configuration: Configuration, engine: Engine) -> Configuration:
 
 
 def _check_is_nnunets(bundle: Bundle) -> None:
-    if bundle.plan.nnunet is None or bundle.plan.preparation.orientation != "as-stored":
+    if bundle.plan.nnunet is None or bundle.plan.preparation.orientation == "canonical":
         raise SettingsError(
             f"--exact with {bundle.manifest.name}, which nnU-Net cannot prepare scans for",
             where="--exact",

@@ -28,12 +28,13 @@ from hemoseg.models import (
     write_bundle,
 )
 from hemoseg.plan import Plan
+from hemoseg.planning.nnunet import TURNING_READERS
 
 if TYPE_CHECKING:
     from hemoseg.nets.nnunet_checkpoint import Checkpoint
 
-READERS = ("SimpleITKIO", "NibabelIO")
-"""nnU-Net's readers of NIfTI that leave axes as stored."""
+READERS = ("SimpleITKIO", "NibabelIO", *TURNING_READERS)
+"""nnU-Net's readers of NIfTI."""
 
 
 def import_model(
@@ -170,7 +171,7 @@ def _pruned(results: ResultsFolder, checkpoint: "Checkpoint") -> dict[str, Any]:
 
 
 def _check_is_ours(plan: Plan, where: Path) -> None:
-    """One channel of CT, read without turning axes, and something to find in it."""
+    """One channel of CT, read from NIfTI, and something to find in it."""
     names = [channel.name for channel in plan.preparation.channels]
     if len(names) > 1:
         raise InputError(
@@ -183,7 +184,13 @@ def _check_is_ours(plan: Plan, where: Path) -> None:
         raise unlike("no label but background", where / "dataset.json", "one class at least")
     reader = plan.nnunet.reader if plan.nnunet is not None else ""
     if reader not in READERS:
-        raise unlike(f"image_reader_writer {reader}", where, f"{' or '.join(READERS)}, which keep axes as stored")
+        raise InputError(
+            f"image_reader_writer {reader}",
+            where=where,
+            expected=f"one of {', '.join(READERS)}: here scans are NIfTI, in nnU-Net's own order of axes",
+            remedy="predict with nnU-Net itself; or, if it makes the same arrays as one of these, name that one as "
+            "image_reader_writer in plans.json",
+        )
 
 
 def _read_previous(

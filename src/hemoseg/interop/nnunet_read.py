@@ -29,7 +29,7 @@ from hemoseg.plan import (
     Spline,
     SplineResampling,
 )
-from hemoseg.planning.nnunet import INTENSITIES
+from hemoseg.planning.nnunet import INTENSITIES, orientation_by
 from hemoseg.planning.recipes import NNUNET_RECIPE
 from hemoseg.settings import DEFAULT_ITERATIONS
 
@@ -165,7 +165,7 @@ def _preparation(
     intensities = intensities_by_channel(said, len(names))
     return checked(
         lambda: Preparation(
-            orientation="as-stored",
+            orientation=orientation_by(parsed.image_reader_writer),
             channels=tuple(
                 Channel(
                     name=names[index],

@@ -71,7 +71,7 @@ def _expressible(plan: Plan) -> NnunetNames:
     steps = {
         f"planner {plan.planner}": plan.nnunet is None or plan.planner == "nnunet-v1",
         "normalization after resampling": preparation.normalize != "before",
-        "canonical axes": preparation.orientation != "as-stored",
+        "canonical axes": preparation.orientation == "canonical",
         "windows": any(channel.window is not None for channel in preparation.channels),
         "head crop": preparation.head_crop,
         "pooling": preparation.pooling is not None,

@@ -33,6 +33,6 @@ def is_all_nnunet(plan: Plan) -> bool:
     return (
         plan.nnunet is not None
         and plan.planner != "nnunet-v1"
-        and preparation.orientation == "as-stored"
+        and preparation.orientation != "canonical"
         and not preparation.windows
     )

@@ -134,8 +134,9 @@ class Preparation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    orientation: Literal["canonical", "as-stored"]
-    """`canonical`: arrays run to superior, posterior, left; `as-stored`: as the file has them."""
+    orientation: Literal["canonical", "as-stored", "ras"]
+    """`canonical`: arrays run to superior, posterior, left; `as-stored`: as the file has them; `ras`: to superior,
+    anterior, right, as readers of nnU-Net have them that turn axes."""
     channels: Annotated[tuple[Channel, ...], Field(min_length=1)]
     """Input channels."""
     windowed: Literal["first", "last"]

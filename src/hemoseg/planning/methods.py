@@ -126,6 +126,8 @@ def _preparation(preparation: Preparation, text: _Text) -> list[str]:
     if preparation.orientation == "canonical":
         mark = text.mark("orientation")
         sentences.append(f"Arrays were reoriented to run to superior, posterior and left{mark}.")
+    elif preparation.orientation == "ras":
+        sentences.append("Arrays were reoriented to run to superior, anterior and right.")
     else:
         sentences.append("Arrays were taken as stored.")
     if preparation.head_crop:

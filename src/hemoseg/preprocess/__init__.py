@@ -11,7 +11,7 @@ from hemoseg.preprocess.prepare import (
     prepare_labels,
 )
 from hemoseg.preprocess.resample import resample, resample_labels
-from hemoseg.preprocess.stepped import Stepped, pre_steps
+from hemoseg.preprocess.stepped import Stepped, orientation_of, pre_steps
 from hemoseg.preprocess.steps import CaseProperties
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "blank_logits",
     "give_back",
     "network_channels",
+    "orientation_of",
     "outside_values",
     "pre_steps",
     "prepare",

@@ -7,7 +7,7 @@ import numpy as np
 from hemoseg.anatomy import AIR_HU, head_box
 from hemoseg.arrays import Float32
 from hemoseg.errors import SettingsError
-from hemoseg.geometry import Orientation, Volume
+from hemoseg.geometry import Grid, Orientation, Volume
 from hemoseg.plan import Preparation
 from hemoseg.preprocess.frame import Box
 from hemoseg.preprocess.nonzero import inside_box, outside_mask
@@ -66,8 +66,7 @@ def pre_steps(
             ignored as a whole stays so; the range of the labels does not count it.
     """
     _check_sources(volume, preparation)
-    canonical = preparation.orientation == "canonical"
-    orientation = volume.grid.canonical_orientation() if canonical else AS_STORED
+    orientation = orientation_of(volume.grid, preparation)
     z, y, x = (scan_spacing(volume, preparation)[axis] for axis in orientation.axes)
     hu = _without_padding(orientation.apply(volume.hu), preparation)
     turn = Turn(axes=orientation.axes, flips=orientation.flips)
@@ -97,20 +96,31 @@ def pre_steps(
 def _without_padding(hu: HU, preparation: Preparation) -> HU:
     """HU with padding set to air, where it would be averaged with what lies beside it.
 
-    Windows clamp it anyway; and nnU-Net's preparation, which takes scans as stored, takes padding as stored too.
+    Windows clamp it anyway; and nnU-Net's preparation, which knows no other orientations, takes padding as stored.
     """
-    if preparation.orientation == "as-stored" or all(channel.window for channel in preparation.channels):
+    if preparation.orientation != "canonical" or all(channel.window for channel in preparation.channels):
         return hu
     return np.maximum(hu, np.float32(AIR_HU)) if float(hu.min()) < AIR_HU else hu
 
 
+def orientation_of(grid: Grid, preparation: Preparation) -> Orientation:
+    """How the axes of a scan are turned."""
+    if preparation.orientation == "canonical":
+        return grid.canonical_orientation()
+    return grid.ras_orientation() if preparation.orientation == "ras" else AS_STORED
+
+
 def scan_spacing(volume: Volume, preparation: Preparation) -> FloatZYX:
-    """Spacing of a scan along its own axes: rounded to a nanometer, or unrounded as nnU-Net reads it."""
-    return (
-        volume.grid.rounded_spacing_mm
-        if preparation.orientation == "canonical"
-        else volume.stored_spacing_mm or volume.grid.spacing_mm
-    )
+    """Spacing of a scan along its own axes: rounded to a nanometer, or unrounded as nnU-Net reads it.
+
+    nibabel writes the header anew where it turns axes: voxel sizes are then those of the matrix, in float32.
+    """
+    if preparation.orientation == "canonical":
+        return volume.grid.rounded_spacing_mm
+    if preparation.orientation == "ras" and orientation_of(volume.grid, preparation) != AS_STORED:
+        z, y, x = (float(np.float32(size)) for size in volume.grid.spacing_mm)
+        return z, y, x
+    return volume.stored_spacing_mm or volume.grid.spacing_mm
 
 
 def _check_sources(volume: Volume, preparation: Preparation) -> None:

@@ -97,6 +97,15 @@ def test_configurations_are_averaged_as_probabilities(tmp_path):
     np.testing.assert_allclose(turned, both, atol=1e-3)
 
 
+@pytest.mark.parametrize("reader", ["NibabelIOWithReorient", "SimpleITKIOWithReorient"])
+def test_readers_that_turn_axes_turn_them_here_and_stay_in_an_export(plain, tmp_path, reader):
+    edit(plain / "plans.json", image_reader_writer=reader)
+    import_model(plain, tmp_path / "bundle")
+    assert open_bundle(tmp_path / "bundle").plan.preparation.orientation == "ras"
+    (folder,) = export_model(tmp_path / "bundle", tmp_path / "back" / "Dataset007_Small")
+    assert json.loads((folder / "plans.json").read_text())["image_reader_writer"] == reader
+
+
 def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_path):
     import_model(plain.parent, tmp_path / "bundle")
     assert open_bundle(tmp_path / "bundle").manifest.name == "Dataset007_Small-3d_fullres"
@@ -109,7 +118,8 @@ def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_p
     ("file", "changes", "found"),
     [
         ("dataset.json", {"channel_names": {"0": "CT", "1": "MR"}}, "normalization_schemes"),
-        ("plans.json", {"image_reader_writer": "NibabelIOWithReorient"}, "NibabelIOWithReorient"),
+        ("plans.json", {"image_reader_writer": "NaturalImage2DIO"}, r"NaturalImage2DIO[\s\S]*NIfTI[\s\S]*try: "),
+        ("plans.json", {"image_reader_writer": "MyReader"}, r"MyReader[\s\S]*try: .*image_reader_writer"),
         ("plans.json", {"configurations": {"2d": {}}}, "no configuration 3d_fullres"),
         ("plans.json", {"label_manager": "Mine"}, "label_manager"),
         ("plans.json", {"plans_name": "../../../evil"}, "plans_name: String should match"),

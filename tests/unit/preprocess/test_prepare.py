@@ -1,11 +1,14 @@
 """A scan on its way to the network's grid and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hemoseg.plan import Channel, Region, SplineResampling
 from hemoseg.preprocess import prepare, prepare_cascade, prepare_labels, resample, restore
 from hemoseg.preprocess.back import give_back, painted
+from hemoseg.preprocess.stepped import scan_spacing
 from hemoseg.windows import one_hot
 from plans import head_volume, tiny_configuration, tiny_plan, tiny_preparation
 
@@ -50,7 +53,19 @@ def test_the_crop_holds_the_head_and_little_else():
     assert [part.stop for part in prepared.steps[1].box] == (head.max(axis=0) + 1).tolist()
 
 
-@pytest.mark.parametrize(("orientation", "lowest"), [("canonical", -1024), ("as-stored", -3024)])
+def test_spacing_of_turned_axes_is_the_matrix_in_float32_and_of_others_the_headers():
+    """As nibabel's images have it, whose header is written anew when they are turned."""
+    stored = (5.0, 0.5, 0.5)
+    volume = replace(head_volume((12, 80, 72), (5.0, 0.5000001, 0.5)), stored_spacing_mm=stored)
+    preparation = tiny_preparation(orientation="ras")
+    turned = volume.grid.reoriented(volume.grid.ras_orientation())
+    matrix = (5.0, float(np.float32(0.5000001)), 0.5)
+    assert scan_spacing(volume, preparation) == matrix
+    assert scan_spacing(replace(volume, grid=turned), preparation) == stored
+    assert prepare(volume, preparation, (5.0, 1.0, 1.0)).properties.turn.flips == (False, True, True)
+
+
+@pytest.mark.parametrize(("orientation", "lowest"), [("canonical", -1024), ("as-stored", -3024), ("ras", -3024)])
 def test_padding_is_air_to_our_steps_and_as_stored_to_nnunets(orientation, lowest):
     volume = head_volume()
     volume.hu[0, 0, :3] = -3024

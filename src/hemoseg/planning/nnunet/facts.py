@@ -1,7 +1,7 @@
 """What nnU-Net's planners know of a data set, and the reader of images that nnU-Net would take."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hemoseg.errors import InputError
 from hemoseg.plan import Intensity
@@ -20,6 +20,8 @@ READERS = {
 """nnU-Net's class that reads files of an ending. It tries some on the first image; `.tif` alone needs that."""
 READER_NAMES = frozenset({*READERS.values(), "NibabelIOWithReorient", "SimpleITKIOWithReorient", "BaseReaderWriter"})
 """Classes that `overwrite_image_reader_writer` can name; nnU-Net passes over any other name."""
+TURNING_READERS = ("NibabelIOWithReorient", "SimpleITKIOWithReorient")
+"""Those of them that turn the axes of an image to RAS, and those of the mask back."""
 FLAT_SPACING_MM = 999.0
 """Spacing along z that nnU-Net gives a 2-D image."""
 
@@ -52,6 +54,11 @@ class DatasetFacts:
     """What dataset_fingerprint.json says of them, which plans.json repeats to the letter; of no meaning without it."""
     is_from_files: bool = field(default=False, compare=False)
     """Whether the facts are those of nnU-Net's files, which are planned with as nnU-Net does, gaps included."""
+
+
+def orientation_by(reader: str) -> Literal["as-stored", "ras"]:
+    """How axes lie in the arrays that a reader makes."""
+    return "ras" if reader in TURNING_READERS else "as-stored"
 
 
 def reader_of(facts: DatasetFacts) -> str:

@@ -17,7 +17,7 @@ from hemoseg.plan import (
 )
 from hemoseg.planning.nnunet.channels import make_channels
 from hemoseg.planning.nnunet.draft import Draft, Drafts
-from hemoseg.planning.nnunet.facts import DatasetFacts, reader_of
+from hemoseg.planning.nnunet.facts import DatasetFacts, orientation_by, reader_of
 from hemoseg.planning.nnunet.reasons import make_reasons
 from hemoseg.planning.nnunet.spacing import median_shape, median_spacing
 from hemoseg.planning.nnunet.v1 import draft_v1
@@ -80,8 +80,8 @@ def make_nnunet_plan(
     configurations = _configurations(drafts, Running(precision=precision, iterations=iterations))
     trained = choose_trained(settings.config, [item.name for item in configurations], drafts.low_reason)
     transpose = drafts.frame.transpose
-    preparation = _preparation(facts, transpose, v1=v1)
     plans_name, class_name, reader = V1_NAMES if v1 else _v2_names(facts, planner)
+    preparation = _preparation(facts, transpose, reader, v1=v1)
     return Plan(
         planner=planner,
         dataset_name=facts.dataset_name,
@@ -107,9 +107,9 @@ def make_nnunet_plan(
     )
 
 
-def _preparation(facts: DatasetFacts, transpose: IntZYX, *, v1: bool) -> Preparation:
+def _preparation(facts: DatasetFacts, transpose: IntZYX, reader: str, *, v1: bool) -> Preparation:
     return Preparation(
-        orientation="as-stored",
+        orientation=orientation_by(reader),
         channels=make_channels(facts, v1=v1),
         windowed="first",
         head_crop=False,

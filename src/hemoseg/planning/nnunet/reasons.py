@@ -24,6 +24,11 @@ ENCODERS = {
     "residual": "residual blocks in the encoder, for planners of that name",
 }
 """What an encoder is."""
+ORIENTATIONS = {
+    "as-stored": "nnU-Net leaves axes as the file has them",
+    "ras": "the reader that dataset.json names turns axes to superior, anterior, right",
+}
+"""Why axes lie as they do."""
 
 
 def make_reasons(
@@ -65,7 +70,7 @@ def _grid_reasons(drafts: Drafts, preparation: Preparation, source: str) -> list
             "the axis of the coarsest target spacing comes first, the others keep their order",
             source,
         ),
-        _reason("orientation", preparation.orientation, "nnU-Net leaves axes as the file has them", source),
+        _reason("orientation", preparation.orientation, ORIENTATIONS[preparation.orientation], source),
         _reason("nonzero_crop", "True", "volumes are cropped to what is not 0 in any channel", source),
         *_resampling_reasons(preparation, source),
     ]
