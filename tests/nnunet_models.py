@@ -36,6 +36,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "is_odd": True,
     },
     "turned-by-itk": {"configurations": ("3d_fullres",), "reader": "SimpleITKIOWithReorient", "is_odd": True},
+    "torch": {"configurations": ("3d_lowres", "3d_cascade_fullres"), "torch": {"force_separate_z": False}},
+    "torch-apart": {"configurations": ("3d_lowres", "3d_cascade_fullres"), "torch": {"force_separate_z": None}},
     "transposed": {"configurations": ("3d_fullres",), "transpose": (1, 2, 0), "mirror": (0, 2)},
 }
 """{name: what is particular of the model}."""
@@ -68,6 +70,10 @@ def plans_json(kind: str, patches: Mapping[str, list[int]] | None = None) -> dic
         name: _configuration(name, residual=model.get("residual", False), old=model.get("old", False))
         for name in ("2d", "3d_lowres", "3d_fullres")
     }
+    if "torch" in model:
+        for configuration in configurations.values():
+            configuration |= torch_resampling(**model["torch"])
+            configuration["spacing"] = [4.0, *configuration["spacing"][-2:]][-len(configuration["patch_size"]) :]
     for name, patch in (patches or {}).items():
         configurations[name]["patch_size"] = patch
     configurations["3d_lowres"]["next_stage"] = "3d_cascade_fullres"
@@ -95,6 +101,21 @@ def plans_json(kind: str, patches: Mapping[str, list[int]] | None = None) -> dic
             }
         },
     }
+
+
+def torch_resampling(force_separate_z: bool | None) -> dict[str, Any]:
+    """Entries of a configuration as nnU-Net's planners with `torchres` in their names write them."""
+    content: dict[str, Any] = {}
+    threshold = {"separate_z_anisotropy_threshold": 3} if force_separate_z is None else {}
+    for kind in ("data", "seg", "probabilities"):
+        content[f"resampling_fn_{kind}"] = "resample_torch_fornnunet"
+        content[f"resampling_fn_{kind}_kwargs"] = {
+            "is_seg": kind == "seg",
+            "force_separate_z": force_separate_z,
+            "memefficient_seg_resampling": False,
+            **threshold,
+        }
+    return content
 
 
 def _configuration(name: str, *, residual: bool, old: bool) -> dict[str, Any]:

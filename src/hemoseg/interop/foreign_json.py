@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from hemoseg.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
+REMEDY = "correct the file, or let nnU-Net write it again"
+"""What to try with a file that is wrong."""
 
 
 def read_json_object(path: Path, *, kind: str) -> dict[str, Any]:
@@ -33,8 +35,14 @@ def read_json_object(path: Path, *, kind: str) -> dict[str, Any]:
     return value
 
 
-def checked(make: Callable[[], Model], *, where: Path | str, kind: str) -> Model:
+def checked(make: Callable[[], Model], *, where: Path | str, kind: str, remedy: str = REMEDY) -> Model:
     """What `make` returns, with pydantic's complaint turned into ours: the first value that is wrong, and why.
+
+    Args:
+        make: what makes it.
+        where: the file.
+        kind: what it should be.
+        remedy: what to try.
 
     Raises:
         InputError: a value is missing, of another type or out of range.
@@ -46,12 +54,9 @@ def checked(make: Callable[[], Model], *, where: Path | str, kind: str) -> Model
         at = ".".join(_shortened(part).strip("'") for part in first["loc"])  # keys of the file among them
         given = "" if first["type"] == "missing" else f", found {_shortened(first['input'])}"
         count = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise InputError(
-            f"{at + ': ' if at else ''}{first['msg']}{given}{count}",
-            where=where,
-            expected=kind,
-            remedy="correct the file, or let nnU-Net write it again",
-        ) from error
+        said = "an entry that is not known" if first["type"] == "extra_forbidden" else first["msg"]
+        found = f"{at + ': ' if at else ''}{said}{given}{count}"
+        raise InputError(found, where=where, expected=kind, remedy=remedy) from error
 
 
 def _shortened(value: object) -> str:

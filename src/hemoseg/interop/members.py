@@ -105,7 +105,8 @@ def merged(members: Sequence[Member]) -> Plan:
         item if item.inherits_from in every else item.model_copy(update={"inherits_from": None})
         for item in every.values()
     )
-    return plan.model_copy(update={"configurations": known, "trained": tuple(stages)})
+    doubts = tuple(dict.fromkeys(doubt for member in members for doubt in member[-1].plan.doubts))
+    return plan.model_copy(update={"configurations": known, "trained": tuple(stages), "doubts": doubts})
 
 
 def distinct_stages(members: Iterable[Member]) -> list[ImportedStage]:

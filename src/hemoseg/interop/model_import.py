@@ -263,5 +263,7 @@ def _card(name: str, plan: Plan, stages: Sequence[ImportedStage], kind: Checkpoi
         "",
         f"Classes: {', '.join(plan.labels[1:])}. Data set: {plan.dataset_name}. Weights are float32, unchanged.",
     ]
+    if plan.doubts:
+        lines += ["", "## Doubts", "", *(f"- {doubt}" for doubt in plan.doubts)]
     lines += ["", "## Figures", "", "None were measured here.", "", "## What it has never seen", ""]
     return "\n".join([*lines, "Not known here: whoever trained it has to say.", ""])

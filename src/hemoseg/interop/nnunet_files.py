@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hemoseg.errors import InputError
 from hemoseg.interop.foreign_json import checked, read_json_object
 from hemoseg.interop.nnunet_schema import NO_READER, DatasetJson, FingerprintJson, IntensityJson
 from hemoseg.plan import Intensity
@@ -58,6 +59,13 @@ def facts_from_json(
     parsed = checked(lambda: FingerprintJson.model_validate(fingerprint), where=where, kind=FINGERPRINT_KIND)
     said = parsed.foreground_intensity_properties_per_channel
     training = dataset.numTraining
+    if training is None:
+        raise InputError(
+            "no numTraining",
+            where=f"{dataset_name}/dataset.json",
+            expected=DATASET_KIND,
+            remedy="write the number of cases there: batches are limited by it",
+        )
     return DatasetFacts(
         dataset_name=dataset_name,
         channel_names=tuple(dataset.channel_names.values()),

@@ -16,8 +16,10 @@ from hemoseg.interop.nnunet_schema import (
     IntensityJson,
     PlansJson,
     ResamplingJson,
+    TorchResamplingJson,
+    passed_over,
 )
-from hemoseg.interop.nnunet_write import SCHEMES
+from hemoseg.interop.nnunet_write import SCHEMES, TORCH_FUNCTION
 from hemoseg.plan import (
     Channel,
     Configuration,
@@ -35,6 +37,10 @@ from hemoseg.settings import DEFAULT_ITERATIONS
 
 PLANS_KIND = "a plans.json of nnU-Net v2 with its default preprocessor, resampling and U-Nets"
 """What is read, for errors."""
+RESAMPLED = ("data", "seg", "probabilities")
+"""nnU-Net's words for images, labels and logits."""
+REMEDY = "if the model was trained so, predict with nnU-Net itself: here its masks would be others; else correct it"
+"""What to try where plans say what is not known here."""
 PLANNERS: dict[str, PlannerName] = {
     "ExperimentPlanner": "nnunet",
     "nnUNetPlannerResEncM": "nnunet-resenc-m",
@@ -101,10 +107,20 @@ def read_plans(
                 said={key: value for key, value in plans.items() if key != OLD_INTENSITIES}
                 | {INTENSITIES: parsed.foreground_intensity_properties_per_channel},
             ),
-            doubts=label_doubts(dataset.labels, dataset.region_order),
+            doubts=(*label_doubts(dataset.labels, dataset.region_order), *_entry_doubts(resolved)),
         ),
         where=where,
         kind=PLANS_KIND,
+    )
+
+
+def _entry_doubts(resolved: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What is said of entries that nnU-Net passes over, and we too."""
+    strange = {name: ", ".join(passed_over(content)) for name, content in resolved.items()}
+    return tuple(
+        f"configuration {name} has entries that are not nnU-Net's, and were passed over: {entries}"
+        for name, entries in strange.items()
+        if entries
     )
 
 
@@ -130,7 +146,7 @@ def _resolved(configurations: Mapping[str, dict[str, Any]], name: str, where: Pa
 
 def _parsed(name: str, content: Mapping[str, Any], where: Path | str) -> ConfigurationJson:
     place = f"{where}, configurations.{name}"
-    return checked(lambda: ConfigurationJson.model_validate(content), where=place, kind=PLANS_KIND)
+    return checked(lambda: ConfigurationJson.model_validate(content), where=place, kind=PLANS_KIND, remedy=REMEDY)
 
 
 def _preparation(
@@ -138,13 +154,12 @@ def _preparation(
 ) -> Preparation:
     """The preparation, which is one for all configurations."""
     first_name, first = next(iter(items.items()))
+    rules = [_resampling(name, item, where) for name, item in items.items()]
     for name, item in items.items():
         for key in (
             "normalization_schemes",
             "use_mask_for_norm",
-            "resampling_fn_data_kwargs",
-            "resampling_fn_seg_kwargs",
-            "resampling_fn_probabilities_kwargs",
+            *(f"resampling_fn_{kind}{more}" for kind in RESAMPLED for more in ("", "_kwargs")),
         ):
             if getattr(item, key) != getattr(first, key):
                 raise _contradiction(
@@ -180,11 +195,7 @@ def _preparation(
             head_crop=False,
             transpose=parsed.transpose_forward,
             nonzero_crop=True,
-            resampling=SplineResampling(
-                image=_read_spline(first.resampling_fn_data_kwargs),
-                labels=_read_spline(first.resampling_fn_seg_kwargs),
-                logits=_read_spline(first.resampling_fn_probabilities_kwargs),
-            ),
+            resampling=rules[0],
         ),
         where=where,
         kind=PLANS_KIND,
@@ -240,9 +251,35 @@ def _planner(class_name: str, first: Configuration) -> PlannerName:
     return PLANNERS.get(class_name, "nnunet" if first.encoder == "plain" else "nnunet-resenc-m")
 
 
-def _read_spline(kwargs: ResamplingJson) -> Spline:
-    return Spline(order=kwargs.order, z_order=kwargs.order_z, separate_z=kwargs.force_separate_z)
+def _resampling(name: str, item: ConfigurationJson, where: Path | str) -> SplineResampling:
+    """The resampling of images, labels and logits, by one function."""
+    functions = {getattr(item, f"resampling_fn_{kind}") for kind in RESAMPLED}
+    if len(functions) > 1:
+        found = f"resampling_fn_data and the others of {name}: {' beside '.join(sorted(functions, reverse=True))}"
+        raise _contradiction(found, where, "one function for images, labels and logits")
+    image, labels, logits = (_spline(name, item, kind, where) for kind in RESAMPLED)
+    return SplineResampling(image=image, labels=labels, logits=logits)
+
+
+def _spline(name: str, item: ConfigurationJson, kind: str, where: Path | str) -> Spline:
+    key = f"resampling_fn_{kind}_kwargs"
+    by_torch = getattr(item, f"resampling_fn_{kind}") == TORCH_FUNCTION
+    kwargs: ResamplingJson | TorchResamplingJson = checked(
+        lambda: (TorchResamplingJson if by_torch else ResamplingJson).model_validate(getattr(item, key)),
+        where=f"{where}, configurations.{name}.{key}",
+        kind=PLANS_KIND,
+        remedy=REMEDY,
+    )
+    if kwargs.is_seg != (kind == "seg"):
+        found = f"is_seg {kwargs.is_seg} in {key} of {name}"
+        raise _contradiction(found, where, "true for labels, false for images and logits")
+    return Spline(
+        order=kwargs.order,
+        z_order=kwargs.order_z,
+        separate_z=kwargs.force_separate_z,
+        winner="first" if by_torch and kwargs.is_seg else "largest",
+    )
 
 
 def _contradiction(found: str, where: Path | str, expected: str) -> InputError:
-    return InputError(found, where=where, expected=expected, remedy="let nnU-Net write plans.json again")
+    return InputError(found, where=where, expected=expected, remedy=REMEDY)

@@ -1,5 +1,6 @@
 """The shape of nnU-Net's files: what is read of them, and what they must hold to be understood."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -31,6 +32,8 @@ OLD_INTENSITIES = "foreground_intensity_properties_by_modality"
 """Name that plans.json had for the intensities before nnU-Net 2.3."""
 Spline = Literal[0, 1, 3]
 """Orders of splines that are known here."""
+ResamplingFunction = Literal["resample_data_or_seg_to_shape", "resample_torch_fornnunet"]
+"""nnU-Net's functions that are known here."""
 
 
 def _number(value: Any) -> float:
@@ -82,8 +85,8 @@ class DatasetJson(_Loose):
     """Channel number as text, and name."""
     labels: dict[StrictStr, JsonValue]
     """Class or region, and its number or numbers."""
-    numTraining: Number  # noqa: N815 - nnU-Net's name
-    """Cases."""
+    numTraining: Number | None = None  # noqa: N815 - nnU-Net's name
+    """Cases; planning needs them, prediction does not."""
     file_ending: StrictStr
     """Ending of the files."""
     overwrite_image_reader_writer: StrictStr = NO_READER
@@ -151,12 +154,34 @@ class FingerprintJson(_Loose):
 
 
 class ResamplingJson(_Strict):
-    """Arguments of the resampling function."""
+    """Arguments of the resampling function by default, which interpolates by splines."""
 
     is_seg: StrictBool
     order: Spline
     order_z: Spline
     force_separate_z: StrictBool | None
+
+
+class TorchResamplingJson(_Strict):
+    """Arguments of `resample_torch_fornnunet`, which is linear; along an axis apart it takes the nearest."""
+
+    is_seg: StrictBool = False
+    force_separate_z: StrictBool | None = None
+    memefficient_seg_resampling: Literal[False] = False
+    separate_z_anisotropy_threshold: Annotated[Number, Field(ge=3, le=3)] = 3
+    mode: Literal["linear"] = "linear"
+    aniso_axis_mode: Literal["nearest-exact"] = "nearest-exact"
+    num_threads: Edge = 4
+
+    @property
+    def order(self) -> Spline:
+        """Order of the spline that it is like."""
+        return 1
+
+    @property
+    def order_z(self) -> Spline:
+        """That along an axis apart."""
+        return 0
 
 
 class NormKwargsJson(_Strict):
@@ -193,10 +218,15 @@ class ArchitectureKwargsJson(_Strict):
     dropout_op_kwargs: None
     nonlin: Literal["torch.nn.LeakyReLU"]
     nonlin_kwargs: NonlinearityKwargsJson
+    deep_supervision: StrictBool = False
+    """Overruled in prediction. This and what follows is no planner's; here it has the values that change nothing."""
+    nonlin_first: Literal[False] = False
+    stem_channels: None = None
+    bottleneck_channels: None = None
 
 
-class ArchitectureJson(_Strict):
-    """A network."""
+class ArchitectureJson(_Loose):
+    """A network; nnU-Net passes over what else there is, but not among the arguments."""
 
     network_class_name: Annotated[StrictStr, Field(pattern=r"(^|\.)(PlainConvUNet|ResidualEncoderUNet)$")]
     arch_kwargs: ArchitectureKwargsJson
@@ -222,8 +252,8 @@ class ArchitectureJson(_Strict):
         return (self.arch_kwargs.n_blocks_per_stage if self.is_residual else self.arch_kwargs.n_conv_per_stage) or ()
 
 
-class ConfigurationJson(_Strict):
-    """A configuration with what it inherits."""
+class ConfigurationJson(_Loose):
+    """A configuration with what it inherits; nnU-Net passes over what else there is."""
 
     inherits_from: StrictStr | None = None
     previous_stage: StrictStr | None = None
@@ -236,12 +266,12 @@ class ConfigurationJson(_Strict):
     spacing: Annotated[tuple[PositiveNumber, ...], Field(min_length=2, max_length=3)]
     normalization_schemes: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
     use_mask_for_norm: tuple[StrictBool, ...]
-    resampling_fn_data: Literal["resample_data_or_seg_to_shape"]
-    resampling_fn_seg: Literal["resample_data_or_seg_to_shape"]
-    resampling_fn_data_kwargs: ResamplingJson
-    resampling_fn_seg_kwargs: ResamplingJson
-    resampling_fn_probabilities: Literal["resample_data_or_seg_to_shape"]
-    resampling_fn_probabilities_kwargs: ResamplingJson
+    resampling_fn_data: ResamplingFunction
+    resampling_fn_seg: ResamplingFunction
+    resampling_fn_data_kwargs: dict[StrictStr, JsonValue]
+    resampling_fn_seg_kwargs: dict[StrictStr, JsonValue]
+    resampling_fn_probabilities: ResamplingFunction
+    resampling_fn_probabilities_kwargs: dict[StrictStr, JsonValue]
     architecture: ArchitectureJson
     batch_dice: StrictBool
 
@@ -257,6 +287,14 @@ class ConfigurationJson(_Strict):
         if len(self.use_mask_for_norm) != len(self.normalization_schemes):
             raise ValueError("use_mask_for_norm and normalization_schemes differ in length")
         return self
+
+
+def passed_over(content: Mapping[str, Any]) -> list[str]:
+    """Entries of a configuration that neither nnU-Net nor we look at."""
+    architecture = content.get("architecture")
+    known = {field.alias or name for name, field in ArchitectureJson.model_fields.items()}
+    inside = sorted(set(architecture) - known) if isinstance(architecture, Mapping) else []
+    return [*(f"architecture.{key}" for key in inside), *sorted(set(content) - set(ConfigurationJson.model_fields))]
 
 
 class PlansJson(_Loose):

@@ -4,6 +4,8 @@ from typing import Any
 
 from hemoseg.errors import SettingsError
 from hemoseg.interop.nnunet_blocks import IMPORTED, block_arguments
+from hemoseg.interop.nnunet_old_plans import OLD_KEYS
+from hemoseg.interop.nnunet_schema import ConfigurationJson
 from hemoseg.plan import Configuration, NnunetNames, Normalization, Plan, Spline, SplineResampling
 from hemoseg.planning.nnunet import INTENSITIES
 
@@ -19,7 +21,8 @@ SHARED_DATA = ("2d", "3d_fullres")
 """Configurations of residual planners that use the default planner's preprocessed data."""
 PLAIN_CLASS = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
 RESIDUAL_CLASS = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
-RESAMPLING_FUNCTION = "resample_data_or_seg_to_shape"
+SPLINE_FUNCTION = "resample_data_or_seg_to_shape"
+TORCH_FUNCTION = "resample_torch_fornnunet"
 
 
 def write_plans(plan: Plan) -> dict[str, Any]:
@@ -53,7 +56,16 @@ def write_plans(plan: Plan) -> dict[str, Any]:
         },
     }
     content |= {key: value for key, value in names.said.items() if key == INTENSITIES or key not in content}
+    said = names.said.get("configurations")
+    for name, item in written.items():
+        item |= _more(said.get(name) if isinstance(said, dict) else None)
     return {key: _spelled(value, names.said.get(key)) for key, value in content.items()}
+
+
+def _more(said: Any) -> dict[str, Any]:
+    """Entries of a configuration in its file that are not understood."""
+    known = {*ConfigurationJson.model_fields, *OLD_KEYS}
+    return {key: value for key, value in said.items() if key not in known} if isinstance(said, dict) else {}
 
 
 def _spelled(value: Any, said: Any) -> Any:
@@ -100,6 +112,7 @@ def _written(plan: Plan, item: Configuration, names: NnunetNames) -> dict[str, A
     channels, resampling = plan.preparation.channels, plan.preparation.resampling
     if not isinstance(resampling, SplineResampling) or resampling.labels is None:
         raise TypeError("plans that are written have spline resampling, of labels too")
+    function, arguments = (TORCH_FUNCTION, _torch) if resampling.by_torch else (SPLINE_FUNCTION, _spline)
     content: dict[str, Any] = {
         "data_identifier": _data_identifier(item.name, names),
         "preprocessor_name": "DefaultPreprocessor",
@@ -111,12 +124,12 @@ def _written(plan: Plan, item: Configuration, names: NnunetNames) -> dict[str, A
         "spacing": list(item.spacing_mm[first:]),
         "normalization_schemes": [SCHEMES[channel.normalization] for channel in channels],
         "use_mask_for_norm": [channel.masked for channel in channels],
-        "resampling_fn_data": RESAMPLING_FUNCTION,
-        "resampling_fn_seg": RESAMPLING_FUNCTION,
-        "resampling_fn_data_kwargs": _spline(resampling.image, is_seg=False),
-        "resampling_fn_seg_kwargs": _spline(resampling.labels, is_seg=True),
-        "resampling_fn_probabilities": RESAMPLING_FUNCTION,
-        "resampling_fn_probabilities_kwargs": _spline(resampling.logits, is_seg=False),
+        "resampling_fn_data": function,
+        "resampling_fn_seg": function,
+        "resampling_fn_data_kwargs": arguments(resampling.image, is_seg=False),
+        "resampling_fn_seg_kwargs": arguments(resampling.labels, is_seg=True),
+        "resampling_fn_probabilities": function,
+        "resampling_fn_probabilities_kwargs": arguments(resampling.logits, is_seg=False),
         "architecture": _architecture(item),
         "batch_dice": item.batch_dice,
     }
@@ -148,6 +161,12 @@ def _spline(spline: Spline, *, is_seg: bool) -> dict[str, Any]:
         "order_z": spline.z_order,
         "force_separate_z": spline.separate_z,
     }
+
+
+def _torch(spline: Spline, *, is_seg: bool) -> dict[str, Any]:
+    """Arguments as nnU-Net's planners write them: the threshold where it decides."""
+    content = {"is_seg": is_seg, "force_separate_z": spline.separate_z, "memefficient_seg_resampling": False}
+    return content | ({"separate_z_anisotropy_threshold": 3} if spline.separate_z is None else {})
 
 
 def _architecture(item: Configuration) -> dict[str, Any]:

@@ -105,9 +105,10 @@ class Spline(BaseModel):
     """Order along the axis that is treated apart; 0 takes the nearest slice."""
     separate_z: bool | None = None
     """Whether the coarsest axis is treated apart; None decides by nnU-Net's factor of 3."""
-    winner: Literal["largest", "half"] = "largest"
-    """Which label a voxel gets: the one with the largest share; or, in nnU-Net v1, the highest of those with a half of
-    it, and 0 if none has. Images have no part in it."""
+    winner: Literal["largest", "half", "first"] = "largest"
+    """Which label a voxel gets: the one with the largest share, of equals the nearest; or, in nnU-Net v1, the highest
+    of those with a half of it, and 0 if none has; or, where nnU-Net resamples by torch, the largest in half precision,
+    of equals the lowest. Images have no part in it."""
 
 
 class SplineResampling(BaseModel):
@@ -124,6 +125,11 @@ class SplineResampling(BaseModel):
     nnU-Net does not."""
     logits: Spline = Spline(order=1)
     """Logits on their way back to the scan's grid."""
+
+    @property
+    def by_torch(self) -> bool:
+        """Whether it is nnU-Net's `resample_torch_fornnunet`, which leaves logits in float32."""
+        return self.labels is not None and self.labels.winner == "first"
 
 
 Resampling = Annotated[AverageResampling | SplineResampling, Field(discriminator="kind")]

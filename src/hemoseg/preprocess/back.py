@@ -62,15 +62,16 @@ class WayBack:
             outputs: channels of the logits of classes or regions.
             regions: the plan's; they are painted where their sigmoid exceeds one half, later ones over earlier ones.
             box: the part of the prepared grid that there are logits of; None for all. Beyond it is background.
-            half: whether logits are float16 again after the resampling, as nnU-Net has it.
+            half: whether logits are float16 again after the resampling, as nnU-Net has it, but where torch resamples.
             with_shares: whether probabilities are wanted.
             more: channels after those, which go back alike and are looked at alone.
         """
-        self.prepared, self.regions, self.half, self.outputs = prepared, tuple(regions), half, outputs
+        self.prepared, self.regions, self.outputs = prepared, tuple(regions), outputs
         frame = prepared.properties.frame
         self.box = box or _all_of(prepared.shape)
         self.kept = frame.kept()
         ways, orders, self.is_clipped = frame.back(), self._orders(), self._is_clipped()
+        self.half = half and not self._stays_float()
         shape = tuple(frame.source_shape[axis] for axis in frame.axes)
         self.labels = np.zeros(shape, dtype=np.uint8)
         classes = len(regions) or outputs - 1
@@ -178,6 +179,11 @@ class WayBack:
         last, ways = self.prepared.steps[-1], self.prepared.properties.frame.back()
         changes = not all(way.is_identity for way in ways)
         return isinstance(last, SplineStep) and last.rule.logits.order > 1 and changes
+
+    def _stays_float(self) -> bool:
+        """Whether logits are resampled by torch, which leaves what it changes in float32."""
+        last, ways = self.prepared.steps[-1], self.prepared.properties.frame.back()
+        return isinstance(last, SplineStep) and last.rule.by_torch and not all(way.is_identity for way in ways)
 
     def _apart(self) -> int | None:
         """The axis that is treated apart on the way back."""

@@ -4,8 +4,9 @@ Images go by cubic splines, in plane alone where voxels are anisotropic; then sl
 go class by class. What comes out agrees with scikit-image's `resize` (no anti-aliasing, clipped) to rounding.
 
 Source:
-    nnU-Net v2 2.8.1, `resample_data_or_seg_to_shape`; batchgenerators 0.25.5, `resize_segmentation`. For v1, whose
-    labels need half a voxel: nnU-Net 1.7.1, `resample_data_or_seg`; batchgenerators 0.23.
+    nnU-Net v2 2.8.1, `resample_data_or_seg_to_shape` and `resample_torch_fornnunet`; batchgenerators 0.25.5,
+    `resize_segmentation`. For v1, whose labels need half a voxel: nnU-Net 1.7.1, `resample_data_or_seg`;
+    batchgenerators 0.23.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ ANISOTROPIC = 3.0
 """Ratio of the largest to the smallest spacing beyond which the coarsest axis is treated apart."""
 TIED = 1e-9
 """Shares of two classes that differ by less are equal but for rounding."""
-
+THOUSAND = 1000
+"""What `resample_torch_fornnunet` multiplies shares by, before it rounds them to half precision."""
 HALF = 0.5
 """Share of a voxel that gives it to a label in nnU-Net v1."""
 
@@ -80,7 +82,8 @@ def spline_image(stack: Stack, maps: Sequence[AxisMap], rule: Spline, apart: int
 def spline_labels(labels: Labels, maps: Sequence[AxisMap], rule: Spline, apart: int | None) -> NewLabels:
     """A label map on another grid: each class as an indicator, the largest wins; of equals the nearest label.
 
-    By the rule of v1, every class of half a voxel or more wins over the lower ones, and 0 stays where none has that.
+    By the rule of v1, every class of half a voxel or more wins over the lower ones, and 0 stays where none has that. By
+    that of `resample_torch_fornnunet`, thousandths are compared in half precision, and the lowest of equals wins.
 
     Args:
         labels: class numbers, axes (z, y, x).
@@ -178,17 +181,25 @@ def _labels(labels: np.ndarray, maps: Sequence[AxisMap], rule: Spline) -> np.nda
         if rule.winner == "half":
             _take_halves(labels, rest, matrices, out=result)
         else:
-            _decide(labels, rest, matrices, nearest, out=result)
+            _decide(labels, rest, matrices, None if rule.winner == "first" else nearest, out=result)
     return result
 
 
 def _decide(
-    labels: np.ndarray, rest: int, matrices: Sequence[np.ndarray], nearest: Sequence[np.ndarray], *, out: np.ndarray
+    labels: np.ndarray,
+    rest: int,
+    matrices: Sequence[np.ndarray],
+    nearest: Sequence[np.ndarray] | None,
+    *,
+    out: np.ndarray,
 ) -> None:
-    """The label with the largest share, where other labels than `rest` reach; of equals the nearest."""
+    """The label with the largest share, where other labels than `rest` reach; of equals the nearest, or the lowest."""
     target, source = windows(labels != rest, matrices)
     part = labels[source]
     weights = [matrix[rows, columns] for matrix, rows, columns in zip(matrices, target, source, strict=True)]
+    if nearest is None:
+        out[target] = _first_largest(part, weights)
+        return
     near = labels[np.ix_(*(index[rows] for index, rows in zip(nearest, target, strict=True)))]
     best = np.full(near.shape, -np.inf)
     winner, is_nearest_level = np.empty_like(near), np.zeros(near.shape, dtype=bool)
@@ -199,6 +210,17 @@ def _decide(
         is_nearest_level = (is_nearest_level & ~is_better) | ((near == number) & is_level & (share > TIED))
         np.maximum(best, share, out=best)
     out[target] = np.where(is_nearest_level, near, winner)
+
+
+def _first_largest(part: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:
+    """The lowest label with the largest share, in half precision."""
+    best: np.ndarray = np.full([len(matrix) for matrix in weights], -1, dtype=np.float16)
+    winner: np.ndarray = np.empty(best.shape, dtype=part.dtype)
+    for number in np.unique(part):
+        share = (_spread(part == number, weights) * THOUSAND).astype(np.float16)
+        winner[share > best] = number
+        np.maximum(best, share, out=best)
+    return winner
 
 
 def _take_halves(labels: np.ndarray, rest: int, matrices: Sequence[np.ndarray], *, out: np.ndarray) -> None:

@@ -222,6 +222,20 @@ def test_several_channels_are_refused(plain, tmp_path):
     assert not (tmp_path / "bundle").exists()
 
 
+def test_entries_that_nnunet_passes_over_do_not_stop_an_import_and_the_card_names_them(plain, tmp_path):
+    plans = json.loads((plain / "plans.json").read_text())
+    plans["configurations"]["3d_fullres"]["my_loss"] = "focal"
+    edit(plain / "plans.json", **plans)
+    dataset = json.loads((plain / "dataset.json").read_text())
+    del dataset["numTraining"]
+    (plain / "dataset.json").write_text(json.dumps(dataset))
+    import_model(plain, tmp_path / "bundle")
+    assert (
+        "- configuration 3d_fullres has entries that are not nnU-Net's" in (tmp_path / "bundle" / "card.md").read_text()
+    )
+    assert open_bundle(tmp_path / "bundle").plan.doubts[0].endswith("passed over: my_loss")
+
+
 def test_configurations_that_are_not_needed_need_not_be_known(plain, tmp_path):
     plans = json.loads((plain / "plans.json").read_text())
     plans["configurations"]["mine"] = {"preprocessor_name": "Mine"}

@@ -10,6 +10,7 @@ from hemoseg.errors import InputError
 from hemoseg.interop import read_plans, write_plans
 from hemoseg.plan import Plan
 from hemoseg.planning.nnunet import INTENSITIES
+from nnunet_models import torch_resampling
 
 GOLDENS = json.loads((Path(__file__).parents[2] / "golden" / "nnunet-planners.json").read_text())
 DATASET = {
@@ -184,7 +185,12 @@ def test_the_argument_is_not_changed(plans):
         ("configurations.2d.normalization_schemes", [], "normalization_schemes"),
         ("configurations.2d.use_mask_for_norm", [True], "use_mask_for_norm of"),
         ("configurations.2d.use_mask_for_norm", [False, False], "differ in length"),
-        ("configurations.2d.mine", 1, "mine: Extra inputs"),
+        ("configurations.2d.resampling_fn_data", "no_resampling_hack", "resampling_fn_data: .*no_resampling_hack"),
+        ("configurations.2d.resampling_fn_data_kwargs.mine", 1, "mine: an entry that is not known"),
+        ("configurations.2d.resampling_fn_data_kwargs.is_seg", True, "is_seg"),
+        ("configurations.2d.architecture.arch_kwargs.squeeze_excitation", True, "squeeze_excitation: an entry that is"),
+        ("configurations.2d.architecture.arch_kwargs.nonlin_first", True, "nonlin_first: .*found True"),
+        ("configurations.2d.architecture.arch_kwargs.stem_channels", 16, "stem_channels: .*found 16"),
         ("configurations.2d.architecture.network_class_name", "a.MyNet", "network_class_name"),
         ("configurations.2d.architecture.network_class_name", "a.ResidualEncoderUNet", "lacks its blocks"),
         ("configurations.2d.architecture.arch_kwargs.n_stages", 7, "n_stages 7 of 2d for 8 features_per_stage"),
@@ -213,6 +219,103 @@ def test_plans_that_are_refused(plans, path, value, message):
     parent[keys[-1]] = value
     with pytest.raises(InputError, match=rf"(?s)plans.json.*{message}.*expected: .*try: "):
         read_plans(plans, DATASET)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("preprocessor_name", "MyPreprocessor"),
+        ("resampling_fn_data", "no_resampling_hack"),
+        ("normalization_schemes", ["MyNormalization"]),
+        ("architecture.network_class_name", "a.MyNet"),
+        ("architecture.arch_kwargs.squeeze_excitation", True),
+        ("architecture.arch_kwargs.conv_bias", False),
+    ],
+)
+def test_what_a_model_was_trained_with_and_is_not_known_is_left_to_nnunet(plans, path, value):
+    *parents, last = path.split(".")
+    for item in plans["configurations"].values():
+        for key in parents:
+            item = item.get(key, {})
+        if item.get(last) is not None or last == "squeeze_excitation":
+            item[last] = value
+    with pytest.raises(InputError, match=r"try: [^\n]*predict with nnU-Net itself"):
+        read_plans(plans, DATASET)
+
+
+def test_entries_that_nnunet_does_not_look_at_are_passed_over_doubted_and_written_again(plans):
+    plans["configurations"]["3d_fullres"] |= {"my_note": "abc", "loss_weight": 0.5}
+    plans["configurations"]["3d_fullres"]["architecture"]["note"] = 1
+    plan = read_plans(plans, DATASET)
+    told = "has entries that are not nnU-Net's, and were passed over: architecture.note, loss_weight, my_note"
+    assert set(plan.doubts) == {f"configuration {name} {told}" for name in ("3d_fullres", "3d_cascade_fullres")}
+    assert plan.configuration("3d_fullres") == read_plans(golden("head-1mm"), DATASET).configuration("3d_fullres")
+    del plans["configurations"]["3d_fullres"]["architecture"]["note"]
+    assert write_plans(plan) == plans
+
+
+@pytest.mark.parametrize(
+    ("planner", "key", "value"),
+    [
+        ("nnunet", "deep_supervision", True),
+        ("nnunet", "nonlin_first", False),
+        ("nnunet-resenc-m", "stem_channels", None),
+        ("nnunet-resenc-m", "bottleneck_channels", None),
+    ],
+)
+def test_arguments_that_change_no_network_are_taken(planner, key, value):
+    plans = golden("head-1mm", planner)
+    before = read_plans(plans, DATASET).configurations
+    for item in plans["configurations"].values():
+        if "architecture" in item:
+            item["architecture"]["arch_kwargs"][key] = value
+    assert read_plans(plans, DATASET).configurations == before
+
+
+@pytest.mark.parametrize("separate", [False, None])
+def test_resampling_by_torch_is_read_and_written(plans, separate):
+    for item in plans["configurations"].values():
+        if "resampling_fn_data" in item:
+            item |= torch_resampling(separate)
+    plan = read_plans(plans, DATASET)
+    rule = plan.preparation.resampling
+    assert [(one.order, one.z_order, one.separate_z) for one in (rule.image, rule.labels, rule.logits)] == [
+        (1, 0, separate)
+    ] * 3
+    assert rule.by_torch
+    assert write_plans(plan) == plans
+    assert write_plans(Plan.model_validate_json(plan.model_dump_json())) == plans
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resampling_fn_seg_kwargs": {"is_seg": True, "memefficient_seg_resampling": True}}, "memefficient"),
+        ({"resampling_fn_data_kwargs": {"is_seg": False, "separate_z_anisotropy_threshold": 2}}, "threshold"),
+        ({"resampling_fn_data_kwargs": {"is_seg": False, "mode": "nearest"}}, "mode"),
+    ],
+)
+def test_resampling_by_torch_of_another_kind_is_refused(plans, change, message):
+    for item in plans["configurations"].values():
+        if "resampling_fn_data" in item:
+            item |= torch_resampling(None) | change
+    with pytest.raises(InputError, match=rf"(?s){message}.*try: "):
+        read_plans(plans, DATASET)
+
+
+def test_one_function_resamples_all(plans):
+    default = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
+    name = "resample_data_or_seg_to_shape"
+    for item in plans["configurations"].values():
+        if "resampling_fn_data" in item:
+            item |= torch_resampling(None) | {"resampling_fn_data": name, "resampling_fn_data_kwargs": default}
+    with pytest.raises(InputError, match=r"(?s)resample_torch_fornnunet beside resample_data_or_seg_to_shape.*try: "):
+        read_plans(plans, DATASET)
+
+
+def test_the_number_of_cases_is_not_needed(plans):
+    dataset = {key: value for key, value in DATASET.items() if key != "numTraining"}
+    assert read_plans(plans, dataset) == read_plans(plans, DATASET)
 
 
 def test_every_key_of_a_configuration_is_needed(plans):

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
+from torch.nn import functional
 
 from hemoseg.plan import Spline
 from hemoseg.preprocess.resample import same_extent
@@ -44,6 +46,27 @@ def test_the_largest_share_wins_and_of_equals_the_nearest():
     labels = np.array([[[3, 1, 1, 2, 2, 2]]], dtype=np.uint8)
     halved = spline_labels(labels, same_extent((1, 1, 6), (1, 1, 3)), LINEAR, None)
     assert halved.tolist() == [[[1, 2, 2]]]  # between 3 and 1 lies the center; the higher index is the nearest
+
+
+def test_by_torch_the_lowest_of_equals_wins():
+    labels = np.array([[[3, 1, 1, 2, 2, 2]]], dtype=np.uint8)
+    halved = spline_labels(labels, same_extent((1, 1, 6), (1, 1, 3)), Spline(order=1, winner="first"), None)
+    assert halved.tolist() == [[[1, 1, 2]]]  # between 1 and 2 lies the center
+
+
+@pytest.mark.parametrize(("shape", "apart"), [((5, 30, 22), None), ((13, 7, 11), None), ((4, 31, 8), 0)])
+def test_by_torch_is_what_torch_does(rng, shape, apart):
+    """A share of a thousand in half precision, as `resample_torch_fornnunet` has it; of equals the first."""
+    labels = rng.integers(-1, 4, (4, 13, 15)).astype(np.int8)
+    ours = spline_labels(labels, same_extent(labels.shape, shape), Spline(order=1, winner="first"), apart)
+    values = np.unique(labels)
+    masks = torch.from_numpy(np.stack([labels == value for value in values])).float() * 1000
+    if apart is None:
+        shares = functional.interpolate(masks[None], shape, mode="trilinear")[0]
+    else:
+        shares = functional.interpolate(masks.flatten(0, 1)[None], shape[1:], mode="bilinear")[0]
+        shares = shares.reshape(len(values), -1, *shape[1:])
+    assert np.array_equal(ours, values[shares.half().float().argmax(0).numpy()])
 
 
 def test_a_nearest_label_that_lost_does_not_win_a_tie():
