@@ -12,6 +12,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from worth import HEAD, worth
+
 from hemoseg.inference.agreement import measure_agreement
 from hemoseg.models import embedded_folder, open_bundle, write_bundle
 from hemoseg.pipeline.card import RunFiles, model_card
@@ -33,11 +35,6 @@ ABOUT_DATA = (
     "The scans are 8-bit with HU clipped to [-20, 100]; level 40 of their window was assumed. Spacing is nominal, and "
     "so are all milliliters.",
     "",
-    "**What the figures are worth.** A threshold rule without learning, tuned on each fold's training scans, has Dice "
-    "0.890 (0.843 to 0.927) for hemorrhage and 0.281 (0.245 to 0.317) for edema on the same held-out scans: of "
-    "hemorrhage the networks know hardly more than the rule behind its labels. nnU-Net, trained on the first fold for "
-    "as long, has 0.866 and 0.410 at its 16 scans with the best of the plans that were tried, these networks 0.950 and "
-    "0.445 (`python benchmarks/study.py --tables`).",
 )
 UNSEEN = (
     "True HU of air, fat and bone, other kernels, scanners and hospitals; slices thinner than about 5 mm.",
@@ -83,7 +80,7 @@ def main() -> None:
             run,
             name=NAME,
             notice=NOTICE,
-            about_data=(*ABOUT_DATA, "", _shipped(run, options.fold)),
+            about_data=(*ABOUT_DATA, f"{HEAD} {worth()}", "", _shipped(run, options.fold)),
             unseen=UNSEEN,
             today=evaluation_date(folder),
         ),
