@@ -22,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from hemoseg.data import Batch, BatchSource
 from hemoseg.errors import ResourceError, SettingsError
+from hemoseg.training.loader import DEAD
 
 BEGIN_LIMIT = timedelta(seconds=120)
 """Time that all ranks have to find each other."""
@@ -134,6 +135,8 @@ class Ranks:
         try:
             distributed.all_reduce(tensor, how, group=self.group)
         except RuntimeError as error:
+            if DEAD in str(error):  # torch raises it wherever the program is; the loader knows what to say of it
+                raise
             raise ResourceError(
                 f"rank {self.rank} of {self.size} lost another one: {str(error).splitlines()[0]}",
                 where="distributed training",

@@ -1,16 +1,19 @@
 """Batches made ahead by other processes, in their order, to the same bits as in this one."""
 
 import os
+import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import resource_tracker
+from multiprocessing import active_children, get_context, resource_tracker
+from multiprocessing.process import BaseProcess
+from traceback import clear_frames
 from types import TracebackType
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from hemoseg.data import Batch, BatchSource
 from hemoseg.errors import HemosegError, InputError, ResourceError
@@ -26,6 +29,8 @@ AHEAD = 2
 """Batches that each worker makes ahead."""
 LAST = 2**62
 """Beyond any iteration."""
+DEAD = "DataLoader worker"
+"""How torch says that a worker died, with its process's number."""
 
 
 def default_workers(recipe: Recipe, device: str, *, iterations: int) -> int:
@@ -56,6 +61,8 @@ class Loader:
         self.workers = workers
         self._next = 0
         self._batches: Iterator[Batch | HemosegError] | None = None
+        self._at_work = AtWork(workers)
+        self._processes: set[BaseProcess] = set()
 
     def __enter__(self) -> "Loader":
         return self
@@ -68,9 +75,10 @@ class Loader:
         Raises:
             ResourceError: one died; torch says so wherever the program is.
         """
-        self._batches = None
-        if self.workers and isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
-            raise self._dead() from error
+        dead = self._dead(error) if isinstance(error, RuntimeError) and DEAD in str(error) else None
+        self._end(error)
+        if dead is not None:
+            raise dead from error
 
     @property
     def ignore(self) -> int | None:
@@ -92,12 +100,16 @@ class Loader:
         if not self.workers:
             return _given(_make(self.source, iteration))
         if self._batches is None or iteration != self._next:
-            self._batches = _start(self.source, first=iteration, workers=self.workers)
+            self._end(None)
+            self._begin(iteration)
         self._next = iteration
+        assert self._batches is not None
         try:
             found = next(self._batches)
         except RuntimeError as error:
-            raise self._dead() from error
+            dead = self._dead(error)
+            self._end(error)
+            raise dead from error
         self._next += 1
         return _given(found)
 
@@ -105,23 +117,69 @@ class Loader:
         """A batch of held-out cases, as they are."""
         return self.source.validation_batch(number)
 
-    def _dead(self) -> ResourceError:
+    def _begin(self, first: int) -> None:
+        """Start workers that make batches from `first` on."""
+        self._at_work, others = AtWork(self.workers), set(active_children())
+        self._batches = _start(_Numbered(self.source, self._at_work), first=first, workers=self.workers)
+        self._processes = set(active_children()) - others
+
+    def _end(self, error: BaseException | None) -> None:
+        """End the workers, also those that wait for what a dead one held; they take no notice of SIGTERM."""
+        if error is not None:
+            clear_frames(error.__traceback__)  # which hold torch's iterator, and that its workers
+        self._batches = None
+        for process in self._processes:
+            process.kill()
+            process.join()
+        self._processes = set()
+
+    def _dead(self, error: RuntimeError) -> ResourceError:
+        """What to say of a worker that died: the cases that it was at, or those that are waited for."""
+        iterations = self._at_work.of_processes(map(int, re.findall(r"\d+", str(error)))) or [self._next]
         return ResourceError(
             "a process that prepares batches died",
-            where=_names(self.source, self._next),
+            where="; ".join(_names(self.source, iteration) for iteration in iterations),
             expected="it to live as long as the training; the last saved state is kept",
             remedy="look for too little memory or a damaged case among these (`hemoseg preprocess`), and go on",
         )
 
 
+class AtWork:
+    """Which batch each worker is making, where the process that uses them can read it even after one was killed."""
+
+    def __init__(self, workers: int) -> None:
+        self.noted = get_context("spawn").RawArray("q", 2 * max(1, workers))  # no lock: one could die with it
+        """For each worker the number of its process, and the batch that it is making and one: 0 for none."""
+
+    def begin(self, worker: int, iteration: int) -> None:
+        """A worker begins a batch."""
+        self.noted[2 * worker] = os.getpid()
+        self.noted[2 * worker + 1] = iteration + 1
+
+    def end(self, worker: int) -> None:
+        """It is made."""
+        self.noted[2 * worker + 1] = 0
+
+    def of_processes(self, numbers: Iterable[int]) -> list[int]:
+        """Batches that processes of these numbers are making, or were when they died."""
+        wanted = set(numbers)
+        pairs = zip(self.noted[::2], self.noted[1::2], strict=True)
+        return sorted(iteration - 1 for process, iteration in pairs if process in wanted and iteration)
+
+
 class _Numbered(Dataset[Batch | HemosegError]):
     """Item i is batch i, or the error that it ended in: torch would pass on its text alone."""
 
-    def __init__(self, source: BatchSource) -> None:
-        self.source = source
+    def __init__(self, source: BatchSource, at_work: AtWork) -> None:
+        self.source, self.at_work = source, at_work
 
     def __getitem__(self, index: int) -> Batch | HemosegError:
-        return _make(self.source, index)
+        info = get_worker_info()
+        assert info is not None
+        self.at_work.begin(info.id, index)
+        made = _make(self.source, index)
+        self.at_work.end(info.id)
+        return made
 
 
 def _make(source: BatchSource, iteration: int) -> Batch | HemosegError:
@@ -154,10 +212,10 @@ def _given(found: Batch | HemosegError) -> Batch:
     return found
 
 
-def _start(source: BatchSource, *, first: int, workers: int) -> Iterator[Batch | HemosegError]:
+def _start(numbered: _Numbered, *, first: int, workers: int) -> Iterator[Batch | HemosegError]:
     """Batches from `first` on."""
     loader: DataLoader[Batch | HemosegError] = DataLoader(
-        _Numbered(source),
+        numbered,
         batch_size=None,
         sampler=range(first, LAST),
         num_workers=workers,

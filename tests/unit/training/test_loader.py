@@ -99,9 +99,49 @@ def test_a_worker_that_dies_during_a_step_is_named_too(store):
             while time.monotonic() < deadline:
                 time.sleep(0.01)  # torch raises here
 
-    with pytest.raises(ResourceError, match="iteration 6, cases"):
+    with pytest.raises(ResourceError, match=r"iteration [678], cases"):  # it was at one of those ahead, or waited
         go()
     assert not multiprocessing.active_children()
+
+
+class Deadly:
+    """A source whose batch 7 kills the process that makes it, as the system does where memory is short."""
+
+    ignore = None
+
+    def names_of(self, iteration):
+        return (f"case{iteration}",)
+
+    def batch(self, iteration):
+        if iteration == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Batch(
+            inputs=np.zeros((1, 1, 2, 2, 2), dtype=np.float32),
+            labels=np.zeros((1, 2, 2, 2), dtype=np.uint8),
+            cases=self.names_of(iteration),
+        )
+
+    def validation_batch(self, number):
+        return self.batch(number)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_batch_that_killed_its_worker_is_named_and_no_other(waits):
+    """Two workers make 4 to 7 ahead; the fourth is deadly while the trainer is at the first or asks for the next."""
+
+    def go():
+        with Loader(Deadly(), workers=2) as batches:
+            batches.batch(4)
+            deadline = time.monotonic() + (20 if waits else 0)
+            while time.monotonic() < deadline:
+                time.sleep(0.01)  # torch raises here
+            for iteration in range(5, 10):
+                batches.batch(iteration)
+
+    with pytest.raises(ResourceError, match="a process that prepares batches died") as caught:
+        go()
+    assert caught.value.where == "iteration 7, cases case7"
+    assert not multiprocessing.active_children(), "the other worker, which takes no SIGTERM, would hold the program"
 
 
 @pytest.mark.parametrize("workers", [0, 1])
