@@ -12,8 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from cohort import command, hemoseg, hemoseg_without_torch, write_cohort
+from hemoseg.data import write_previous
+from hemoseg.pipeline.folder import RunFolder
+from hemoseg.pipeline.learn import _source
+from hemoseg.training.augment.cascade import Morphology, RemovedComponent
 
 ITERATIONS = "12"
 SMALL = ("--folds", "0", "--memory-gb", "0.6")
@@ -319,7 +324,64 @@ def test_every_configuration_runs_and_segments(dataset, tmp_path, config):
     assert (tmp_path / "out" / "head1_0000" / "mask.nii.gz").is_file()
 
 
-def test_stages_of_a_cascade_wait_for_each_other(dataset, tmp_path):
+def test_a_residual_network_runs_and_segments(dataset, tmp_path):
+    folder = tmp_path / "residual"
+    hemoseg("fingerprint", dataset, "--run", folder)
+    options = (*SMALL, "--iterations", "2", "--planner", "nnunet-resenc-m", "--config", "3d_fullres")
+    hemoseg("plan", "--run", folder, *options)
+    change_plan(folder, quick)
+    hemoseg("run", dataset, "--run", folder, *options)
+    plan = RunFolder(folder).plan()
+    assert {item.encoder for item in plan.trained_configurations} == {"residual"}
+    with safe_open(folder / "3d_fullres" / "fold_0" / "last.safetensors", framework="np") as weights:
+        assert len(list(weights.keys())) > 50
+    scan = dataset / "imagesTr" / "head1_0000.nii.gz"
+    hemoseg("segment", scan, "--out", tmp_path / "out", "--model", folder / "model")
+    assert (tmp_path / "out" / "head1_0000" / "mask.nii.gz").is_file()
+
+
+def test_a_cascade_by_nnunets_recipe_runs_and_doubts_its_first_stage(dataset, tmp_path, monkeypatch):
+    folder = tmp_path / "nnunet"
+    hemoseg("fingerprint", dataset, "--run", folder)
+    options = (*SMALL, "--iterations", "1", "--config", "cascade", "--recipe", "nnunet")
+    hemoseg("plan", "--run", folder, *options)
+    change_plan(folder, quick)
+    hemoseg("run", dataset, "--run", folder, *options)
+    assert (folder / "model" / "manifest.json").is_file()
+    check_doubts(RunFolder(folder), monkeypatch)
+
+
+def check_doubts(folder, monkeypatch):
+    """A cascade's second stage is fed with labels of the first that are altered, and nothing else is."""
+    plan = folder.plan()
+    cascade = plan.configuration("3d_cascade_fullres")
+    for case in folder.store(cascade).iterdir():
+        shape = np.load(case / "previous.npy").shape
+        write_previous(case, np.random.default_rng(0).integers(0, 3, shape, dtype=np.uint8))
+    source = _source(folder, plan, cascade, 0)
+    fed = [source.batch(number).inputs for number in range(16)]
+    for kind in (Morphology, RemovedComponent):
+        monkeypatch.setattr(kind, "apply", lambda self, data_dict, **_: data_dict)
+    plain = [source.batch(number).inputs for number in range(16)]
+    assert all(np.array_equal(a[:, :-2], b[:, :-2]) for a, b in zip(fed, plain, strict=True))
+    assert sum(not np.array_equal(a[:, -2:], b[:, -2:]) for a, b in zip(fed, plain, strict=True)) > 2
+
+
+def change_plan(folder, change):
+    """Write a plan's configurations as `change` wants them."""
+    plan = json.loads((folder / "plan.json").read_text())
+    for item in plan["configurations"]:
+        change(item)
+    plan["recipe"]["validation_batches"] = 1
+    (folder / "plan.json").write_text(json.dumps(plan))
+
+
+def quick(item):
+    """A narrow network, in float32 so that nothing is tried before."""
+    item |= {"batch_size": 2, "features": [4 for _ in item["features"]], "precision": "fp32"}
+
+
+def test_stages_of_a_cascade_wait_for_each_other(dataset, tmp_path, monkeypatch):
     """Train and validate are given twice; neither fails where it has done what it can."""
     folder = tmp_path / "cascade"
     hemoseg("fingerprint", dataset, "--run", folder)
@@ -336,3 +398,4 @@ def test_stages_of_a_cascade_wait_for_each_other(dataset, tmp_path):
         assert "waits" not in hemoseg(stage, "--run", folder).stderr
     held_out = json.loads((folder / "splits.json").read_text())["held_out"][0]
     assert all((folder / f"3d_cascade_fullres/fold_0/validation/{name}.nii.gz").is_file() for name in held_out)
+    check_doubts(RunFolder(folder), monkeypatch)

@@ -246,7 +246,7 @@ def _train_one(
 
 def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: int) -> BatchSource:
     """What the training of a fold is fed with, by the plan's recipe."""
-    from hemoseg.training.augment import AugmentedSource
+    from hemoseg.training.augment import AugmentedSource, DoubtedSource
 
     store, digest = folder.store(configuration), grid_digest(plan, configuration)
     cascade = configuration.previous_stage is not None
@@ -258,4 +258,5 @@ def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: i
     held_out = opened(splits.held_out[fold]) if plan.recipe.validation_batches else []
     if plan.recipe.name == "nnunet":
         return AugmentedSource(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
-    return Sampler(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
+    sampler = Sampler(opened(splits.train[fold]), plan, configuration, fold=fold, held_out=held_out)
+    return DoubtedSource(sampler=sampler) if cascade else sampler

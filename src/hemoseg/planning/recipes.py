@@ -19,7 +19,9 @@ VALIDATION_COST = 1 / 3
 DEPARTURES = {
     "momentum": "0.95 for 0.99",
     "learning rate": "begins at 0.03 for 0.01 and falls from step to step, not from epoch to epoch",
-    "forced foreground": "half of a batch, off-center within the patch and inside the scan",
+    "forced foreground": "half of a batch, off-center within the patch, inside the scan, and only from cases that "
+    "have foreground, where nnU-Net draws all cases alike",
+    "slices beyond a scan's": "the outermost ones repeated, labels too, for zeros",
     "augmentation": "turning and zooming within slices{more}, in place of nnU-Net's table",
     "validation": "10 batches an epoch for 50",
 }

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hemoseg.data import BatchSource, StoredCase
+from hemoseg.data import BatchSource, Sampler, StoredCase
 from hemoseg.plan import Channel, Recipe
-from hemoseg.training.augment import AugmentedSource, geometry_of
+from hemoseg.training.augment import AugmentedSource, DoubtedSource, geometry_of
 from hemoseg.training.augment.cascade import Morphology, RemovedComponent
 from hemoseg.training.augment.chance import alone
 from hemoseg.training.augment.geometry import turned_size
@@ -182,3 +182,26 @@ def test_each_call_of_a_cascade_begins_anew():
 
     first = [call(seed) for seed in range(12)]
     assert all(torch.equal(call(seed), first[seed]) for seed in reversed(range(12)))
+
+
+@pytest.mark.parametrize("changes", [{}, FLAT])
+def test_the_recipe_for_head_ct_doubts_the_previous_stage_alone(changes):
+    """What it alters depends on the batch's number; images, labels and held-out batches are the sampler's."""
+    configuration = tiny_configuration(name="3d_cascade_fullres", previous_stage="3d_lowres", **changes)
+    plan = tiny_plan(configuration, recipe=Recipe(name="headct", validation_batches=1))
+    cases = [stored(name, previous=True) for name in ("a", "bb")]
+    sampler = Sampler(cases, plan, configuration, fold=0, held_out=cases)
+    source = DoubtedSource(sampler=sampler)
+    assert isinstance(source, BatchSource)
+    altered = 0
+    for number in (7, *range(8)):
+        drawn, found = sampler.batch(number), source.batch(number)
+        assert found.inputs.dtype == drawn.inputs.dtype
+        assert np.array_equal(found.inputs[:, :-2], drawn.inputs[:, :-2])
+        assert np.array_equal(found.labels, drawn.labels)
+        assert found.cases == drawn.cases == source.names_of(number)
+        assert np.array_equal(found.inputs, DoubtedSource(sampler=sampler).batch(number).inputs)
+        assert set(np.unique(found.inputs[:, -2:])) <= {0, 1}
+        altered += not np.array_equal(found.inputs, drawn.inputs)
+    assert altered > 2
+    assert np.array_equal(source.validation_batch(0).inputs, sampler.validation_batch(0).inputs)

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform
 from batchgeneratorsv2.transforms.nnunet.random_binary_operator import ApplyRandomBinaryOperatorTransform
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from torch import Tensor
 
 from hemoseg.arrays import Float32
@@ -17,6 +18,14 @@ LARGEST_SHARE = 0.15
 """Components with this share of the patch or more are never removed."""
 LABEL_SHARE = 0.5
 """Share of labels that each of the two acts on."""
+
+
+def doubting(labels: int) -> list[BasicTransform]:
+    """What is done to the last channels of a patch, one per label above 0 of the previous stage, and how often."""
+    return [
+        RandomTransform(Morphology(labels), apply_probability=0.4),
+        RandomTransform(RemovedComponent(labels), apply_probability=0.2),
+    ]
 
 
 class Morphology(ImageOnlyTransform):  # type: ignore[misc]

@@ -24,7 +24,7 @@ from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTransform
 from torch import Tensor
 
 from hemoseg.arrays import Float32
-from hemoseg.training.augment.cascade import Morphology, RemovedComponent
+from hemoseg.training.augment.cascade import doubting
 from hemoseg.training.augment.geometry import Geometry
 from hemoseg.training.augment.spatial import OUTSIDE, Spatial
 from hemoseg.types import IntZYX
@@ -62,8 +62,7 @@ def make_transforms(
     if previous_labels:
         chain += [
             MoveSegAsOneHotToDataTransform(source_channel_idx=1, all_labels=list(range(1, previous_labels + 1))),
-            RandomTransform(Morphology(previous_labels), apply_probability=0.4),
-            RandomTransform(RemovedComponent(previous_labels), apply_probability=0.2),
+            *doubting(previous_labels),
         ]
     return ComposeTransforms(chain)
 
