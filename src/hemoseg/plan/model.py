@@ -148,6 +148,15 @@ class Recipe(BaseModel):
     zoom: Annotated[float, Field(ge=1), Later()] = 1.0
     """Patches are enlarged within their slices by a factor log-uniform in [1 / this, this]."""
 
+    @model_validator(mode="after")
+    def _ignores_no_share(self) -> "Recipe":
+        """The sampler of `nnunet` knows no shares: a plan that sets one would be trained otherwise than it says."""
+        for name in ("even_lesions", "hard_negatives", "empty_cases"):
+            share = getattr(self, name)
+            if self.name == "nnunet" and share:
+                raise ValueError(f"{name} {share:g} has no effect with the recipe nnunet; set it to 0 or take headct")
+        return self
+
     @property
     def repeats_slices(self) -> bool:
         """Whether a patch repeats the outermost slices of a scan that has fewer than it; with `nnunet` there is 0."""
