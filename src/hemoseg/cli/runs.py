@@ -165,6 +165,7 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     """
     from hemoseg.pipeline.learn import train_stage
     from hemoseg.pipeline.measure import check_device
+    from hemoseg.pipeline.patience import say_patience
     from hemoseg.pipeline.watch import Silent
     from hemoseg.training import joined
 
@@ -178,6 +179,7 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
             train_stage(folder, plan, settings, Silent(), manner=manner, ranks=ranks)
             return
         with bars() as watch, folder.lock():
+            say_patience(plan, settings, watch)
             train_stage(folder, plan, settings, watch, manner=manner, ranks=ranks)
     typer.echo(f"-> {folder.path}")
 

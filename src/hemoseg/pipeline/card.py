@@ -10,7 +10,7 @@ from hemoseg import __version__
 from hemoseg.datasets import pseudo_hu_text, source_text
 from hemoseg.evaluation import brief
 from hemoseg.models import NOTICE, SHOWN_ML, TERMS, Calibration, Selection, VolumeCalibration
-from hemoseg.plan import Configuration, Plan
+from hemoseg.plan import Plan
 from hemoseg.planning import Fingerprint
 from hemoseg.report.html import format_ml
 from hemoseg.settings import FOLDS, Settings
@@ -38,6 +38,8 @@ class RunFiles:
     """Scans that the figures stand for."""
     precisions: dict[str, str]
     """{configuration: what its networks were computed in}."""
+    steps: dict[str, tuple[int, ...]]
+    """{configuration: optimizer steps that each of its networks was trained for}."""
 
 
 UNSEEN = "Scans from any other source. Nothing is known of its errors there."
@@ -87,7 +89,7 @@ def model_card(
             "",
             "## What it is",
             "",
-            *[_network(run.plan.configuration(item), run.precisions) for item in run.selection.configurations],
+            *[_network(run, item) for item in run.selection.configurations],
             *_after_networks(run.selection),
             f"Classes {', '.join(run.plan.labels[1:])}. Trained with hemoseg {__version__}.",
             "",
@@ -156,11 +158,27 @@ def _sources(fingerprint: Fingerprint) -> list[str]:
     return [*(["Sources:", ""] if fingerprint.sources else []), *lines]
 
 
-def _network(configuration: Configuration, precisions: dict[str, str]) -> str:
+def _network(run: RunFiles, name: str) -> str:
+    item = run.plan.configuration(name)
     return (
-        f"{configuration.name}: {len(configuration.features)} stages from {configuration.features[0]} to "
-        f"{configuration.features[-1]} channels, {configuration.iterations} steps in {precisions[configuration.name]}."
+        f"{item.name}: {len(item.features)} stages from {item.features[0]} to {item.features[-1]} channels, "
+        f"{steps_text(run.steps[name], item.iterations)} in {run.precisions[name]}."
     )
+
+
+def steps_text(done: Sequence[int], planned: int) -> str:
+    """Optimizer steps that networks were trained for; those planned too, where a training stopped early.
+
+    Example:
+        >>> steps_text((1000, 1000), 1000)
+        '1000 steps'
+        >>> steps_text((750, 1000, 500), 1000)
+        '500 to 1000 of 1000 steps (stopped early)'
+    """
+    if min(done) == planned:
+        return f"{planned} steps"
+    count = " to ".join(map(str, sorted({min(done), max(done)})))
+    return f"{count} of {planned} steps (stopped early)"
 
 
 def _after_networks(selection: Selection) -> list[str]:

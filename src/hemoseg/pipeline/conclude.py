@@ -16,6 +16,7 @@ from hemoseg.pipeline.calibrate import calibrate_run
 from hemoseg.pipeline.card import RunFiles, model_card, model_warnings, terms
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.measured import measured_dataset
+from hemoseg.pipeline.patience import steps_done
 from hemoseg.pipeline.precision import computed_in
 from hemoseg.pipeline.select import held_out_cases, read_selection, selected_file
 from hemoseg.pipeline.splits import named
@@ -136,15 +137,17 @@ def read_run(folder: RunFolder) -> RunFiles:
     """What the run wrote, for its card."""
     selection, plan, result = read_selection(folder), folder.plan(), read_evaluation(folder)
     splits = folder.splits()
-    folds = folder.settings().folds
+    settings = folder.settings()
+    folds, trained = settings.folds, selection.folds
     return RunFiles(
         plan=plan,
-        fingerprint=named(folder.fingerprint(), folder.settings()),
+        fingerprint=named(folder.fingerprint(), settings),
         selection=selection,
-        settings=folder.settings(),
+        settings=settings,
         result=result,
         calibration=calibrate_run(result, plan.table, folds=folds, dataset_name=plan.dataset_name),
         train_cases=tuple(len(splits.train[fold]) for fold in folds),
         held_out_cases=len({name for fold in folds for name in splits.held_out[fold]}),
-        precisions={name: computed_in(folder, plan, name, selection.folds[name]) for name in selection.configurations},
+        precisions={name: computed_in(folder, plan, name, trained[name]) for name in selection.configurations},
+        steps={name: steps_done(folder, plan, settings, name, trained[name]) for name in selection.configurations},
     )

@@ -14,6 +14,7 @@ from hemoseg.errors import SettingsError
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.nnunet_files import nnunet_files_stage
+from hemoseg.pipeline.patience import patience_text, say_patience
 from hemoseg.pipeline.splits import find_splits, named
 from hemoseg.pipeline.start import check_start
 from hemoseg.pipeline.stepped import stepped_stage
@@ -127,8 +128,10 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
         if not path.exists():
             write_model(path, model)
     if not folder.methods_file.exists():
-        write_text(folder.methods_file, methods_text(plan, fingerprint, settings))
+        stopping = patience_text(plan, settings)
+        write_text(folder.methods_file, methods_text(plan, fingerprint, settings, stopping=stopping))
     nnunet_files_stage(folder, plan, fingerprint)
+    say_patience(plan, settings, watch)
     return plan
 
 
@@ -140,7 +143,9 @@ def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> tuple[Pla
         stepped = stepped_stage(elsewhere, settings, watch)
     timed = folder.device_file.exists() and folder.settings_file.exists() and folder.settings() == settings
     device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
-    return make_plan(fingerprint, settings, device, stepped), device
+    plan = make_plan(fingerprint, settings, device, stepped)
+    say_patience(plan, settings, watch)
+    return plan, device
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hemoseg.datasets import pseudo_hu_text, source_text
-from hemoseg.plan import Configuration, Plan, Pooling, Preparation, SplineResampling
+from hemoseg.plan import Configuration, Plan, Pooling, Preparation, Recipe, SplineResampling
 from hemoseg.planning.fingerprint import Fingerprint
 from hemoseg.planning.reasons import size_text
 from hemoseg.planning.recipes import departures
@@ -65,15 +65,22 @@ class _Text:
         return [f"{number}. {REFERENCES[key]}" for number, key in enumerate(self.cited, start=1)]
 
 
-def methods_text(plan: Plan, fingerprint: Fingerprint, settings: Settings) -> str:
-    """Markdown: what was done, with the plan's own values, its reasons, doubts and sources."""
+def methods_text(plan: Plan, fingerprint: Fingerprint, settings: Settings, *, stopping: str = "") -> str:
+    """Markdown: what was done, with the plan's own values, its reasons, doubts and sources.
+
+    Args:
+        plan: the plan.
+        fingerprint: the data set in numbers.
+        settings: what the user decided.
+        stopping: when early stopping can act, where it was asked for.
+    """
     text = _Text(plan)
     assumed = [reason for reason in plan.reasons if reason.basis == "assumed"]
     blocks = [
         f"# Methods: {plan.dataset_name}",
         _data(plan, fingerprint) + _origin(plan, text) + " ".join(_preparation(plan.preparation, text)),
         *[_network(item, plan.preparation, text) for item in plan.trained_configurations],
-        _training(plan, text),
+        _training(plan, text) + _patience(settings, stopping),
         _validation(plan, settings, text),
     ]
     if assumed:
@@ -273,9 +280,31 @@ def _training(plan: Plan, text: _Text) -> str:
         f"weights that halve from stage to stage{text.mark('deep_supervision.weights')} {text.cite('nnunet')}; "
         f"{_optimizer(plan, text)}.",
         f"In each batch, the patches made to contain foreground numbered {' or '.join(map(str, sorted(forced)))}.",
+        *_shares(plan.recipe),
         f"{augmented}.",
     )
     return " ".join(sentences)
+
+
+def _shares(recipe: Recipe) -> list[str]:
+    """Which patches a recipe prefers, where it does."""
+    sentences = []
+    if recipe.even_lesions:
+        held = "held a lesion drawn evenly among a case's, whatever its size"
+        sentences.append(f"{recipe.even_lesions * 100:g} % of them {held}.")
+    others = {"held bright background": recipe.hard_negatives, "came from cases without foreground": recipe.empty_cases}
+    told = [f"{share * 100:g} % {what}" for what, share in others.items() if share]
+    return [*sentences, *([f"Of the other patches, {' and '.join(told)}."] if told else [])]
+
+
+def _patience(settings: Settings, stopping: str) -> str:
+    """When a training was to end early."""
+    if settings.patience is None:
+        return ""
+    return (
+        f" A fold's training was to end early after {settings.patience} epochs without a better average loss, once the "
+        f"learning rate was low. {stopping}"
+    ).rstrip()
 
 
 def _optimizer(plan: Plan, text: _Text) -> str:

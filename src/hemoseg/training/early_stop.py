@@ -5,7 +5,12 @@ last of 1000 epochs of `nnunet` has a rate of 2.0e-5, the last of 2400 steps of 
 at an epoch's end: it could save a whole epoch from 55,652 epochs (`nnunet`) or 23.7 million steps (`headct`) on.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from math import ceil
+
+from hemoseg.plan import Recipe
+from hemoseg.training.schedule import learning_rate
 
 LOSS_KEPT = 0.93
 """Share of the moving average of the training loss that an epoch leaves of it."""
@@ -13,6 +18,8 @@ LEAST_GAIN = 5e-4
 """What the moving average must fall by to count as better."""
 LOW_RATE = 1e-6
 """Training stops only where the learning rate is no higher."""
+MOST_EPOCHS = 10**9
+"""Longer schedules are not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +55,37 @@ class Patience:
         if rate > LOW_RATE:
             return Patience(best=now.best, epoch=epoch - patience // 2), False
         return now, True
+
+
+def earliest_stop(recipe: Recipe, iterations: int, *, patience: int) -> int | None:
+    """The first epoch, counted from 1, after which a training may end early; None if no epoch is saved by it.
+
+    The learning rate must have come down, and the wait for a better loss be over.
+
+    Args:
+        recipe: the recipe.
+        iterations: optimizer steps planned.
+        patience: epochs to wait.
+
+    Example:
+        >>> earliest_stop(Recipe(learning_rate=1e-6), 2500, patience=3)
+        5
+    """
+    length = recipe.epoch_iterations
+    epochs = ceil(iterations / length)
+
+    def is_low(epoch: int) -> bool:
+        return learning_rate(recipe, min(epoch * length, iterations) - 1, iterations) <= LOW_RATE
+
+    low = 1 + bisect_left(range(1, epochs + 1), True, key=is_low)
+    earliest = max(low, patience + 2)
+    return earliest if earliest < epochs else None
+
+
+def shortest_schedule(recipe: Recipe, *, patience: int) -> int:
+    """Epochs of the shortest schedule in which a training may end before its last one."""
+
+    def is_enough(epochs: int) -> bool:
+        return earliest_stop(recipe, epochs * recipe.epoch_iterations, patience=patience) is not None
+
+    return 1 + bisect_left(range(1, MOST_EPOCHS), True, key=is_enough)

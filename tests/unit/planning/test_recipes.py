@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from fingerprints import case_facts, make_fingerprint
-from hemoseg.plan import Intensity
+from hemoseg.plan import Intensity, Recipe
 from hemoseg.planning import DeviceTiming, make_plan, methods_text
 from hemoseg.planning.recipes import departures
 from hemoseg.settings import Settings
@@ -66,3 +66,34 @@ def test_epochs_are_250_steps():
     assert Settings().asked_iterations is None
     with pytest.raises(ValidationError, match="exclude"):
         Settings(epochs=3, iterations=3)
+
+
+SHARES = ("even_lesions", "hard_negatives", "empty_cases")
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_shares_that_the_recipe_nnunet_would_ignore_are_refused(name):
+    with pytest.raises(ValidationError, match=f"{name} 0.25 .*recipe nnunet.* headct"):
+        Recipe(name="nnunet", **{name: 0.25})
+    assert getattr(Recipe(name="nnunet", **{name: 0.0}), name) == 0
+
+
+def test_methods_name_the_shares_that_are_set():
+    plan, fingerprint, asked = planned()
+    assert "drawn evenly" not in methods_text(plan, fingerprint, asked)
+    shares = {"even_lesions": 0.5, "hard_negatives": 0.25, "empty_cases": 0.1}
+    text = methods_text(plan.model_copy(update={"recipe": plan.recipe.model_copy(update=shares)}), fingerprint, asked)
+    assert "50 % of them held a lesion drawn evenly among a case's, whatever its size" in text
+    assert "Of the other patches, 25 % held bright background and 10 % came from cases without foreground." in text
+    few = methods_text(
+        plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"empty_cases": 0.1})}), fingerprint, asked
+    )
+    assert "Of the other patches, 10 % came from cases without foreground." in few
+
+
+def test_methods_tell_of_patience():
+    plan, fingerprint, asked = planned(patience=7)
+    text = methods_text(plan, fingerprint, asked, stopping="It could not act.")
+    assert "A fold's training was to end early after 7 epochs without a better average loss" in text
+    assert "It could not act." in text
+    assert "end early" not in methods_text(plan, fingerprint, asked.model_copy(update={"patience": None}))

@@ -3,7 +3,7 @@
 import pytest
 
 from hemoseg.planning.recipes import HEADCT_RECIPE, NNUNET_RECIPE
-from hemoseg.training.early_stop import LOW_RATE, Patience
+from hemoseg.training.early_stop import LOW_RATE, Patience, earliest_stop, shortest_schedule
 from hemoseg.training.schedule import learning_rate
 
 
@@ -55,3 +55,25 @@ def test_so_many_epochs_it_takes_to_save_one(recipe, epochs):
 def test_a_smaller_rate_lets_the_rule_act_within_the_last_epochs():
     recipe = NNUNET_RECIPE.model_copy(update={"learning_rate": 5e-5})
     assert rate_at_the_end(recipe, 1000, left=12) > LOW_RATE >= rate_at_the_end(recipe, 1000, left=11)
+
+
+@pytest.mark.parametrize(("rate", "patience", "earliest"), [(5e-5, 5, 989), (5e-5, 990, 992), (1e-7, 5, 7)])
+def test_the_earliest_epoch_after_which_patience_may_end_a_training(rate, patience, earliest):
+    recipe = NNUNET_RECIPE.model_copy(update={"learning_rate": rate})
+    assert earliest_stop(recipe, 250_000, patience=patience) == earliest
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_the_earliest_epoch_is_the_rules_where_the_rate_is_low_from_the_start(patience):
+    recipe = NNUNET_RECIPE.model_copy(update={"learning_rate": 1e-7})
+    stopped, _ = run([1.0] * 10, [1e-7] * 10, patience)
+    assert stopped is not None
+    assert stopped + 1 == earliest_stop(recipe, 2500, patience=patience)
+
+
+@pytest.mark.parametrize(("recipe", "epochs"), [(NNUNET_RECIPE, 55_652), (HEADCT_RECIPE, 94_692)])
+def test_schedules_that_are_too_short_are_told_the_shortest_that_is_not(recipe, epochs):
+    assert earliest_stop(recipe, 250_000, patience=5) is None
+    assert shortest_schedule(recipe, patience=5) == epochs
+    assert earliest_stop(recipe, epochs * 250, patience=5) == epochs - 1
+    assert earliest_stop(recipe, (epochs - 1) * 250, patience=5) is None
