@@ -95,29 +95,19 @@ def _run(
     watch: Watch,
     stop: Callable[[], int | None],
 ) -> dict[str, HemosegError]:
-    """Train every fold, and return what went wrong by its name.
-
-    An executor ends at a job that kills its processes; the others then go on from the states that they saved.
-    """
+    """Train every fold, and return what went wrong by its name."""
     from hemoseg.scale import make_executor
 
-    waiting = {work.name: work for work in works}
     failed: dict[str, HemosegError] = {}
 
     def note(name: str, error: HemosegError | None) -> None:
-        del waiting[name]
         watch.say(f"{name}: {'trained' if error is None else error.found}")
         if error is not None:
             failed[name] = error
 
-    while waiting and stop() is None:
-        executor = make_executor(at_once, limit_s=math.inf, log=log)
-        try:
-            executor.run(function, [Job(name=name, argument=work) for name, work in waiting.items()], done=note)
-        except HemosegError as error:
-            if str(error.where) not in waiting:
-                raise
-            note(str(error.where), error)
+    if stop() is None:
+        jobs = [Job(name=work.name, argument=work) for work in works]
+        make_executor(at_once, limit_s=math.inf, log=log).run(function, jobs, done=note, failed=note)
     return failed
 
 

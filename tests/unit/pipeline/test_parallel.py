@@ -58,6 +58,15 @@ def test_a_fold_that_dies_twice_is_a_failed_resource(tmp_path):
     assert (tmp_path / "trained-0").exists()
 
 
+def test_a_fold_that_dies_twice_leaves_the_others_at_work(tmp_path):
+    """They are not killed and begun again from their last saved states."""
+    with pytest.raises(ResourceError, match="3d_fullres fold 1: its worker was killed") as caught:
+        train(tmp_path, (0, 1, 2), fold_jobs.train_beside_a_death, Silent())
+    begun = {fold: len((tmp_path / f"begun-{fold}").read_text()) for fold in (0, 1, 2)}
+    assert begun == {0: 1, 1: 2, 2: 1}
+    assert "fold 0" not in str(caught.value)
+
+
 def test_a_signal_stops_all_and_what_waits_is_not_begun(tmp_path):
     watch = Listener()
 
