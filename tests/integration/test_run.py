@@ -142,6 +142,7 @@ def test_the_tool_that_embeds_a_model_takes_the_calibration_along(unbroken, tmp_
     path = Path(__file__).parents[2] / "tools" / "embed_model.py"
     spec = importlib.util.spec_from_file_location("embed_model", path)
     tool = importlib.util.module_from_spec(spec)
+    monkeypatch.syspath_prepend(path.parent)  # as for a script: it stands on another of its folder
     spec.loader.exec_module(tool)
     monkeypatch.setattr(tool, "embedded_folder", lambda: tmp_path)
     monkeypatch.setattr(sys, "argv", ["embed_model.py", str(unbroken), "--fold", "0"])

@@ -1,5 +1,7 @@
 """Training by several processes: parts of batches, and what they make together."""
 
+import os
+import socket
 import subprocess
 import sys
 
@@ -9,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 import rank_program
-from hemoseg.errors import SettingsError
+from hemoseg.errors import ResourceError, SettingsError
+from hemoseg.training import distributed as ranks_module
 from hemoseg.training.distributed import ALONE, Ranks, SharedSource, joined
 from rank_program import Drawn
 
@@ -100,3 +103,54 @@ def test_without_torchrun_a_process_is_alone():
     assert [ranks.any(flag) for flag in (True, False)] == [True, False]
     sums = torch.ones(3)
     assert ranks.add(sums) is sums
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "text"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Killed.", RuntimeError, "DataLoader worker"),
+        ("Connection closed by peer", ResourceError, "rank 1 of 2 lost another one: Connection closed"),
+    ],
+)
+def test_a_dead_loader_worker_is_not_taken_for_a_lost_rank(monkeypatch, said, kind, text):
+    """torch raises the first wherever the program is, which is mostly in a wait for the other ranks."""
+
+    def fail(*_, **__):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(ranks_module.distributed, "all_reduce", fail)
+    with pytest.raises(kind, match=text) as caught:
+        Ranks(rank=1, size=2).wait()
+    assert type(caught.value) is kind
+
+
+LONELY = """
+import sys
+from datetime import timedelta
+from hemoseg.training import distributed
+distributed.BEGIN_LIMIT = timedelta(seconds=2)
+from hemoseg.errors import HemosegError
+try:
+    with distributed.joined("cpu"):
+        pass
+except HemosegError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_whose_others_do_not_come_ends_and_says_so(rank):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    environment = os.environ | {name: str(value) for name, value in places.items()}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "alone", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LONELY], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == ResourceError.exit_code == 3, done.stderr
+    assert f"distributed training: process {rank} of 2 found no others: " in done.stderr
+    assert "expected: all of them within 2 s" in done.stderr
+    assert "try: see that every node reaches the address that torchrun was given" in done.stderr
+    assert "Traceback" not in done.stderr
