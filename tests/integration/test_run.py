@@ -325,13 +325,17 @@ def test_every_configuration_runs_and_segments(dataset, tmp_path, config):
     assert (tmp_path / "out" / "head1_0000" / "mask.nii.gz").is_file()
 
 
+def run_quickly(dataset, folder, *options):
+    """A run whose plan is made small between planning and training."""
+    hemoseg("fingerprint", dataset, "--run", folder)
+    hemoseg("plan", "--run", folder, *SMALL, *options)
+    change_plan(folder, quick)
+    hemoseg("run", dataset, "--run", folder, *SMALL, *options)
+
+
 def test_a_residual_network_runs_and_segments(dataset, tmp_path):
     folder = tmp_path / "residual"
-    hemoseg("fingerprint", dataset, "--run", folder)
-    options = (*SMALL, "--iterations", "2", "--planner", "nnunet-resenc-m", "--config", "3d_fullres")
-    hemoseg("plan", "--run", folder, *options)
-    change_plan(folder, quick)
-    hemoseg("run", dataset, "--run", folder, *options)
+    run_quickly(dataset, folder, "--iterations", "2", "--planner", "nnunet-resenc-m", "--config", "3d_fullres")
     plan = RunFolder(folder).plan()
     assert {item.encoder for item in plan.trained_configurations} == {"residual"}
     with safe_open(folder / "3d_fullres" / "fold_0" / "last.safetensors", framework="np") as weights:
@@ -343,11 +347,7 @@ def test_a_residual_network_runs_and_segments(dataset, tmp_path):
 
 def test_a_cascade_by_nnunets_recipe_runs_and_doubts_its_first_stage(dataset, tmp_path, monkeypatch):
     folder = tmp_path / "nnunet"
-    hemoseg("fingerprint", dataset, "--run", folder)
-    options = (*SMALL, "--iterations", "1", "--config", "cascade", "--recipe", "nnunet")
-    hemoseg("plan", "--run", folder, *options)
-    change_plan(folder, quick)
-    hemoseg("run", dataset, "--run", folder, *options)
+    run_quickly(dataset, folder, "--iterations", "1", "--config", "cascade", "--recipe", "nnunet")
     assert (folder / "model" / "manifest.json").is_file()
     check_doubts(RunFolder(folder), monkeypatch)
 

@@ -63,7 +63,7 @@ def nnunet_field(part: Mask, tile: IntZYX, step: float = STEP) -> Field:
 
 
 def part_field(part: Mask, tile: IntZYX, step: float = STEP) -> Field:
-    """The fewest tiles over the box around marked voxels, without those that hold none of them.
+    """The fewest tiles over the box around marked voxels, without those that hold none of them; some of them later.
 
     Every marked voxel is covered. Nothing is, where nothing is marked.
     """

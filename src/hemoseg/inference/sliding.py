@@ -138,9 +138,10 @@ def tile_logits(
     if counts is not None and mirrored:
         worth = [place for place in worth if counts[place](mean[place] / passes[place])]
     for axes in mirrored if worth else ():
-        for logits in _mirrored(networks, patches[worth], axes):
-            for place, one in zip(worth, logits, strict=True):
-                mean[place] += one
+        turned = tuple(axis + 2 for axis in axes)
+        given = np.ascontiguousarray(np.flip(patches[worth], turned))
+        for network in networks:
+            _add(mean, worth, np.flip(network(given), turned))
         passes[worth] += len(networks)
     mean /= passes.reshape(-1, 1, 1, 1, 1)
     return mean
@@ -151,14 +152,12 @@ def _counts(is_there: IsThere, field: Field, corner: IntZYX, logits: Float32[np.
     return bool((is_there(logits) & telling(field, corner)).any())
 
 
-def _mirrored(
-    networks: Sequence[Network], patches: Float32[np.ndarray, "b c z y x"], axes: Sequence[int]
-) -> Iterator[Float32[np.ndarray, "b k z y x"]]:
-    """Each network's logits for tiles mirrored along axes of the volume, mirrored back."""
-    turned = tuple(axis + 2 for axis in axes)
-    given = np.ascontiguousarray(np.flip(patches, turned))
-    for network in networks:
-        yield np.flip(network(given), turned)
+def _add(
+    sums: Float32[np.ndarray, "b k z y x"], places: Sequence[int], logits: Float32[np.ndarray, "n k z y x"]
+) -> None:
+    """Add logits of some tiles to their sums. Nothing of them, tens of megabytes, is held when the next pass runs."""
+    for place, one in zip(places, logits, strict=True):
+        sums[place] += one
 
 
 def cut_tile(channels: Channels, corner: IntZYX, tile: IntZYX, outside: Outside) -> Float32[np.ndarray, "c tz ty tx"]:

@@ -8,6 +8,7 @@ from hemoseg.errors import ArtifactError, InputError, SettingsError
 from hemoseg.interop.members import (
     ALIKE,
     ImportedStage,
+    Member,
     check_alike,
     check_members,
     distinct_stages,
@@ -74,17 +75,11 @@ def import_model(
     members += [_read_stages(other, folds, checkpoint, None) for other in others]
     check_members(members)
     members = named_apart(members)
-    plan, last, stages = merged(members), members[0][-1], distinct_stages(members)
+    plan, stages = merged(members), distinct_stages(members)
     trainers = list(dict.fromkeys(member[-1].trainer for member in members))
-    averaged = tuple(member[-1].configuration.name for member in members)
-    selection = Selection(
-        configurations=averaged,
-        folds={stage.configuration.name: tuple(stage.results.checkpoints) for stage in stages},
-        trained_on_all=last.results.is_on_all,
-        mirror=any(stage.configuration.mirror_axes for stage in stages),
-        reason=f"imported from nnU-Net: {', '.join(trainers)}, checkpoint_{checkpoint}",
-    )
-    name = name or "-".join([results_name(folder), *averaged[1:]])
+    reason = f"imported from nnU-Net: {', '.join(trainers)}, checkpoint_{checkpoint}"
+    selection = _selection(members, stages, reason)
+    name = name or "-".join([results_name(folder), *selection.configurations[1:]])
     write_bundle(
         out,
         name=name,
@@ -98,6 +93,17 @@ def import_model(
         measure=_measuring(out, folder),
     )
     return selection
+
+
+def _selection(members: Sequence[Member], stages: Sequence[ImportedStage], reason: str) -> Selection:
+    """All folds of all stages; the last stages of the members are averaged."""
+    return Selection(
+        configurations=tuple(member[-1].configuration.name for member in members),
+        folds={stage.configuration.name: tuple(stage.results.checkpoints) for stage in stages},
+        trained_on_all=members[0][-1].results.is_on_all,
+        mirror=any(stage.configuration.mirror_axes for stage in stages),
+        reason=reason,
+    )
 
 
 def _read_stages(
