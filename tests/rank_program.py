@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from hemoseg.data import Batch
+from hemoseg.data import WHOLE, Batch
 from hemoseg.nets import build_network, deterministic
 from hemoseg.training.distributed import joined
 from hemoseg.training.loss import deep_loss
@@ -27,22 +27,23 @@ class Drawn:
     """Patches with unequal shares of classes and of ignored voxels: the first two are mostly ignored."""
 
     ignore: int | None
+    batch_size: int = PATCHES
 
-    def batch(self, iteration):
-        """A batch of noise that leans to its labels."""
+    def batch(self, iteration, part=WHOLE):
+        """A batch of noise that leans to its labels, or a part of it."""
         generator = np.random.default_rng(iteration)
         labels = generator.integers(0, 3, (PATCHES, 4, 16, 16)).astype(np.uint8)
         labels[:2, :3] = 0 if self.ignore is None else self.ignore
         inputs = (generator.normal(size=(PATCHES, 2, 4, 16, 16)) + labels[:, None]).astype(np.float32)
-        return Batch(inputs=inputs, labels=labels, cases=tuple("abcde"))
+        return Batch(inputs=inputs[part], labels=labels[part], cases=tuple("abcde")[part])
 
     def names_of(self, _iteration):
         """Names of all cases."""
         return tuple("abcde")
 
-    def validation_batch(self, number):
+    def validation_batch(self, number, part=WHOLE):
         """Another one."""
-        return self.batch(1000 + number)
+        return self.batch(1000 + number, part)
 
 
 def train(ranks):

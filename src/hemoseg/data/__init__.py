@@ -1,6 +1,6 @@
 """Prepared cases on disk, and the patches that training draws from them."""
 
-from hemoseg.data.batch import Batch, BatchSource
+from hemoseg.data.batch import WHOLE, Batch, BatchSource, PartedSource
 from hemoseg.data.nnunet_sampler import NnunetSampler, RawPatch
 from hemoseg.data.patches import Draw, apply_draw
 from hemoseg.data.sampler import Sampler
@@ -17,11 +17,13 @@ from hemoseg.data.store import (
 )
 
 __all__ = [
+    "WHOLE",
     "Batch",
     "BatchSource",
     "CaseRecord",
     "Draw",
     "NnunetSampler",
+    "PartedSource",
     "RawPatch",
     "Sampler",
     "Sliced",

@@ -7,6 +7,9 @@ import numpy as np
 
 from hemoseg.arrays import Float32, UInt8
 
+WHOLE = slice(None)
+"""All patches of a batch."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -36,3 +39,17 @@ class BatchSource(Protocol):
 
     def validation_batch(self, number: int) -> Batch:
         """A batch of held-out cases, as they are; the same whenever it is asked for."""
+
+
+class PartedSource(BatchSource, Protocol):
+    """A source of which a part of a batch can be had: its patches are those of the whole, and no other is made."""
+
+    @property
+    def batch_size(self) -> int:
+        """Patches of a whole batch."""
+
+    def batch(self, iteration: int, part: slice = WHOLE) -> Batch:
+        """The batch of one iteration, or these patches of it."""
+
+    def validation_batch(self, number: int, part: slice = WHOLE) -> Batch:
+        """A batch of held-out cases, or these patches of it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemoseg.arrays import Int16
-from hemoseg.data.batch import Batch
+from hemoseg.data.batch import WHOLE, Batch
 from hemoseg.data.patches import box_inside, cut
 from hemoseg.data.pool import Pool, make_pools, no_held_out
 from hemoseg.data.sampler import VALIDATION
@@ -91,8 +91,8 @@ class NnunetSampler:
             names.append(pool.cases[case].name)
         return tuple(names)
 
-    def validation_batch(self, number: int) -> Batch:
-        """A batch of held-out cases, drawn alike, in the size of a patch and as they are.
+    def validation_batch(self, number: int, part: slice = WHOLE) -> Batch:
+        """A batch of held-out cases, or a part of it, drawn alike, in the size of a patch and as they are.
 
         Raises:
             InputError: no case is held out.
@@ -100,7 +100,7 @@ class NnunetSampler:
         if self.held_out is None:
             raise no_held_out(self.fold)
         patches = []
-        for j in range(self.batch_size):
+        for j in range(self.batch_size)[part]:
             generator = np.random.default_rng([self.seed, self.fold, number, j, VALIDATION])
             case, corner = self.draw(generator, self.held_out, self.patch_size, forced=self.is_forced(j))
             patches.append(self._cut(self.held_out.cases[case], corner, self.patch_size))

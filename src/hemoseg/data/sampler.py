@@ -9,7 +9,7 @@ from math import radians
 import numpy as np
 
 from hemoseg.arrays import Int64
-from hemoseg.data.batch import Batch
+from hemoseg.data.batch import WHOLE, Batch
 from hemoseg.data.patches import Draw, apply_draw
 from hemoseg.data.pool import Pool, make_pools, no_held_out
 from hemoseg.data.store import StoredCase
@@ -68,16 +68,16 @@ class Sampler:
         if self.recipe.hard_negatives:
             self.cases.find_bright(ignore=self.numbers)
 
-    def batch(self, iteration: int) -> Batch:
-        """The batch of one iteration; the same whenever it is asked for."""
-        return self._cut(self.cases, self._draws(self.cases, iteration))
+    def batch(self, iteration: int, part: slice = WHOLE) -> Batch:
+        """The batch of one iteration, or a part of it; the same whenever it is asked for."""
+        return self._cut(self.cases, self._draws(self.cases, iteration)[part])
 
     def names_of(self, iteration: int) -> tuple[str, ...]:
         """Names of the cases that a batch has patches of; no case is read."""
         return tuple(self.cases.cases[draw.case].name for draw in self._draws(self.cases.unread(), iteration))
 
-    def validation_batch(self, number: int) -> Batch:
-        """A batch of held-out cases, drawn alike but neither mirrored nor changed.
+    def validation_batch(self, number: int, part: slice = WHOLE) -> Batch:
+        """A batch of held-out cases, or a part of it, drawn alike but neither mirrored nor changed.
 
         Raises:
             InputError: no case is held out.
@@ -89,7 +89,7 @@ class Sampler:
         for forced in self._forced():
             case, corner = self._place(generator, self.held_out, forced=forced)
             draws.append(Draw(case=case, corner=corner))
-        return self._cut(self.held_out, draws)
+        return self._cut(self.held_out, draws[part])
 
     def _draws(self, pool: Pool, iteration: int) -> list[Draw]:
         """The patches of a batch."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import TYPE_CHECKING
 
-from hemoseg.data import BatchSource, Sampler, StoredCase, check_case, open_case
+from hemoseg.data import PartedSource, Sampler, StoredCase, check_case, open_case
 from hemoseg.errors import HemosegError
 from hemoseg.pipeline.curves import write_curves
 from hemoseg.pipeline.folder import RunFolder, digest_of
@@ -244,7 +244,7 @@ def _train_one(
         write_curves(folder, configuration.name, fold)
 
 
-def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: int) -> BatchSource:
+def _source(folder: RunFolder, plan: Plan, configuration: Configuration, fold: int) -> PartedSource:
     """What the training of a fold is fed with, by the plan's recipe."""
     from hemoseg.training.augment import AugmentedSource, DoubtedSource
 

@@ -20,7 +20,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from hemoseg.data import Batch, BatchSource
+from hemoseg.data import Batch, BatchSource, PartedSource
 from hemoseg.errors import ResourceError, SettingsError
 from hemoseg.training.loader import DEAD
 
@@ -88,7 +88,7 @@ class Ranks:
                 remedy="leave out --parallel-folds, or start hemoseg without torchrun",
             )
 
-    def share(self, source: BatchSource) -> BatchSource:
+    def share(self, source: PartedSource) -> BatchSource:
         """The source of this rank's parts."""
         return source if self.size == 1 else SharedSource(source=source, rank=self.rank, size=self.size)
 
@@ -167,8 +167,8 @@ class _Added(torch.autograd.Function):
 class SharedSource:
     """A rank's part of every batch of a source: with 5 patches for 2 ranks, the first 2 and the other 3."""
 
-    source: BatchSource
-    """Gives whole batches."""
+    source: PartedSource
+    """Gives parts of batches."""
     rank: int
     """Whose part is taken, from 0."""
     size: int
@@ -181,22 +181,19 @@ class SharedSource:
 
     def names_of(self, iteration: int) -> tuple[str, ...]:
         """Names of the cases that its part has patches of."""
-        names = self.source.names_of(iteration)
-        return names[self._part(len(names))]
+        return self.source.names_of(iteration)[self._part]
 
     def batch(self, iteration: int) -> Batch:
-        """Its part of a batch."""
-        return self._cut(self.source.batch(iteration))
+        """Its part of a batch; patches of other ranks are not made."""
+        return self.source.batch(iteration, self._part)
 
     def validation_batch(self, number: int) -> Batch:
         """Its part of a validation batch."""
-        return self._cut(self.source.validation_batch(number))
+        return self.source.validation_batch(number, self._part)
 
-    def _cut(self, batch: Batch) -> Batch:
-        part = self._part(len(batch.inputs))
-        return Batch(inputs=batch.inputs[part], labels=batch.labels[part], cases=batch.cases[part])
-
-    def _part(self, count: int) -> slice:
+    @property
+    def _part(self) -> slice:
+        count = self.source.batch_size
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from hemoseg.arrays import Float32
-from hemoseg.data import Batch, Sampler
+from hemoseg.data import WHOLE, Batch, Sampler
 from hemoseg.training.augment.cascade import doubting
 from hemoseg.training.augment.chance import alone
 
@@ -29,23 +29,29 @@ class DoubtedSource:
         """Number that stands for ignored voxels in the labels; None where no case has any."""
         return self.sampler.ignore
 
+    @property
+    def batch_size(self) -> int:
+        """Patches of a whole batch."""
+        return self.sampler.batch_size
+
     def names_of(self, iteration: int) -> tuple[str, ...]:
         """Names of the cases that a batch has patches of; no case is read."""
         return self.sampler.names_of(iteration)
 
-    def batch(self, iteration: int) -> Batch:
-        """The batch of one iteration; the same whenever it is asked for."""
-        drawn = self.sampler.batch(iteration)
-        inputs = np.stack([self._altered(patch, iteration, number) for number, patch in enumerate(drawn.inputs)])
+    def batch(self, iteration: int, part: slice = WHOLE) -> Batch:
+        """The batch of one iteration, or a part of it; the same whenever it is asked for."""
+        drawn, numbers = self.sampler.batch(iteration, part), range(self.batch_size)[part]
+        pairs = zip(drawn.inputs, numbers, strict=True)
+        inputs = np.stack([self._altered(patch, iteration, number) for patch, number in pairs])
         return replace(drawn, inputs=inputs)
 
-    def validation_batch(self, number: int) -> Batch:
-        """A batch of held-out cases, as they are; the same whenever it is asked for.
+    def validation_batch(self, number: int, part: slice = WHOLE) -> Batch:
+        """A batch of held-out cases, as they are, or a part of it; the same whenever it is asked for.
 
         Raises:
             InputError: no case is held out.
         """
-        return self.sampler.validation_batch(number)
+        return self.sampler.validation_batch(number, part)
 
     def _altered(
         self, patch: Float32[np.ndarray, "c z y x"], iteration: int, number: int

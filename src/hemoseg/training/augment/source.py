@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hemoseg.data import Batch, NnunetSampler, RawPatch, StoredCase
+from hemoseg.data import WHOLE, Batch, NnunetSampler, RawPatch, StoredCase
 from hemoseg.plan import Configuration, Plan
 from hemoseg.training.augment.chance import alone
 from hemoseg.training.augment.geometry import geometry_of
@@ -45,14 +45,19 @@ class AugmentedSource:
         """Number that stands for ignored voxels in the labels; None where no case has any."""
         return self.sampler.ignore
 
+    @property
+    def batch_size(self) -> int:
+        """Patches of a whole batch."""
+        return self.sampler.batch_size
+
     def names_of(self, iteration: int) -> tuple[str, ...]:
         """Names of the cases that a batch has patches of; no case is read."""
         return self.sampler.names_of(iteration)
 
-    def batch(self, iteration: int) -> Batch:
-        """The batch of one iteration; the same whenever it is asked for."""
+    def batch(self, iteration: int, part: slice = WHOLE) -> Batch:
+        """The batch of one iteration, or a part of it; the same whenever it is asked for."""
         patches = []
-        for number in range(self.sampler.batch_size):
+        for number in range(self.batch_size)[part]:
             raw, generator = self.sampler.patch(iteration, number)
             with alone(generator):
                 patches.append((raw.case, *self._augment(raw)))
@@ -62,13 +67,13 @@ class AugmentedSource:
             cases=tuple(case for case, _, _ in patches),
         )
 
-    def validation_batch(self, number: int) -> Batch:
-        """A batch of held-out cases, as they are; the same whenever it is asked for.
+    def validation_batch(self, number: int, part: slice = WHOLE) -> Batch:
+        """A batch of held-out cases, as they are, or a part of it; the same whenever it is asked for.
 
         Raises:
             InputError: no case is held out.
         """
-        return self.sampler.validation_batch(number)
+        return self.sampler.validation_batch(number, part)
 
     def _augment(self, raw: RawPatch) -> tuple[Channels, LabelMap]:
         """What the network sees of a patch, and its labels; chance comes from the global generators."""
