@@ -25,6 +25,9 @@ Planes = Float[np.ndarray, "k 1 y x"]
 IsThere = Callable[[Float[np.ndarray, "k ..."]], Bool[np.ndarray, "..."]]
 """Takes the logits of a slice or a tile to where something holds of them."""
 
+QUIET = np.errstate(over="ignore", invalid="ignore")
+"""What overflows is not warned of but refused, where slices are given: see `finite` in `sliding.py`."""
+
 
 class Blend:
     """Takes tiles in the order of their first slices, and gives the slices of the field's box in order."""
@@ -50,6 +53,7 @@ class Blend:
         self.total = room.zeros((depth, rows, columns), kind)
         self.first = field.box[0].start
 
+    @QUIET
     def add(self, group: int, corner: IntZYX, logits: Float32[np.ndarray, "k z y x"]) -> None:
         """Add a tile, whose logits are weighted in place; its first slice must not be before one that was given."""
         place, inner = [], []
@@ -94,6 +98,7 @@ class Blend:
                 self.room.rest()
         return found
 
+    @QUIET
     def _slice(self, number: int) -> Planes:
         total, count = self.total[number], len(self.sums)
         covered = total > 0

@@ -28,7 +28,7 @@ from hemoseg.inference.limits import (
 )
 from hemoseg.inference.panel import MORE, Panel
 from hemoseg.inference.result import after_votes, never_silent, scan_doubts, with_intervals
-from hemoseg.inference.sliding import Network, Outside, cut_tile, stream_logits
+from hemoseg.inference.sliding import Network, Outside, cut_tile, finite, stream_logits
 from hemoseg.models import Calibration
 from hemoseg.plan import Configuration, Plan
 from hemoseg.postprocess import Probabilities, Rule, apply_rules, mean_probabilities, needs_probabilities
@@ -226,7 +226,7 @@ class Model:
         )
         witness = Witness(plan, back, members=effort.passes, extras=self.extras, has_members=more > 0)
         back.look = witness.look
-        for logits in slices:
+        for logits in finite(slices, scan=volume.name, half=self.exact):
             course.spent("network")
             back.take(logits)
             tell.again()

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from hemoseg.arrays import Float, Float32
+from hemoseg.errors import InputError
 from hemoseg.inference.blend import Blend, IsThere
 from hemoseg.inference.field import Field
 from hemoseg.inference.later import telling, worth_running
@@ -106,6 +107,29 @@ def stream_logits(
             watch(done, whole)
             run(needed)
     yield from blend.give_until(field.box[0].stop)
+
+
+def finite(slices: Iterator[Logits], *, scan: str, half: bool) -> Iterator[Logits]:
+    """The same logits, as long as they are numbers: NaN is below every threshold, and would pass for no blood.
+
+    Args:
+        slices: what `stream_logits` gives.
+        scan: name of the scan, for errors.
+        half: whether sums are rounded to float16, whose largest number is 65504.
+
+    Raises:
+        InputError: they are infinite or NaN somewhere; nnU-Net ends at infinite ones too.
+    """
+    for logits in slices:
+        if not np.isfinite(logits).all():
+            raise InputError(
+                "the networks' logits are infinite or no numbers somewhere" + (", as sums in float16" if half else ""),
+                where=scan,
+                expected="a number for each class and voxel",
+                remedy="look at the model: its weights, or the intensities of its plan, may be too large"
+                + ("; --exact adds up in float16, as nnU-Net does, so it may do without" if half else ""),
+            )
+        yield logits
 
 
 def batch_size(tile: IntZYX, *, half: bool) -> int:

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import nnunet_models as small
 from bundles import write_tiny_bundle
-from hemoseg.errors import SettingsError
+from hemoseg.errors import InputError, SettingsError
 from hemoseg.geometry import Orientation, uniform_slices
 from hemoseg.inference import Extras, Model, load_model
 from hemoseg.inference.inputs import network_input
 from hemoseg.inference.predictor import NO_HEAD, Stage
+from hemoseg.interop import import_model
 from hemoseg.models import Selection, open_bundle, write_bundle
 from hemoseg.plan import Channel, SplineResampling
 from hemoseg.postprocess import KeepLargest, MinimumConfidence, apply_rules, mean_probabilities
@@ -60,6 +62,40 @@ def test_a_scan_of_air_is_background_with_a_warning(two):
         assert NO_HEAD in found.warnings
         assert not model.predict(air).probabilities.values.any()
         assert NO_HEAD not in model.segment(volume).warnings
+
+
+def constant(value, outputs=3):
+    """A network whose logits of the last class are a number everywhere."""
+
+    def network(patches):
+        logits = np.zeros((len(patches), outputs, *patches.shape[2:]), dtype=np.float32)
+        logits[:, -1] = value
+        return logits
+
+    return network
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_are_no_empty_mask(two, value):
+    """NaN is below every threshold: the scan would be called free of blood."""
+    model = rewritten(two, configurations=[FINE])
+    model.stages = tuple(replace(stage, networks=(constant(value),)) for stage in model.stages)
+    with pytest.raises(InputError, match="logits are infinite or no numbers") as caught:
+        model.segment(head_volume())
+    assert caught.value.where == head_volume().name
+
+
+def test_sums_beyond_float16_end_an_exact_prediction_as_they_end_nnunets(tmp_path):
+    import_model(small.write_results(tmp_path, "plain"), tmp_path / "bundle")
+    for exact in (False, True):
+        model = load_model(tmp_path / "bundle", exact=exact)
+        (stage,) = model.stages
+        model.stages = (replace(stage, networks=(constant(1e5, model.plan.outputs),) * len(stage.networks)),)
+        if exact:
+            with pytest.raises(InputError, match="as sums in float16"):
+                model.segment(head_volume())
+        else:
+            assert model.segment(head_volume()).labels.any()
 
 
 def plan_for(preparation, *configurations):
