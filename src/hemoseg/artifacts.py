@@ -211,6 +211,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def check_writable(folder: Path) -> None:
+    """Make sure that a folder can be written to, or made, before hours of work for it; nothing is left there.
+
+    Raises:
+        InputError: it would lie in a file.
+        ResourceError: it cannot.
+    """
+    above = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    try:
+        _temporary_folder(beside=above).rmdir()
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
 def sweep(folder: Path) -> None:
     """Remove what killed processes left half-written below a folder that no other process works in."""
     for path in list(folder.rglob(f"{TEMPORARY}*")):

@@ -214,6 +214,27 @@ def test_memory_that_runs_out_for_one_scan_stops_no_other(bundle, scan, tmp_path
     assert done.stdout.count("ml hemorrhage") == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "found"), [("MemoryError", "out of memory"), ("ValueError('odd')", "failed with ValueError: odd")]
+)
+def test_whatever_goes_wrong_with_a_scan_alone_names_it(bundle, scan, tmp_path, error, found):
+    """No traceback but in a log, and nothing half-written."""
+    script = (
+        "import hemoseg.report as report, hemoseg.cli as cli\n"
+        f"def fail(*_, **__): raise {error}\n"
+        "report.write_result = fail\n"
+        "cli.main()\n"
+    )
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", script, "segment", scan, "--out", out, "--model", bundle]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert f"error: {scan}: {found}" in done.stderr
+    assert "Traceback" not in done.stderr
+    logs = [path.name for path in out.iterdir()] if out.exists() else []
+    assert logs == (["errors.log"] if "ValueError" in error else [])
+
+
 def test_what_a_killed_segmentation_left_goes_with_the_next(bundle, scan, tmp_path):
     script = (
         "import os, signal, sys, hemoseg.report.scan as scan, hemoseg.cli as cli\n"

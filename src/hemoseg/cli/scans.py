@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from math import inf
 from pathlib import Path
@@ -171,17 +172,19 @@ def _segment_alone(
     as_json: bool,
 ) -> dict[str, Any]:
     """Segment one scan; an older result goes."""
-    from hemoseg.artifacts import sweep_gone
+    from hemoseg.artifacts import check_writable, sweep_gone
     from hemoseg.report import check_target
 
     check_target(out / scan.name)
+    check_writable(out)
     sweep_gone(out)
     _say(RESEARCH_ONLY, style="bold")
     from hemoseg.pipeline.batch.work import Deadline, check_reading, load_for, read_one, segment_one, write_one
 
-    loaded = load_for(model, options, max_memory_gb=max_memory_gb, scratch=out)
+    with _naming(scan, out):
+        loaded = load_for(model, options, max_memory_gb=max_memory_gb, scratch=out)
     _say(f"model {loaded.identity.name} {loaded.identity.version}: {loaded.identity.notice}")
-    with bars() as watch:
+    with _naming(scan, out), bars() as watch:
         start = _seconds_since_start()
         check_reading(loaded, scan)
         volume, read = read_one(scan, options)
@@ -194,6 +197,20 @@ def _segment_alone(
         report = write_one(segmentation, out, options.layout, {"start": start, "read": read})
         _tell(report, _line(scan, report, out, options), watch, as_json, mark="  warning")
     return report
+
+
+@contextmanager
+def _naming(scan: "Scan", out: Path) -> Iterator[None]:
+    """Whatever goes wrong in the block names the scan; of what should not happen the traceback goes into a log."""
+    from hemoseg.errors import HemosegError
+    from hemoseg.pipeline.batch.work import ERRORS_LOG, as_ours
+
+    try:
+        yield
+    except (HemosegError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        raise as_ours(error, scan, log=out / ERRORS_LOG) from error
 
 
 def _segment_many(batch: "Batch", executor: "Executor | None", *, as_json: bool) -> None:

@@ -299,7 +299,8 @@ def as_ours(error: BaseException, scan: Scan, *, log: Path | None) -> HemosegErr
             "out of memory",
             where=scan.path,
             expected="enough memory for scan and network",
-            remedy="fewer --workers, or a machine with more of it",
+            remedy="--max-memory, fewer --workers, or a machine with more of it; if little was asked for, look at the "
+            "spacing of scan and model",
         )
     if isinstance(error, OSError):
         return ResourceError(
