@@ -23,6 +23,8 @@ SMALLEST_SOFT_SHARE = 0.01
 """Share of voxels in `SOFT_TISSUE_HU` below which no head is to be seen: a head fills 5 % or more."""
 ROUNDING_HU = 0.5
 """Pseudo-HU may lie this far beyond their bounds: whole numbers in a file, bounds with a fraction."""
+BRIGHT_BORDER_HU = 500.0
+"""The median of what lies at the borders of slices is air, padding, or brain where a head was cut to its inside."""
 CLIPPED_ABOVE_HU = -100.0
 """A lowest value above this means that air and fat were cut away by a display window."""
 
@@ -61,7 +63,7 @@ def check_hu(
         _check_bounds(low, high, pseudo_hu, where=where)
         return ()
     warnings = []
-    doubt = find_doubt(low, high, lambda: _soft_share(hu))
+    doubt = find_doubt(low, high, lambda: _soft_share(hu)) or _border_doubt(hu)
     if doubt is not None:
         if not assume_hu:
             raise InputError(
@@ -105,6 +107,18 @@ def find_doubt(low: float, high: float, soft_share: Callable[[], float]) -> Doub
         found += f", {100 * share:.2g} % of voxels from {SOFT_TISSUE_HU[0]:g} to {SOFT_TISSUE_HU[1]:g}"
         return Doubt(found=found, guess=f"no soft tissue: raw values offset by 1024, or not a head? {export}")
     return None
+
+
+def _border_doubt(hu: Numbers) -> Doubt | None:
+    """A reason to think that air is bright: bone and metal lie amid a slice, not all around it."""
+    border = np.concatenate([side.ravel() for side in (hu[:, 0], hu[:, -1], hu[:, :, 0], hu[:, :, -1])])
+    middle = float(np.median(border))
+    if middle <= BRIGHT_BORDER_HU:
+        return None
+    return Doubt(
+        found=f"{middle:g} at the borders of slices, where air should be",
+        guess="the values are inverted: look at scl_slope in the header, or export HU from the DICOM series",
+    )
 
 
 def _check_bounds(low: float, high: float, bounds_hu: tuple[float, float], *, where: Path) -> None:

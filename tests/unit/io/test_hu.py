@@ -14,6 +14,13 @@ def checked(values, *, assume_hu=False):
     return check_hu(np.array(values, dtype=np.float32), assume_hu=assume_hu, where=WHERE)
 
 
+def inverted_hu():
+    """Air of 1000 and bone of -900, with fat that passes for brain."""
+    values = -head_hu()
+    values[:3, 12, 5:15] = 40
+    return values
+
+
 def test_true_hu_pass_without_a_word():
     assert checked(head_hu()) == ()
 
@@ -47,8 +54,9 @@ def test_brain_window_from_air_to_bone_is_not_called_clipped():
         (head_hu() - 1024 + 2000 * (head_hu() > 500), "no soft tissue"),
         (np.where(head_hu() < -990, -32768, head_hu()), "values from -32768"),
         (head_hu() * 1e4, "damaged or no CT"),
+        (inverted_hu(), "at the borders of slices, where air should be"),
     ],
-    ids=["constant", "8-bit", "raw", "unit range", "z-scored", "offset", "absurd padding", "huge"],
+    ids=["constant", "8-bit", "raw", "unit range", "z-scored", "offset", "absurd padding", "huge", "inverted"],
 )
 def test_other_numbers_are_refused_unless_taken_as_hu(values, text):
     with pytest.raises(InputError, match=text) as caught:
