@@ -1,6 +1,8 @@
 """Class names and numbers of a label map."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ NOT_BLEEDING = frozenset({"edema"})
 """Class names that are no blood: left out of `hemorrhage_ml`."""
 IGNORE = "ignore"
 """nnU-Net's name in `labels` for voxels that nobody labeled."""
+LONGEST_NAME = 100
+"""Characters of a class's name: it stands in tables, in pictures and in the names of files."""
 KNOWN = frozenset({"hemorrhage", "edema", "edh", "iph", "ivh", "sah", "sdh"})
 """Class names with an agreed meaning; any other foreground class counts as bleeding, with a warning."""
 
@@ -45,7 +49,7 @@ class LabelTable:
 
         Raises:
             LabelError: no `background` 0, numbers that are not 0, 1, 2, …, an `ignore` that is not the number after
-                the last one, or an order that does not fit the regions.
+                the last one, a name that cannot be shown, or an order that does not fit the regions.
 
         Example:
             >>> LabelTable.from_mapping({"background": 0, "hemorrhage": 1, "ignore": 2}, where="dataset.json")
@@ -54,6 +58,7 @@ class LabelTable:
             >>> LabelTable.from_mapping(regions, where="dataset.json", order=[1, 2]).members
             {'hemorrhage': (1, 2), 'ivh': (2,)}
         """
+        check_class_names(labels, where=where)
         members = _members(labels, where=where)
         is_region = any(len(numbers) > 1 for numbers in members.values())
         numbers = [number for own in members.values() for number in own]
@@ -206,6 +211,22 @@ class LabelTable:
                     f"paints it as {painted} ({self.legend[painted]})"
                 )
         return tuple(lines)
+
+
+def check_class_names(names: Iterable[str], *, where: Path | str) -> None:
+    """Make sure that names can stand in a table, in a picture and in the name of a file.
+
+    Raises:
+        LabelError: one is empty, too long, or has line breaks or other characters that cannot be shown.
+    """
+    for name in names:
+        if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+            raise LabelError(
+                f"a class named {name[:LONGEST_NAME]!r}" + (f", of {len(name)} characters" if len(name) > 20 else ""),
+                where=where,
+                expected=f"a name of 1 to {LONGEST_NAME} characters on one line",
+                remedy="rename the class in dataset.json; its number, and so all masks, stay as they are",
+            )
 
 
 def _members(labels: dict[str, Any], *, where: str) -> dict[str, tuple[int, ...]]:

@@ -1,5 +1,7 @@
 """`hemoseg nnunet` and `segment --exact` as a user gives them."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,17 @@ def test_a_malicious_checkpoint_ends_with_exit_code_2(tmp_path):
     assert "nothing of it was run" in done.stderr
     assert not (tmp_path / "made").exists()
     assert not (tmp_path / "bundle").exists()
+
+
+def test_doubts_are_said_at_the_import(tmp_path):
+    folder = small.write_results(tmp_path / "results", "plain")
+    described = folder / "dataset.json"
+    content = json.loads(described.read_text())
+    content["labels"] = {name: number * 2 for name, number in content["labels"].items()}
+    described.write_text(json.dumps(content))
+    done = hemoseg("nnunet", "import-model", folder, tmp_path / "bundle")
+    assert "doubt: label numbers [0, 2, 4] are not 0, 1, 2, … without a gap" in done.stderr
+    assert "predictions are numbered 0, 1, 2, … in their order" in done.stderr
 
 
 @pytest.mark.parametrize("words", [("export-onnx",), ("nnunet", "export-model")], ids=" ".join)

@@ -39,6 +39,14 @@ def test_bad_tables_are_refused(labels):
         LabelTable.from_mapping(labels, where="dataset.json")
 
 
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "bell\a", "x" * 101])
+def test_a_name_that_cannot_be_shown_is_refused(name):
+    with pytest.raises(LabelError, match="a class named"):
+        LabelTable.from_mapping({"background": 0, name: 1}, where="dataset.json")
+    with pytest.raises(LabelError, match="a class named"):
+        LabelTable.from_mapping({"background": 0, "a": [1, 2], name: [2]}, where="dataset.json")
+
+
 @pytest.mark.parametrize("order", [[], [1], [1, 2, 2], [1, 3], [1, 0], [1, "2"], [1, True], "12", {"a": 1}, 1])
 def test_an_order_that_does_not_fit_the_regions_is_refused(order):
     labels = {"background": 0, "hemorrhage": [1, 2], "ivh": [2]}

@@ -52,6 +52,7 @@ def import_model(
     from rich.console import Console
 
     from hemoseg.interop import import_model as make
+    from hemoseg.models import open_bundle
 
     Console(stderr=True, highlight=False).print(RESEARCH_ONLY, style="bold")
     made = make(
@@ -66,6 +67,8 @@ def import_model(
     for configuration, numbers in made.folds.items():
         listed = "all cases" if made.trained_on_all else f"folds {', '.join(map(str, numbers))}"
         typer.echo(f"{configuration}: {listed}")
+    for doubt in open_bundle(out).plan.doubts:
+        typer.echo(f"doubt: {doubt}", err=True)
     typer.echo(f"-> {out}: hemoseg segment SCAN --model {shlex.quote(str(out))} --out DIR")
 
 

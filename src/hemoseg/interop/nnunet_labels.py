@@ -82,7 +82,10 @@ def label_doubts(labels: Mapping[str, Any], regions_class_order: Sequence[Any] |
         return (f"nnU-Net plans with these labels and will refuse to train with them: {refused}",)
     numbers = sorted({number for name, value in labels.items() if name != "ignore" for number in _numbers(value)})
     if numbers != list(range(len(numbers))):
-        return (f"label numbers {numbers} are not 0, 1, 2, … without a gap: nnU-Net's check of the data refuses them",)
+        return (
+            f"label numbers {numbers} are not 0, 1, 2, … without a gap: nnU-Net's check of the data "
+            "refuses them, and predictions are numbered 0, 1, 2, … in their order",
+        )
     return ()
 
 

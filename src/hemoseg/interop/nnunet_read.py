@@ -20,6 +20,7 @@ from hemoseg.interop.nnunet_schema import (
     passed_over,
 )
 from hemoseg.interop.nnunet_write import SCHEMES, TORCH_FUNCTION
+from hemoseg.labels import check_class_names
 from hemoseg.plan import (
     Channel,
     Configuration,
@@ -81,6 +82,7 @@ def read_plans(
     refused = refused_in_training(dataset.labels, dataset.region_order)
     if refused is not None:
         raise _contradiction(refused, f"dataset.json of {where}", "labels that nnU-Net can train with")
+    check_class_names(dataset.classes, where=f"dataset.json of {where}")
     resolved = {name: _resolved(parsed.configurations, name, where) for name in parsed.configurations}
     items = {name: _parsed(name, content, where) for name, content in resolved.items()}
     preparation = _preparation(parsed, items, dataset, where)

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from hemoseg.interop.nnunet_labels import class_names
+from hemoseg.io import SPACING_LIMITS_MM
 from hemoseg.plan import FolderName, Intensity
 from hemoseg.planning.nnunet import INTENSITIES
 
@@ -66,6 +67,8 @@ Number = Annotated[float, BeforeValidator(_number)]
 """A finite number, whole or not."""
 PositiveNumber = Annotated[Number, Field(gt=0)]
 """A finite number above 0."""
+SpacingNumber = Annotated[Number, Field(ge=SPACING_LIMITS_MM[0], le=SPACING_LIMITS_MM[1])]
+"""Millimeters that a scan's header may have too: others give a grid of no scan, or one that no memory holds."""
 
 
 class _Strict(BaseModel):
@@ -263,7 +266,7 @@ class ConfigurationJson(_Loose):
     batch_size: Edge
     patch_size: PlaneOrVolume
     median_image_size_in_voxels: Annotated[tuple[PositiveNumber, ...], Field(min_length=2, max_length=3)]
-    spacing: Annotated[tuple[PositiveNumber, ...], Field(min_length=2, max_length=3)]
+    spacing: Annotated[tuple[SpacingNumber, ...], Field(min_length=2, max_length=3)]
     normalization_schemes: Annotated[tuple[StrictStr, ...], Field(min_length=1)]
     use_mask_for_norm: tuple[StrictBool, ...]
     resampling_fn_data: ResamplingFunction

@@ -8,10 +8,12 @@ takes its place. A file that names any other function is refused before it is re
 import re
 import struct
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from pickletools import genops
 from typing import IO, Any
 
 import torch
@@ -70,6 +72,14 @@ LONGEST_TRAINER = 200
 """Characters of a trainer's name: with those of plans and configuration, it is that of a folder."""
 SHOWN = 100
 """Characters of a file's own texts that errors show."""
+MOST_PACKED = 10
+"""Times its own size that an archive may unpack to: weights hardly shrink, an optimizer's zeros do."""
+SLACK_BYTES = 2**24
+"""Bytes that it may unpack to besides."""
+HARMLESS = re.compile(
+    r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.(\w+Storage|device|dtype|Size)|_codecs\.encode"
+)
+"""Names that checkpoints have in any protocol."""
 HEADER = 30
 """Bytes of a record's header in a zip archive, before its name and what pads it; their lengths end it."""
 
@@ -239,12 +249,7 @@ def _load(path: Path) -> tuple[dict[str, Any], set[tuple[int, int]] | None]:
     except Exception as error:  # damaged pickles and archives raise errors of any kind
         named = re.search(r"GLOBAL (\S+)", str(error))
         if named is None and PICKLED_AS in str(error):
-            raise InputError(
-                "another pickle protocol than that of torch.save, which alone is read without running it",
-                where=path,
-                expected=KIND,
-                remedy="if you trust the file: torch.save(torch.load(FILE, weights_only=False), FILE)",
-            ) from error
+            raise _of_another_protocol(path) from error
         if named is None:
             told = " ".join(str(error).split()) or type(error).__name__
             raise _unusable(f"damaged: {_shown(told)}", path) from error
@@ -256,13 +261,58 @@ def _load(path: Path) -> tuple[dict[str, Any], set[tuple[int, int]] | None]:
     return content, places
 
 
+def _of_another_protocol(path: Path) -> InputError:
+    """What to say of a pickle that torch cannot read without running it: what it names beside tensors, if anything."""
+    strange = {name for name in _named_in(path) if not HARMLESS.fullmatch(name) and name not in LOGGED}
+    if strange:
+        return _refused(strange, path)
+    return InputError(
+        "another pickle protocol than that of torch.save, which alone is read without running it",
+        where=path,
+        expected=KIND,
+        remedy="save it again where it comes from: torch.save(checkpoint, FILE), without pickle_protocol",
+    )
+
+
+def _named_in(path: Path) -> list[str]:
+    """All functions and classes that the pickle in an archive names, in any protocol; nothing of it is run."""
+    with zipfile.ZipFile(path) as archive:
+        pickled = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
+    names: list[str] = []
+    with suppress(ValueError):  # damaged: what came before counts
+        for content in pickled:
+            names.extend(_names_of(content))
+    return names
+
+
+def _names_of(pickled: bytes) -> Iterator[str]:
+    """Names of functions and classes in the order of a pickle: as one argument, or as the two texts before."""
+    memory: dict[int, str] = {}
+    before = latest = ""
+    for operation, argument, _ in genops(pickled):
+        code = operation.name
+        if code in ("GLOBAL", "INST"):
+            yield str(argument).replace(" ", ".")
+        elif code == "STACK_GLOBAL":
+            yield f"{before}.{latest}"
+        elif code in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
+            memory[len(memory) if argument is None else int(argument)] = latest
+        else:
+            text = memory.get(int(argument or 0)) if code in ("GET", "BINGET", "LONG_BINGET") else argument
+            before, latest = (latest, text) if isinstance(text, str) else (before, latest)
+
+
 def _places(path: Path) -> set[tuple[int, int]] | None:
     """Offset and bytes of each record in the file; None if one is compressed, so that the file is no memory of it.
 
     Checksums are compared here, since torch does not: damaged weights would be taken for whole.
     """
     with zipfile.ZipFile(path) as archive:
-        damaged, records = archive.testzip(), archive.infolist()
+        records, size = archive.infolist(), path.stat().st_size
+        unpacked = sum(record.file_size for record in records)
+        if unpacked > MOST_PACKED * size + SLACK_BYTES:
+            raise ValueError(f"{size:,} bytes that unpack to {unpacked:,}, as no weights do")
+        damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"the checksum of its record {damaged} is wrong")
     if any(record.compress_type != zipfile.ZIP_STORED for record in records):

@@ -124,6 +124,8 @@ def test_a_folder_of_one_configuration_may_be_named_by_its_data_set(plain, tmp_p
         ("plans.json", {"label_manager": "Mine"}, "label_manager"),
         ("plans.json", {"plans_name": "../../../evil"}, "plans_name: String should match"),
         ("dataset.json", {"labels": {"background": 0}}, "no label but background"),
+        ("dataset.json", {"labels": {"background": 0, "two\nlines": 1}}, r"a class named 'two\\nlines'"),
+        ("dataset.json", {"labels": {"background": 0, "x" * 300: 1}}, "of 300 characters"),
     ],
 )
 def test_what_cannot_be_run_here_is_refused(plain, tmp_path, file, changes, found):
@@ -154,7 +156,12 @@ def test_networks_that_cannot_be_are_refused_and_take_no_memory(plain, tmp_path,
 
 @pytest.mark.parametrize(
     ("change", "found"),
-    [({"patch_size": [2**20] * 3}, "of more than 268435456 voxels"), ({"inherits_from": ["2d"]}, "inherits from")],
+    [
+        ({"patch_size": [2**20] * 3}, "of more than 268435456 voxels"),
+        ({"inherits_from": ["2d"]}, "inherits from"),
+        ({"spacing": [1e-9, 1.0, 1.0]}, r"spacing\.0: Input should be greater than or equal to 0\.01"),
+        ({"spacing": [1.0, 1e30, 1.0]}, r"spacing\.1: Input should be less than or equal to 100"),
+    ],
 )
 def test_a_configuration_that_cannot_be_is_refused(plain, tmp_path, change, found):
     plans = json.loads((plain / "plans.json").read_text())

@@ -1,6 +1,7 @@
 """Checkpoints of nnU-Net: what is read, and what is refused before anything runs."""
 
 import pickle
+import tracemalloc
 import zipfile
 from collections import defaultdict
 from pathlib import Path
@@ -83,6 +84,49 @@ def test_another_pickle_protocol_is_named(tmp_path, content):
     torch.save(content, path, pickle_protocol=4)
     with pytest.raises(InputError, match=r"pickle protocol[\s\S]*torch\.save"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 3, 4, 5])
+def test_what_a_pickle_of_another_protocol_names_is_told(tmp_path, content, protocol):
+    """The advice must not be to run it."""
+    target = tmp_path / "made"
+    content["logging"] = {"twice": [small.Payload(target), small.Payload(target)]}
+    path = tmp_path / "checkpoint_final.pth"
+    torch.save(content, path, pickle_protocol=protocol)
+    with pytest.raises(InputError, match=r"names .*pathlib\S+, .*which could run code") as caught:
+        read_checkpoint(path)
+    assert "weights_only" not in str(caught.value)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x80\x02(S'touch made'\nios\nsystem\n.",
+        b"\x80\x02(cos\nsystem\nS'touch made'\no.",
+        b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93\x8c\x01x\x85R.",
+        b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x8c\x01x0h\x00h\x01\x93\x8c\x01x\x85R.",
+    ],
+    ids=["INST", "OBJ", "STACK_GLOBAL", "STACK_GLOBAL of what was kept"],
+)
+def test_names_in_rare_opcodes_are_told(tmp_path, content, pickled):
+    path = rewritten(saved(tmp_path, content), lambda name, data: pickled if name.endswith("data.pkl") else data)
+    with pytest.raises(InputError, match=r"os\.system.*nothing of it was run"):
+        read_checkpoint(path)
+
+
+def test_an_archive_that_unpacks_to_much_more_than_itself_is_refused_before_that(tmp_path, content):
+    content["optimizer_state"] = {"momentum_buffer": torch.zeros(2**23)}
+    path = rewritten(saved(tmp_path, content), lambda _, data: data, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=r"bytes that unpack to 33,\d+,\d+, as no weights do"):
+            read_checkpoint(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**23
 
 
 def test_numbers_that_an_older_numpy_wrote_are_read(tmp_path, content):
