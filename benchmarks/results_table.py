@@ -1,16 +1,19 @@
-"""The table of results of a run, in Markdown, from the run's own files.
+"""The table of results of a run, or of the study's cross-validation, in Markdown, from their own files.
 
 Run: python benchmarks/results_table.py runs/phe [--write README.md]
+     python benchmarks/results_table.py benchmarks/results/study [--write README.md]
 """
 
 import argparse
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import stdev
 from typing import Any
 
 from hemoseg.evaluation import brief
+from hemoseg.evaluation.statistics import bootstrap_mean
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 METRICS = {
@@ -41,6 +44,37 @@ def results_table(run: Path) -> str:
         "",
         f"{count} held-out scans of {name}: mean ± standard deviation over scans [95 % bootstrap interval], n.",
         f"Measured on {measured} after `hemoseg run {name} --run {run.name} {options_of(settings)}`.",
+    ]
+    return "\n".join(lines)
+
+
+def study_table(folder: Path) -> str:
+    """The same table from the rows that `study.py` left of its folds, of one scan per patient.
+
+    Raises:
+        OSError: there are none.
+    """
+    files = sorted(folder.glob("cv-fold-*.json"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: neither evaluation.json of a run nor cv-fold-0.json and on of the study")
+    rows = [json.loads(path.read_text()) for path in files]
+    cases = [case for row in rows for case in row["cases"]]
+    names = [name for name in cases[0] if name != "any"]
+    mean = {
+        name: {metric: asdict(bootstrap_mean([case[name][metric] for case in cases], seed=0)) for metric in METRICS}
+        for name in names
+    }
+    evaluation = {"mean": mean, "cases": [{"classes": case} for case in cases]}
+    steps = " or ".join(sorted({str(row["steps"]) for row in rows}))
+    lines = [
+        f"| phe-sich: class | {' | '.join(METRICS.values())} |",
+        f"|---|{'---|' * len(METRICS)}",
+        *(class_line(name, evaluation) for name in names),
+        "",
+        f"{len(cases)} held-out scans of phe-sich: mean ± standard deviation over scans [95 % bootstrap interval], n.",
+        f"Networks made as the embedded one was, {steps} steps a fold, without rules after them; measured on "
+        f"{' and '.join(sorted({row['date'] for row in rows}))} by",
+        f"`python benchmarks/study.py --data DATA --out DIR --only {' '.join(row['row'] for row in rows)}`.",
     ]
     return "\n".join(lines)
 
@@ -85,10 +119,11 @@ def replace_block(text: str, table: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print the table of results of a run, from its own files.")
-    parser.add_argument("run", type=Path, help="run folder with evaluation.json")
+    parser.add_argument("run", type=Path, help="run folder with evaluation.json, or the study's folder of rows")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the block between the marks of a page")
     options = parser.parse_args()
-    table = results_table(options.run)
+    is_run = (options.run / "evaluation.json").exists()
+    table = results_table(options.run) if is_run else study_table(options.run)
     print(table)
     if options.write is not None:
         options.write.write_text(replace_block(options.write.read_text(), table))

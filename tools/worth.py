@@ -41,9 +41,9 @@ def worth() -> str:
         )
         + f" on the {len(rules)} held-out scans: of hemorrhage the networks know hardly more than the rule behind its "
         f"labels. nnU-Net, given as many steps of the first fold as 25 minutes of two cores allow, has "
-        f"{_both(best)} on its {len(best['cases'])} scans with the best of {len(peers)} plans; these networks, after "
-        f"{minutes:.0f} minutes with prediction, have {_both(ours)} (one training of each, "
-        "`python benchmarks/study.py --tables`)."
+        f"{_both(best)} on its {len(best['cases'])} scans with the best of {len(peers)} plans; a network made as "
+        f"the shipped one was has {_both(ours)} there after {minutes:.0f} minutes with prediction (one training of "
+        "each, `python benchmarks/study.py --tables`)."
     )
 
 

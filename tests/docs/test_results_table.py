@@ -64,5 +64,23 @@ def test_a_page_without_the_block_is_refused(script: ModuleType, page: str) -> N
         script.replace_block(page.format(script.BEGIN, script.END), "new")
 
 
-def test_the_readme_has_the_block(script: ModuleType) -> None:
-    assert script.replace_block((ROOT / "README.md").read_text(), "new")
+def test_the_readme_has_the_table_of_the_committed_rows(script: ModuleType) -> None:
+    page = (ROOT / "README.md").read_text()
+    table = script.study_table(ROOT / "benchmarks/results/study")
+    assert "80 held-out scans of phe-sich" in table
+    assert script.replace_block(page, table) == page, "python benchmarks/results_table.py benchmarks/results/study"
+
+
+def test_rows_of_the_study_are_one_table(script: ModuleType, tmp_path: Path) -> None:
+    """By hand: two folds with one scan each."""
+    for fold, dice in enumerate((0.5, 0.75)):
+        case = {name: dict.fromkeys(script.METRICS, dice) for name in ("hemorrhage", "any")}
+        row = {"row": f"cv-fold-{fold}", "cases": [case], "date": "2026-12-01", "steps": 2400}
+        (tmp_path / f"cv-fold-{fold}.json").write_text(json.dumps(row))
+    table = script.study_table(tmp_path)
+    assert "| hemorrhage | 0.62 ± 0.18 [0.50, 0.75], n = 2 |" in table
+    assert "| any |" not in table
+    assert "2 held-out scans" in table
+    assert "measured on 2026-12-01 by" in table
+    with pytest.raises(FileNotFoundError, match="neither"):
+        script.study_table(tmp_path / "none")
