@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from hemoseg.plan import EPOCH_ITERATIONS, PlannerName, Pooling, PresetName, RecipeName, Slab
+from hemoseg.plan import EPOCH_ITERATIONS, MOST_ITERATIONS, PlannerName, Pooling, PresetName, RecipeName, Slab
 
 ConfigChoice = Literal["auto", "2d", "3d_fullres", "3d_lowres", "cascade", "all"]
 """What `--config` takes."""
@@ -109,9 +109,9 @@ class Settings(BaseModel):
     """Seed of splits, weights and patches."""
     budget_s: PositiveFloat | None = None
     """Training time over all folds and configurations together, in seconds."""
-    iterations: PositiveInt | None = None
+    iterations: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] | None = None
     """Optimizer steps per fold and configuration."""
-    epochs: PositiveInt | None = None
+    epochs: Annotated[int, Field(ge=1, le=MOST_ITERATIONS // EPOCH_ITERATIONS)] | None = None
     """The same in epochs of 250 steps."""
     patience: PositiveInt | None = None
     """Epochs to wait for a better training loss before a training stops early; None trains to the end."""

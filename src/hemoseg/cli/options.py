@@ -82,11 +82,11 @@ Budget = Annotated[
 ]
 Iterations = Annotated[
     int | None,
-    typer.Option(min=1, help="Optimizer steps per fold and configuration; then no clock decides anything."),
+    typer.Option(min=1, max=10**9, help="Optimizer steps per fold and configuration; then no clock decides anything."),
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(min=1, help="The same in epochs of 250 steps."),
+    typer.Option(min=1, max=4 * 10**6, help="The same in epochs of 250 steps."),
 ]
 Folds = Annotated[str, typer.Option(help="Folds of the 5-fold cross-validation to train: `0`, `0,1` or `all`.")]
 ConfigOption = Annotated[

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING
 
 import typer
@@ -104,8 +105,8 @@ def parse_duration(text: str) -> float:
     if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
         raise typer.BadParameter(f"'{text}' is no duration; give it like 90s, 45m, 2h or 1h30m")
     seconds = sum(float(n) * UNITS_S[unit] for n, _, unit in re.findall(r"(\d+(\.\d+)?)([smhd])", text))
-    if seconds <= 0:
-        raise typer.BadParameter(f"'{text}' is no time at all")
+    if not 0 < seconds < inf:
+        raise typer.BadParameter(f"'{text}' is no time at all, or one without an end")
     return seconds
 
 

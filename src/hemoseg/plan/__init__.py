@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from hemoseg.plan.model import (
         EPOCH_ITERATIONS,
         FOLDER_NAME,
+        MOST_ITERATIONS,
         Basis,
         Configuration,
         ConfigurationName,
@@ -54,6 +55,7 @@ _HOME = {
     "Intensity": "hemoseg.plan.intensity",
     "Later": "hemoseg.plan.model",
     "Layout": "hemoseg.plan.model",
+    "MOST_ITERATIONS": "hemoseg.plan.model",
     "NnunetNames": "hemoseg.plan.model",
     "Normalization": "hemoseg.plan.preparation",
     "Plan": "hemoseg.plan.model",
@@ -79,6 +81,7 @@ _HOME = {
 __all__ = [
     "EPOCH_ITERATIONS",
     "FOLDER_NAME",
+    "MOST_ITERATIONS",
     "AverageResampling",
     "Basis",
     "Channel",

@@ -34,6 +34,8 @@ PATCH_VOXELS = 2**28
 """Largest patch: as large as the largest scan."""
 EPOCH_ITERATIONS = 250
 """Optimizer steps of an epoch, nnU-Net's; an epoch is no pass over the cases."""
+MOST_ITERATIONS = 10**9
+"""Longest training, in optimizer steps: at ten steps a second it takes three years, so more were not meant."""
 Basis = Literal["given", "rule", "measured", "judgment", "assumed"]
 """What a value rests on: the user; a published rule; a measurement; our judgment; a gap in the paper that we filled."""
 
@@ -79,7 +81,7 @@ class Configuration(BaseModel):
     """Arithmetic of training and prediction."""
     engine: Literal["torch"] = "torch"
     """What runs the network."""
-    iterations: PositiveInt
+    iterations: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)]
     """Optimizer steps of one fold."""
 
     @model_validator(mode="after")

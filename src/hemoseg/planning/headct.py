@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hemoseg.errors import SettingsError
 from hemoseg.plan import (
+    MOST_ITERATIONS,
     AverageResampling,
     Configuration,
     Plan,
@@ -135,10 +136,10 @@ def candidates(
 
 
 def affordable_steps(rung: Sequence[Configuration], settings: Settings, device: DeviceTiming) -> int | None:
-    """Optimizer steps of each network and fold that the budget pays for, at least 1; None if they were not timed."""
+    """Optimizer steps of each network and fold that the budget pays for, within a plan's bounds; None if not timed."""
     assert settings.budget_s is not None
     cost_s = step_cost_s(rung, settings, device)
-    return None if cost_s is None else max(1, int(settings.budget_s / cost_s))
+    return None if cost_s is None else max(1, int(min(settings.budget_s / cost_s, MOST_ITERATIONS)))
 
 
 def step_cost_s(rung: Sequence[Configuration], settings: Settings, device: DeviceTiming) -> float | None:

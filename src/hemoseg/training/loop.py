@@ -24,6 +24,8 @@ from hemoseg.training.validation import EMA_KEPT, mean_dice, moved
 SAVE_EVERY_S = 60.0
 """Longest time between saved states; each epoch ends with one too. It decides what a kill loses, never what is
 computed."""
+CENTURY_S = 100 * 365.25 * 24 * 3600.0
+"""What takes longer is told without a number: a `timedelta` ends somewhere, and what a rate says does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,13 @@ class Progress:
             'loss -0.500, 2.00 it/s, 0:32:30 left'
         """
         what = "loss" if self.validated is None else f"validation batch {self.validated}, loss"
-        left = (
-            "" if self.left_s is None else f", {self.per_second:.2f} it/s, {timedelta(seconds=round(self.left_s))} left"
-        )
+        left = "" if self.left_s is None else f", {self.per_second:.2f} it/s, {_time_text(self.left_s)} left"
         return f"{what} {self.loss:.3f}{left}"
+
+
+def _time_text(seconds: float) -> str:
+    """A time for people."""
+    return str(timedelta(seconds=round(seconds))) if seconds < CENTURY_S else "more than a century"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,16 @@ import os
 
 import pytest
 import typer
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from hemoseg import artifacts
 from hemoseg.cli import make_app
 from hemoseg.cli.options import Planner, SlabRange, make_settings, make_splitting, make_steps
 from hemoseg.cli.progress import parse_duration, parse_folds
-from hemoseg.errors import InputError
+from hemoseg.errors import HemosegError, InputError
+from hemoseg.plan import MOST_ITERATIONS
+from hemoseg.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -21,7 +24,7 @@ def test_durations(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "45", "m", "-5m", "5 m", "0s", "5x", "1e3s"])
+@pytest.mark.parametrize("text", ["", "45", "m", "-5m", "5 m", "0s", "5x", "1e3s", f"{10**400}s"])
 def test_no_durations(text):
     with pytest.raises(typer.BadParameter):
         parse_duration(text)
@@ -64,6 +67,20 @@ def test_no_memory(memory_gb):
             splits={},
             memory_gb=memory_gb,
         )
+
+
+@pytest.mark.parametrize(("option", "most"), [("iterations", 10**9), ("epochs", 4_000_000)])
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_trainings_without_an_end_are_refused_before_any_work(command, option, most, tmp_path):
+    words = [command, *(["absent"] if command == "run" else []), "--run", str(tmp_path / "run"), f"--{option}"]
+    refused = CliRunner().invoke(make_app(command), [*words, str(most + 1)])
+    assert refused.exit_code == 2
+    assert "less than or equal to" in refused.output
+    with pytest.raises(ValidationError, match=f"less than or equal to {most}"):
+        Settings(**{option: most + 1})
+    assert Settings(**{option: most}).asked_iterations == MOST_ITERATIONS
+    assert isinstance(CliRunner().invoke(make_app(command), [*words, str(most)]).exception, HemosegError)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_of_splits_that_may_not_be_read_is_named(tmp_path, monkeypatch):

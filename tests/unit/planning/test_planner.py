@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from fingerprints import case_facts, make_fingerprint
 from hemoseg.errors import SettingsError
 from hemoseg.interop import write_dataset_json
-from hemoseg.plan import Intensity, Pooling, Region, Slab
+from hemoseg.plan import MOST_ITERATIONS, Intensity, Pooling, Region, Slab
 from hemoseg.planning import DeviceTiming, StepTiming, candidates, make_plan, methods_text
 from hemoseg.planning.headct import folds_of
 from hemoseg.planning.ladder import ENOUGH_ITERATIONS, configuration_names
@@ -89,6 +89,14 @@ def test_a_budget_too_small_is_said():
     assert "60 s pay for 118 optimizer steps of each network and fold, 3.4 % of the 3500 that a network needs" in str(
         plan.doubts
     )
+
+
+def test_a_budget_without_an_end_buys_the_longest_training():
+    settings = Settings(budget_s=1e300, folds=(0,))
+    plan = make_plan(fingerprint(), settings, timed(settings, (1e-3, 2e-3, 3e-3, 4e-3)))
+    assert plan.configurations[0].iterations == MOST_ITERATIONS
+    with pytest.raises(ValidationError, match="iterations"):
+        tiny_configuration(iterations=MOST_ITERATIONS + 1)
 
 
 def test_without_a_limit_it_is_nnunets_schedule():

@@ -187,6 +187,12 @@ def test_a_loss_that_is_not_finite_names_the_cases_and_keeps_the_last_good_state
     assert seen[0] == 4
 
 
+@pytest.mark.parametrize(("iterations", "seconds"), [(10**24, 1.0), (4000, 1e300), (10, 1e-300)])
+def test_any_time_that_is_left_can_be_told(iterations, seconds):
+    text = loop.Progress(iteration=1, iterations=iterations, loss=0.5, seconds=seconds, first=0).text
+    assert text.endswith("0:00:00 left" if seconds < 1 else "more than a century left")
+
+
 def test_epochs_are_validated_and_told(tmp_path, monkeypatch):
     """By hand: the moving averages keep 0.93 of the loss and 0.9 of the pseudo Dice, here 0.5, 0.9 and 0.1."""
     means = iter([0.5, 0.9, 0.1])
