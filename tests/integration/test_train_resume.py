@@ -171,8 +171,11 @@ def test_a_run_begins_with_a_model_and_learns_from_fewer_patients(prepared, unbr
     for name in ("fingerprint.json", "facts"):
         source = prepared / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, run / name)
-    init = ("--init", fold(unbroken), "--train-cases", "2", "--iterations", "2", "--folds", "0")
-    hemoseg("plan", "--run", run, *init)
+    options = ("--train-cases", "2", "--iterations", "2", "--folds", "0")
+    hemoseg("plan", "--run", run, *options)
+    make_small(run)
+    (run / "settings.json").unlink()
+    hemoseg("plan", "--run", run, "--init", fold(unbroken), *options)
     splits = [json.loads((folder / "splits.json").read_text()) for folder in (run, prepared)]
     assert splits[0]["held_out"] == splits[1]["held_out"]
     assert [len(names) for names in splits[0]["train"]] == [2] * 5
@@ -180,7 +183,6 @@ def test_a_run_begins_with_a_model_and_learns_from_fewer_patients(prepared, unbr
     settings = json.loads((run / "settings.json").read_text())
     assert settings["train_cases"] == 2
     assert settings["init"] == str(fold(unbroken) / "last.safetensors")
-    make_small(run)
     hemoseg("preprocess", "--run", run)
     said = hemoseg("train", "--run", run).stderr
     assert "drawn anew: nothing" in " ".join(said.split())

@@ -15,6 +15,8 @@ from hemoseg.nets.stored import HEADS, opened
 
 SHARED = ("decoder.encoder.", ".all_modules.")
 """Parts of a state dict that repeat other entries: the architecture registers some modules twice."""
+WEIGHT, MOMENTUM = "weight.", "momentum."
+"""Begin the names of tensors in the state of a training, which holds an optimizer's beside a network's."""
 
 
 def distinct_weights(network: nn.Module) -> dict[str, Tensor]:
@@ -65,9 +67,10 @@ def take_weights(network: nn.Module, path: Path) -> list[str]:
         Names that were not taken, sorted.
 
     Raises:
-        SettingsError: the file is of a network of another topology.
+        SettingsError: the file is of a network of another topology, or the state of a training.
+        ArtifactError: it is absent or damaged.
     """
-    given, own = read_weights(path), distinct_weights(network)
+    given, own = read_start(path), distinct_weights(network)
     taken = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
     left = sorted((set(own) | set(given)) - set(taken))
     strange = [name for name in left if not name.startswith(HEADS)]
@@ -80,6 +83,24 @@ def take_weights(network: nn.Module, path: Path) -> list[str]:
         )
     network.load_state_dict(own | taken, strict=False)
     return left
+
+
+def read_start(path: Path) -> dict[str, Tensor]:
+    """Weights to begin with, whatever the network.
+
+    Raises:
+        SettingsError: the file is the state of a training.
+        ArtifactError: it is absent or damaged.
+    """
+    given = read_weights(path)
+    if given and all(name.startswith((WEIGHT, MOMENTUM)) for name in given):
+        raise SettingsError(
+            "the state of a training, not weights alone",
+            where=path,
+            expected="weights, like best.safetensors or last.safetensors, or a model's folder",
+            remedy="name best.safetensors or last.safetensors of that fold, or a model",
+        )
+    return given
 
 
 def write_weights(path: Path, network: nn.Module, *, plan_sha256: str) -> None:

@@ -16,7 +16,7 @@ from hemoseg.pipeline.measured import measured_dataset
 from hemoseg.pipeline.nnunet_files import nnunet_files_stage
 from hemoseg.pipeline.patience import patience_text, say_patience
 from hemoseg.pipeline.splits import find_splits, named
-from hemoseg.pipeline.start import check_start
+from hemoseg.pipeline.start import check_start, check_starts
 from hemoseg.pipeline.stepped import stepped_stage
 from hemoseg.pipeline.watch import Watch
 from hemoseg.plan import Configuration, Layout, Plan
@@ -48,8 +48,10 @@ LAYOUT_SHARE = 0.2
 def check_settings(folder: RunFolder, settings: Settings) -> None:
     """Compare with `settings.json` if it is there; it is written with the plan, since a refused one leaves nothing.
 
+    Weights to begin with are looked for before the run is planned; later, a training that needs them does.
+
     Raises:
-        SettingsError: the folder's settings are others; names each difference.
+        SettingsError: the folder's settings are others; names each difference. Or there are no weights to begin with.
     """
     difference = folder.settings().difference(settings) if folder.settings_file.exists() else []
     if difference:
@@ -59,6 +61,8 @@ def check_settings(folder: RunFolder, settings: Settings) -> None:
             expected="the same settings, to resume",
             remedy="give the earlier settings to go on, or use a new --run folder",
         )
+    if not _is_planned(folder):
+        check_start(settings)
 
 
 def check_device(settings: Settings) -> None:
@@ -108,7 +112,7 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
 
     Raises:
         InputError: data or settings allow no plan.
-        SettingsError: the data set changed since it was measured, or there are no weights to begin with.
+        SettingsError: the data set changed since it was measured, or the weights to begin with are of another network.
     """
     fingerprint = named(folder.fingerprint(), settings)
     measured_dataset(folder)
@@ -117,8 +121,8 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
     stepped = None if planned and timed else stepped_stage(folder, settings, watch)
     device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
     plan = folder.plan() if planned else make_plan(fingerprint, settings, device, stepped)
-    if not planned:
-        check_start(settings)
+    if not _is_planned(folder):
+        check_starts(plan, settings)
     for path, model in (
         (folder.settings_file, settings),
         (folder.device_file, device),
@@ -137,6 +141,7 @@ def plan_stage(folder: RunFolder, settings: Settings, watch: Watch) -> Plan:
 
 def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> tuple[Plan, DeviceTiming]:
     """What `plan_stage` would decide, and on what timing; nothing is written into the run folder."""
+    check_start(settings)
     fingerprint = named(folder.fingerprint(), settings)
     with _scratch_folder() as elsewhere:
         write_model(elsewhere.fingerprint_file, fingerprint)
@@ -144,8 +149,14 @@ def draft_plan(folder: RunFolder, settings: Settings, watch: Watch) -> tuple[Pla
     timed = folder.device_file.exists() and folder.settings_file.exists() and folder.settings() == settings
     device = folder.device() if timed else measure_device(fingerprint, settings, watch, stepped)
     plan = make_plan(fingerprint, settings, device, stepped)
+    check_starts(plan, settings)
     say_patience(plan, settings, watch)
     return plan, device
+
+
+def _is_planned(folder: RunFolder) -> bool:
+    """Whether settings and plan of a run are decided."""
+    return folder.settings_file.exists() and folder.plan_file.exists()
 
 
 @contextmanager

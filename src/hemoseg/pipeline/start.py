@@ -5,7 +5,8 @@ from pathlib import Path
 from hemoseg.artifacts import readable, sha256_of
 from hemoseg.errors import ArtifactError, SettingsError
 from hemoseg.models import open_bundle, weights_name
-from hemoseg.pipeline.watch import Watch
+from hemoseg.pipeline.out_of_fold import jobs
+from hemoseg.pipeline.watch import Silent, Watch
 from hemoseg.plan import Configuration, Plan
 from hemoseg.settings import Settings
 
@@ -18,7 +19,8 @@ def find_starts(
     Each is tried before any training begins, and the watch is told what of it is not taken.
 
     Raises:
-        SettingsError: the weights changed since they were named, or are of another network.
+        SettingsError: the weights changed since they were named, are of another network, or none.
+        ArtifactError: they are damaged.
     """
     from hemoseg.nets import build_network
     from hemoseg.nets.weights import take_weights
@@ -26,24 +28,24 @@ def find_starts(
     if settings.init is None or not networks:
         return {}
     source = _unchanged(Path(settings.init), settings)
-    starts, told = {}, set()
+    starts, tried = {}, set()
     for configuration, fold in networks:
         path = _weights(source, configuration, fold) if source.is_dir() else source
-        left = take_weights(build_network(plan, configuration), path)
         starts[configuration.name, fold] = path
-        if (configuration.name, path) not in told:
-            told.add((configuration.name, path))
+        if (configuration.name, path) not in tried:
+            tried.add((configuration.name, path))
+            left = take_weights(build_network(plan, configuration), path)
             watch.say(f"{configuration.name} begins with {path}; drawn anew: {', '.join(left) or 'nothing'}")
     return starts
 
 
 def check_start(settings: Settings) -> None:
-    """Make sure that what a run is to begin with is a model or weights. The plan may still be edited to fit them.
+    """Make sure that what a run is to begin with is a model or weights, before anything is measured for it.
 
     Raises:
         SettingsError: it is absent, or neither.
     """
-    from hemoseg.nets.weights import read_weights
+    from hemoseg.nets.weights import read_start
 
     if settings.init is None:
         return
@@ -52,9 +54,18 @@ def check_start(settings: Settings) -> None:
         if source.is_dir():
             open_bundle(source)
         else:
-            read_weights(source)
+            read_start(source)
     except ArtifactError as error:
         raise _refused(source, error.found, "name a model's folder, or a file of weights in it") from error
+
+
+def check_starts(plan: Plan, settings: Settings) -> None:
+    """Make sure that every network of a plan can begin with what is asked for, as training will.
+
+    Raises:
+        SettingsError: the weights changed since they were named, or are of another network.
+    """
+    find_starts(plan, settings, list(jobs(plan, settings)), Silent())
 
 
 def _unchanged(source: Path, settings: Settings) -> Path:

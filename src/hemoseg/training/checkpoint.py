@@ -10,7 +10,16 @@ import torch
 from torch import nn
 
 from hemoseg.errors import ArtifactError
-from hemoseg.nets.weights import check_plan, distinct_weights, load_weights, read_metadata, read_tensors, write_tensors
+from hemoseg.nets.weights import (
+    MOMENTUM,
+    WEIGHT,
+    check_plan,
+    distinct_weights,
+    load_weights,
+    read_metadata,
+    read_tensors,
+    write_tensors,
+)
 from hemoseg.training.early_stop import Patience
 from hemoseg.training.validation import Tally
 
@@ -44,11 +53,11 @@ class State:
 
 def write_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, state: State, *, plan_sha256: str) -> None:
     """Write all that a resumed training needs to go on with the same bits."""
-    tensors = {f"weight.{name}": tensor for name, tensor in distinct_weights(network).items()}
+    tensors = {f"{WEIGHT}{name}": tensor for name, tensor in distinct_weights(network).items()}
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     for parameter, slot in optimizer.state.items():
         if slot.get("momentum_buffer") is not None:
-            tensors[f"momentum.{names[id(parameter)]}"] = slot["momentum_buffer"].cpu().contiguous()
+            tensors[f"{MOMENTUM}{names[id(parameter)]}"] = slot["momentum_buffer"].cpu().contiguous()
     metadata = {name: json.dumps(value) for name, value in asdict(state).items()}
     metadata["plan_sha256"] = plan_sha256
     write_tensors(path, tensors, {**metadata, DIGEST: _digest(tensors, metadata)})
@@ -69,11 +78,11 @@ def read_state(path: Path, network: nn.Module, optimizer: torch.optim.SGD, *, pl
             expected="the state of a training, to the bit",
             remedy="delete it: the training of this fold begins anew",
         )
-    weights = {n.removeprefix("weight."): t for n, t in tensors.items() if n.startswith("weight.")}
+    weights = {n.removeprefix(WEIGHT): t for n, t in tensors.items() if n.startswith(WEIGHT)}
     load_weights(network, weights, where=path)
     for name, parameter in network.named_parameters():
-        if f"momentum.{name}" in tensors:
-            buffer = tensors[f"momentum.{name}"].to(parameter.device)
+        if f"{MOMENTUM}{name}" in tensors:
+            buffer = tensors[f"{MOMENTUM}{name}"].to(parameter.device)
             optimizer.state[parameter]["momentum_buffer"] = buffer
     return _parse(metadata)
 

@@ -8,12 +8,18 @@ from hemoseg.artifacts import sha256_of, write_model
 from hemoseg.cli.runs import train
 from hemoseg.datasets import index_dataset
 from hemoseg.errors import ArtifactError, InputError, ResourceError, SettingsError
+from hemoseg.nets import build_network
+from hemoseg.nets.weights import take_weights, write_weights
+from hemoseg.pipeline import story
 from hemoseg.pipeline.fingerprint import fingerprint_stage
 from hemoseg.pipeline.folder import RunFolder
-from hemoseg.pipeline.measure import check_settings, plan_stage
+from hemoseg.pipeline.measure import check_settings, draft_plan, plan_stage
 from hemoseg.pipeline.start import find_starts
 from hemoseg.pipeline.watch import Silent
 from hemoseg.settings import Settings
+from hemoseg.training.checkpoint import State, write_state
+from hemoseg.training.step import make_optimizer
+from plans import tiny_plan
 
 SETTINGS = Settings(folds=(0,), iterations=3)
 
@@ -58,6 +64,46 @@ def test_weights_that_cannot_be_begun_with_leave_the_folder_as_it_was(run, datas
         decide(run, unfit)
     assert files_of(run) == before
     decide(run)
+
+
+def begun_with(path):
+    """Settings of a run that is to begin with a file."""
+    return SETTINGS.model_copy(update={"init": str(path), "init_sha256": sha256_of(path)})
+
+
+def test_weights_that_are_none_are_refused_before_a_case_is_measured(dataset, tmp_path):
+    with pytest.raises(SettingsError, match=r"dataset\.json: [\s\S]*try: name a model's folder"):
+        story.run(dataset, tmp_path / "run", begun_with(dataset / "dataset.json"))
+    assert not (tmp_path / "run" / "fingerprint.json").exists()
+    assert not (tmp_path / "run" / "facts").exists()
+
+
+def test_the_state_of_a_training_is_no_weights_to_begin_with(run, tmp_path):
+    plan, state = tiny_plan(), tmp_path / "state.safetensors"
+    network = build_network(plan, plan.configurations[0])
+    write_state(state, network, make_optimizer(network, plan.recipe), State(), plan_sha256="p")
+    before = files_of(run)
+    with pytest.raises(SettingsError, match=r"state of a training[\s\S]*expected: weights, like best\.safetensors"):
+        decide(run, begun_with(state))
+    assert files_of(run) == before
+    with pytest.raises(SettingsError, match="state of a training"):
+        take_weights(network, state)
+
+
+def test_weights_of_another_network_are_refused_before_the_plan_is_written(run, tmp_path):
+    plan, weights = tiny_plan(), tmp_path / "last.safetensors"
+    write_weights(weights, build_network(plan, plan.configurations[0]), plan_sha256="p")
+    before = files_of(run)
+    for refused in (decide, lambda *asked: draft_plan(*asked, Silent())):
+        with pytest.raises(SettingsError, match="tensors of another network"):
+            refused(run, begun_with(weights))
+        assert files_of(run) == before
+    decide(run)
+    write_weights(weights, build_network(run.plan(), run.plan().configurations[0]), plan_sha256="p")
+    run.settings_file.unlink()
+    decide(run, begun_with(weights))
+    weights.unlink()
+    decide(run, run.settings())
 
 
 def test_a_run_that_needs_no_weights_to_begin_with_does_not_look_for_them(run):
