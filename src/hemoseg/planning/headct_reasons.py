@@ -147,7 +147,7 @@ def recipe_reasons(recipe: Recipe, preparation: Preparation, settings: Settings)
     own = recipe.name == "headct"
     short = "nnU-Net's 0.99 averages over 100 steps, slow where there are a few thousand"
     reasons = [
-        recipe_reason(recipe, settings),
+        recipe_reason(recipe, settings, preparation),
         because(
             "learning_rate",
             f"{recipe.learning_rate:g}",

@@ -249,7 +249,7 @@ def _recipe_text(plan: Plan) -> str:
     """What is said of a recipe before its values."""
     if plan.recipe.name == "nnunet":
         return "Networks were trained by nnU-Net's recipe."
-    how = "; ".join(f"{what} ({how})" for what, how in departures(plan.recipe, plan.planner).items())
+    how = "; ".join(f"{what} ({how})" for what, how in departures(plan.recipe, plan.planner, plan.preparation).items())
     return f"Networks were trained by a recipe for head CT that departs from nnU-Net's in {how}."
 
 

@@ -16,26 +16,33 @@ a few thousand in all; `benchmarks/momentum.py` compares the two. With it the sa
 rate / (1 - momentum): the rows `rate-…` of `benchmarks/study.py` compare 0.01 with 0.03."""
 VALIDATION_COST = 1 / 3
 """Time of a validation batch as a share of a step's: the way forward alone, of which the way back is twice."""
+BORDERS = "beyond borders within slices"
+"""A departure of plans whose windows come last: where channels are stored, they are 0 there as in nnU-Net."""
 DEPARTURES = {
     "momentum": "0.95 for 0.99",
     "learning rate": "begins at 0.03 for 0.01 and falls from step to step, not from epoch to epoch",
-    "forced foreground": "half of a batch, off-center within the patch, inside the scan, and only from cases that "
-    "have foreground, where nnU-Net draws all cases alike",
+    "forced foreground": "half of a batch, rounded up, off-center within the patch, inside the scan, and only from "
+    "cases that have foreground, where nnU-Net draws all cases alike",
+    "batches of one": "the patch always forced, where nnU-Net forces none",
+    "other patches": "inside the scan, where nnU-Net's may reach over its borders, and never from cases without a "
+    "labeled voxel",
     "slices beyond a scan's": "the outermost ones repeated, labels too, for zeros",
+    BORDERS: "the lowest HU that a window shows, so that all channels are -1, for zeros",
     "augmentation": "turning and zooming within slices{more}, in place of nnU-Net's table",
     "validation": "10 batches an epoch for 50",
 }
 """Where the recipe for head CT departs from nnU-Net's, and how; `departures` fills in what a plan has."""
 
 
-def departures(recipe: Recipe, planner: PlannerName) -> dict[str, str]:
+def departures(recipe: Recipe, planner: PlannerName, preparation: Preparation) -> dict[str, str]:
     """{what: how a recipe for head CT departs from nnU-Net's there} in a plan of a planner's.
 
     The planner `headct` alone knows left from right; networks of nnU-Net's planners are mirrored as nnU-Net mirrors.
     """
     more = ", shift and noise in HU" if recipe.shift_hu else ""
     more += " and mirroring from left to right" if planner == "headct" else ""
-    return {what: how.format(more=more) for what, how in DEPARTURES.items()}
+    stored = () if preparation.windowed == "last" else (BORDERS,)
+    return {what: how.format(more=more) for what, how in DEPARTURES.items() if what not in stored}
 
 
 def mirrored_axes(recipe: RecipeName, *, flat: bool) -> tuple[int, ...]:
@@ -75,14 +82,14 @@ def step_share(recipe: Recipe) -> float:
     return 1 + VALIDATION_COST * recipe.validation_batches / recipe.epoch_iterations
 
 
-def recipe_reason(recipe: Recipe, settings: Settings) -> Reason:
+def recipe_reason(recipe: Recipe, settings: Settings, preparation: Preparation) -> Reason:
     """Which recipe, and where it departs from nnU-Net's."""
     if recipe.name == "nnunet":
         value = f"nnunet: momentum {recipe.momentum:g}, forced foreground {recipe.forced_foreground:g}"
         why, source = "nnU-Net's, whatever the data", NNUNET
     else:
         value = "headct"
-        how = "; ".join(f"{what} {how}" for what, how in departures(recipe, settings.planner).items())
+        how = "; ".join(f"{what} {how}" for what, how in departures(recipe, settings.planner, preparation).items())
         why, source = f"nnU-Net's but for what short trainings on heads ask for: {how}", OURS
     if settings.recipe is not None:
         return because("recipe", value, f"given; {why}", source="--recipe", basis="given")

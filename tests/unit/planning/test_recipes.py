@@ -35,7 +35,7 @@ def test_the_planner_chooses_unless_the_user_does(settings, name, momentum):
     assert (reason.basis == "given") is ("recipe" in settings)
     text = methods_text(plan, fingerprint, asked)
     assert ("departs from nnU-Net's" in text) is (name == "headct")
-    parts = departures(plan.recipe, plan.planner).values()
+    parts = departures(plan.recipe, plan.planner, plan.preparation).values()
     assert all((part in text) is (name == "headct") for part in parts)
 
 
@@ -54,6 +54,19 @@ def test_patches_are_mirrored_as_the_recipe_says_and_the_text_too(settings, axes
     text = methods_text(plan, fingerprint, asked)
     assert told in text
     assert ("from left to right" in text) is (axes == (2,))
+
+
+@pytest.mark.parametrize("planner", ["headct", "nnunet"])
+def test_the_departures_of_patches_are_told_where_they_are(planner):
+    """Each is one of the sampler's: see `tests/unit/data/test_sampler.py`."""
+    plan, fingerprint, asked = planned(planner=planner, recipe="headct")
+    text = methods_text(plan, fingerprint, asked)
+    (reason,) = [reason.why for reason in plan.reasons if reason.name == "recipe"]
+    assert "batches of one (the patch always forced" in text
+    assert "other patches (inside the scan, where nnU-Net's may reach over its borders" in text
+    assert "half of a batch, rounded up" in text
+    for told in (text, reason):
+        assert ("all channels are -1" in told) is (plan.preparation.windowed == "last") is (planner == "headct")
 
 
 def test_a_preset_keeps_its_recipe():

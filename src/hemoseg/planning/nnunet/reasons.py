@@ -128,7 +128,7 @@ def _choice_reasons(
             basis="given" if given else "rule",
         ),
         _reason("encoder", configurations[0].encoder, ENCODERS[configurations[0].encoder], source),
-        recipe_reason(make_recipe(settings, drafts.planner, preparation), settings),
+        recipe_reason(make_recipe(settings, drafts.planner, preparation), settings, preparation),
     ]
 
 
