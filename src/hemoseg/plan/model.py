@@ -29,7 +29,7 @@ PlannerName = Literal["headct", "nnunet", "nnunet-resenc-m", "nnunet-resenc-l", 
 PresetName = Literal["paper", "paper-swapped"]
 """Published systems that a plan can follow."""
 RecipeName = Literal["nnunet", "headct"]
-"""Ways to train a network: nnU-Net's exactly, or the one for head CT, which departs from it where its fields say so."""
+"""Ways to train a network: nnU-Net's, but for what docs/explanation/training.md lists, or the one for head CT."""
 PATCH_VOXELS = 2**28
 """Largest patch: as large as the largest scan."""
 EPOCH_ITERATIONS = 250
