@@ -28,11 +28,14 @@ def patience_text(plan: Plan, settings: Settings) -> str:
             continue
         rate = learning_rate(recipe, item.iterations - 1, item.iterations)
         shortest = shortest_schedule(recipe, patience=settings.patience)
-        sentences.append(
-            f"--patience {settings.patience} cannot end the training of {item.name} early: it waits for a learning "
-            f"rate of {LOW_RATE:g} or less, and that of the last of {epochs:,} epochs is {rate:.1e}. It could in "
-            f"{shortest:,} epochs or more, from epoch {shortest - 1:,} on."
-        )
+        why = f"its wait is not over before the last of {epochs:,} epochs"
+        if rate > LOW_RATE:
+            low = f"a learning rate of {LOW_RATE:g} or less"
+            why = f"it waits for {low}, and that of the last of {epochs:,} epochs is {rate:.1e}"
+        could = "No plan has as many epochs as that takes."
+        if shortest is not None:
+            could = f"It could in {shortest:,} epochs or more, from epoch {shortest - 1:,} on."
+        sentences.append(f"--patience {settings.patience} cannot end the training of {item.name} early: {why}. {could}")
     return " ".join(sentences)
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import ceil
 
-from hemoseg.plan import Recipe
+from hemoseg.plan import MOST_ITERATIONS, Recipe
 from hemoseg.training.schedule import learning_rate
 
 LOSS_KEPT = 0.93
@@ -18,8 +18,6 @@ LEAST_GAIN = 5e-4
 """What the moving average must fall by to count as better."""
 LOW_RATE = 1e-6
 """Training stops only where the learning rate is no higher."""
-MOST_EPOCHS = 10**9
-"""Longer schedules are not looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +80,12 @@ def earliest_stop(recipe: Recipe, iterations: int, *, patience: int) -> int | No
     return earliest if earliest < epochs else None
 
 
-def shortest_schedule(recipe: Recipe, *, patience: int) -> int:
-    """Epochs of the shortest schedule in which a training may end before its last one."""
+def shortest_schedule(recipe: Recipe, *, patience: int) -> int | None:
+    """Epochs of the shortest schedule in which a training may end before its last one; None if a plan allows none."""
+    most = MOST_ITERATIONS // recipe.epoch_iterations
 
     def is_enough(epochs: int) -> bool:
         return earliest_stop(recipe, epochs * recipe.epoch_iterations, patience=patience) is not None
 
-    return 1 + bisect_left(range(1, MOST_EPOCHS), True, key=is_enough)
+    shorter = bisect_left(range(1, most + 1), True, key=is_enough)
+    return shorter + 1 if shorter < most else None

@@ -123,7 +123,7 @@ def train(
 
     Raises:
         InterruptedRunError: `stop` asked; the state is saved.
-        ResourceError: loss or gradient are no longer finite; the last good state is kept.
+        ResourceError: loss or gradient are no longer finite; a state that was saved before is kept.
         ArtifactError: a saved state is damaged.
     """
     last = folder / "last.safetensors"

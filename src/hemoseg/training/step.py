@@ -112,9 +112,10 @@ def make_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.SGD:
 
 def _not_finite(found: str, batch: Batch, where: Path, iteration: int) -> ResourceError:
     cases = ", ".join(dict.fromkeys(batch.cases))
+    is_saved = (where / "state.safetensors").is_file()
     return ResourceError(
         f"{found} at iteration {iteration}, on patches of {cases}",
         where=where,
-        expected="a finite one; the last good state is kept",
+        expected=f"a finite one; {'the state saved last is kept' if is_saved else 'no state was saved before it'}",
         remedy="check these cases with `hemoseg check`; a run with another --seed, or fp32 in plan.json, may help",
     )

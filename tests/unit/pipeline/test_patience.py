@@ -34,6 +34,18 @@ def test_a_patience_that_cannot_act_is_told():
     ]
 
 
+def test_a_patience_that_no_training_is_long_enough_for_is_told():
+    found = patience_text(planned(), Settings(patience=2 * 10**9))
+    assert found.startswith(
+        "--patience 2000000000 cannot end the training of 3d_fullres early: it waits for a learning"
+    )
+    assert found.endswith("epochs is 2.0e-05. No plan has as many epochs as that takes.")
+    assert patience_text(planned(1e-7), Settings(patience=1000)) == (
+        "--patience 1000 cannot end the training of 3d_fullres early: its wait is not over before the last of 1,000 "
+        "epochs. It could in 1,003 epochs or more, from epoch 1,002 on."
+    )
+
+
 def test_one_that_can_act_is_told_from_which_epoch_on():
     found = patience_text(planned(5e-5), ASKED)
     assert found == "--patience 5 can end the training of 3d_fullres from epoch 989 of 1,000 on."

@@ -71,6 +71,13 @@ def test_the_earliest_epoch_is_the_rules_where_the_rate_is_low_from_the_start(pa
     assert stopped + 1 == earliest_stop(recipe, 2500, patience=patience)
 
 
+@pytest.mark.parametrize("patience", [3_999_998, 3_999_999, 2 * 10**9, 10**30])
+def test_no_schedule_is_named_where_a_plan_allows_none(patience):
+    shortest = shortest_schedule(NNUNET_RECIPE, patience=patience)
+    assert shortest is None
+    assert shortest_schedule(NNUNET_RECIPE, patience=3_999_997) == 4_000_000
+
+
 @pytest.mark.parametrize(("recipe", "epochs"), [(NNUNET_RECIPE, 55_652), (HEADCT_RECIPE, 94_692)])
 def test_schedules_that_are_too_short_are_told_the_shortest_that_is_not(recipe, epochs):
     assert earliest_stop(recipe, 250_000, patience=5) is None

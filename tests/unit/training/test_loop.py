@@ -182,9 +182,17 @@ def test_a_loss_that_is_not_finite_names_the_cases_and_keeps_the_last_good_state
     with pytest.raises(ResourceError, match="nan at iteration 3, on patches of a") as caught:
         go(tmp_path, source=lambda sampler: Poisoned(sampler, iteration=3, value=np.nan))
     assert caught.value.exit_code == 3
+    assert caught.value.expected == "a finite one; the state saved last is kept"
     seen = []
     assert same(go(tmp_path / "whole"), go(tmp_path, watch=lambda progress: seen.append(progress.iteration)))
     assert seen[0] == 4
+
+
+def test_where_no_state_was_saved_none_is_said_to_be_kept(tmp_path):
+    with pytest.raises(ResourceError, match="nan at iteration 0") as caught:
+        go(tmp_path, source=lambda sampler: Poisoned(sampler, iteration=0, value=np.nan))
+    assert caught.value.expected == "a finite one; no state was saved before it"
+    assert not (tmp_path / "state.safetensors").exists()
 
 
 @pytest.mark.parametrize(("iterations", "seconds"), [(10**24, 1.0), (4000, 1e300), (10, 1e-300)])
