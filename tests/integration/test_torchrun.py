@@ -101,6 +101,19 @@ def test_two_ranks_stopped_killed_and_restarted_end_as_unbroken_ones_and_as_one_
     )
 
 
+def test_folds_at_the_same_time_are_refused_once(copy):
+    process = subprocess.Popen(
+        [*TORCHRUN, "-m", "--", "hemoseg", "train", "--run", copy("folds"), "--parallel-folds", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    text, _ = process.communicate(timeout=LIMIT_S)
+    assert text.count("2 folds at once with 2 processes") == 1, text
+    assert "exitcode  : 2" in text
+    assert process.returncode == 1, "torchrun's own, as docs/reference/exit-codes.md says"
+
+
 def test_more_ranks_than_patches_are_refused(copy):
     run = copy("refused")
     plan = run / "plan.json"
@@ -108,6 +121,6 @@ def test_more_ranks_than_patches_are_refused(copy):
     process = torchrun(run)
     text, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode
-    assert "2 processes for batches of 1" in text
+    assert text.count("2 processes for batches of 1") == 1, text
     assert "exitcode  : 2" in text
     assert not (run / "3d_fullres").exists()

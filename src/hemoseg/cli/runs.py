@@ -163,7 +163,9 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     A cascade's second stage needs the first one's predictions: run train, validate, train. Started by torchrun,
     processes share each batch.
     """
-    from hemoseg.pipeline.learn import train_stage
+    from hemoseg.cli.failures import print_failure
+    from hemoseg.errors import SettingsError
+    from hemoseg.pipeline.learn import check_ranks, train_stage
     from hemoseg.pipeline.measure import check_device
     from hemoseg.pipeline.patience import say_patience
     from hemoseg.pipeline.watch import Silent
@@ -174,7 +176,13 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     plan, settings = folder.plan(), folder.settings()
     check_device(settings)
     with joined(settings.device) as ranks:
-        ranks.check_folds(parallel_folds)
+        try:
+            check_ranks(folder, plan, settings, ranks, at_once=parallel_folds)
+        except SettingsError as error:  # all ranks have the same one, so one tells it, before torchrun ends any
+            if ranks.is_first:
+                print_failure(error)
+            ranks.wait()
+            raise typer.Exit(error.exit_code) from error
         if not ranks.is_first:
             train_stage(folder, plan, settings, Silent(), manner=manner, ranks=ranks)
             return

@@ -141,6 +141,18 @@ def _works(
     ]
 
 
+def check_ranks(folder: RunFolder, plan: Plan, settings: Settings, ranks: "Ranks", *, at_once: int) -> None:
+    """Make sure that processes can train together what is not trained yet; every one of them finds the same.
+
+    Raises:
+        SettingsError: a batch has fewer patches than there are ranks, or folds are to be trained at the same time.
+    """
+    ranks.check_folds(at_once)
+    for configuration, fold in jobs(plan, settings):
+        if not folder.weights(configuration.name, fold).exists():
+            ranks.check_batch(configuration.batch_size, where=f"configuration {configuration.name}")
+
+
 def train_fold(work: FoldWork) -> HemosegError | None:
     """Train one fold in a process of its own; what went wrong is returned."""
     from hemoseg.nets import use_threads
