@@ -1,5 +1,7 @@
 """`run` and its stages, each resumable and each alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
     from hemoseg.pipeline.folder import RunFolder
     from hemoseg.pipeline.splits import FoldRow
+    from hemoseg.training import Ranks
 
 
 def run(
@@ -163,8 +166,6 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     A cascade's second stage needs the first one's predictions: run train, validate, train. Started by torchrun,
     processes share each batch.
     """
-    from hemoseg.cli.failures import print_failure
-    from hemoseg.errors import SettingsError
     from hemoseg.pipeline.learn import check_ranks, train_stage
     from hemoseg.pipeline.measure import check_device
     from hemoseg.pipeline.patience import say_patience
@@ -176,13 +177,8 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     plan, settings = folder.plan(), folder.settings()
     check_device(settings)
     with joined(settings.device) as ranks:
-        try:
+        with _told_once(ranks):
             check_ranks(folder, plan, settings, ranks, at_once=parallel_folds)
-        except SettingsError as error:  # all ranks have the same one, so one tells it, before torchrun ends any
-            if ranks.is_first:
-                print_failure(error)
-            ranks.wait()
-            raise typer.Exit(error.exit_code) from error
         if not ranks.is_first:
             train_stage(folder, plan, settings, Silent(), manner=manner, ranks=ranks)
             return
@@ -190,6 +186,21 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
             say_patience(plan, settings, watch)
             train_stage(folder, plan, settings, watch, manner=manner, ranks=ranks)
     typer.echo(f"-> {folder.path}")
+
+
+@contextmanager
+def _told_once(ranks: "Ranks") -> Iterator[None]:
+    """Of what all ranks refuse alike the first one tells, before torchrun ends any."""
+    from hemoseg.cli.failures import print_failure
+    from hemoseg.errors import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
+        if ranks.is_first:
+            print_failure(error)
+        ranks.wait()
+        raise typer.Exit(error.exit_code) from error
 
 
 def validate(run_dir: RunDir) -> None:
