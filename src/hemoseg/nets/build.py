@@ -10,14 +10,22 @@ from hemoseg.errors import SettingsError
 from hemoseg.nets.norm import InstanceNorm
 from hemoseg.plan import Configuration, Plan
 
+SEEDS_APART = 1_000_003
+"""Between the seeds of two folds, so that no plan's next seeds are those of its folds."""
 
-def build_network(plan: Plan, configuration: Configuration) -> PlainConvUNet | ResidualEncoderUNet:
+
+def build_network(plan: Plan, configuration: Configuration, *, fold: int = 0) -> PlainConvUNet | ResidualEncoderUNet:
     """The network of a configuration with freshly drawn weights.
 
     3-D convolutions throughout: a 2d configuration has patches of one slice and kernels of (1, k, k),
-    which is the same arithmetic as 2-D convolutions. Weights are drawn from the plan's seed (He, for
+    which is the same arithmetic as 2-D convolutions. Weights are drawn from the plan's seed and the fold (He, for
     leaky ReLU of slope 0.01; the last norm of a residual block starts at 0); the process's own generator
     is left as it was.
+
+    Args:
+        plan: the plan.
+        configuration: one of its networks.
+        fold: whose training begins with the weights; folds that are averaged gain by differing.
 
     Returns:
         In training mode, with one output per decoder stage, the finest first, each of shape
@@ -38,7 +46,7 @@ def build_network(plan: Plan, configuration: Configuration) -> PlainConvUNet | R
             remedy="plan with a finer spacing or a larger patch, or leave this configuration out",
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
+        torch.manual_seed(plan.seed + SEEDS_APART * fold)
         network: PlainConvUNet | ResidualEncoderUNet
         if configuration.encoder == "plain":
             network = PlainConvUNet(n_conv_per_stage=list(configuration.blocks), **_common(plan, configuration))

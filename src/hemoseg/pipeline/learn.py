@@ -134,7 +134,10 @@ def _works(
             fold=fold,
             threads=max(1, threads // min(manner.parallel_folds, folds[item.name])),
             choices=Choices(
-                patience=settings.patience, init=starts.get((item.name, fold)), tensorboard=manner.tensorboard
+                fold=fold,
+                patience=settings.patience,
+                init=starts.get((item.name, fold)),
+                tensorboard=manner.tensorboard,
             ),
         )
         for item, fold in networks

@@ -83,6 +83,8 @@ class Choices:
     """Weights to begin with, where names and shapes agree; None draws them."""
     tensorboard: bool = False
     """Whether to write TensorBoard's files."""
+    fold: int = 0
+    """Number of the fold, which begins with weights of its own."""
     halved: bool = True
     """Whether a network that is planned in bf16 is computed in bf16: `bf16_fault` says where it cannot be."""
 
@@ -131,7 +133,14 @@ def train(
         check_plan(last, plan_sha256)
         return
     learner = Learner(
-        plan, configuration, ignore=source.ignore, device=device, layout=layout, halved=choices.halved, ranks=ranks
+        plan,
+        configuration,
+        ignore=source.ignore,
+        device=device,
+        layout=layout,
+        halved=choices.halved,
+        ranks=ranks,
+        fold=choices.fold,
     )
     training = _Training(folder, plan, configuration, source, learner, plan_sha256=plan_sha256, choices=choices)
     with closing(training.log):

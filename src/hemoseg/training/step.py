@@ -27,6 +27,7 @@ class Learner:
         layout: order in memory of what is computed.
         halved: whether a configuration that is planned in bf16 is computed in bf16.
         ranks: all processes that take a part of each batch.
+        fold: whose training it is; it begins with weights of its own.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class Learner:
         layout: Layout = "contiguous",
         halved: bool = True,
         ranks: Ranks = ALONE,
+        fold: int = 0,
     ) -> None:
-        self.network = build_network(plan, configuration).to(device)
+        self.network = build_network(plan, configuration, fold=fold).to(device)
         lay_out_network(self.network, layout)
         self.optimizer = make_optimizer(self.network, plan.recipe)
         self.clip_norm = plan.recipe.clip_norm

@@ -10,6 +10,7 @@ import pytest
 
 from hemoseg.artifacts import write_model
 from hemoseg.errors import InputError, InterruptedRunError, ResourceError
+from hemoseg.pipeline import learn
 from hemoseg.pipeline.folder import RunFolder
 from hemoseg.pipeline.learn import Manner, train_stage
 from hemoseg.pipeline.parallel import FoldWork, steps_done, train_folds
@@ -35,6 +36,22 @@ class Listener(Silent):
 def train(folder, folds, function, watch):
     works = [FoldWork(run=folder, configuration="3d_fullres", fold=fold, threads=1, choices=None) for fold in folds]
     train_folds(RunFolder(folder), tiny_configuration(), works, function, at_once=2, watch=watch)
+
+
+def test_each_fold_is_trained_with_its_own_number(tmp_path, monkeypatch):
+    """Its number decides its initial weights."""
+    item = tiny_configuration()
+    plan = tiny_plan(item)
+    folder = RunFolder(tmp_path)
+    write_model(folder.device_file, DeviceTiming(device="cpu", threads=1, bf16=False))
+    begun = []
+    monkeypatch.setattr(learn, "_check_cases", lambda *_: None)
+    monkeypatch.setattr(learn, "decide", lambda folder, plan, work, **_: work)
+    monkeypatch.setattr(
+        learn, "_train_one", lambda folder, plan, work, **_: begun.append((work.fold, work.choices.fold))
+    )
+    train_stage(folder, plan, Settings(folds=(0, 3), iterations=1), Silent())
+    assert begun == [(0, 0), (3, 3)]
 
 
 def test_folds_that_fail_in_any_way_stop_no_other(tmp_path):

@@ -95,6 +95,16 @@ def test_a_plan_in_bf16_is_computed_in_float32_where_asked(tmp_path):
     assert not same(full, go(tmp_path / "halved", item=halved))
 
 
+def test_folds_begin_with_weights_of_their_own(tmp_path):
+    """The same batches, so that nothing else differs."""
+    first = go(tmp_path / "first", iterations=1)
+    assert same(first, go(tmp_path / "again", iterations=1, choices=Choices(fold=0)))
+    other = go(tmp_path / "other", iterations=1, choices=Choices(fold=1))
+    kernels = [name for name in first if name.endswith("conv.weight")]
+    assert kernels
+    assert not any(torch.equal(first[name], other[name]) for name in kernels)
+
+
 def test_a_finished_training_is_left_alone(tmp_path):
     first = go(tmp_path)
     before = (tmp_path / "last.safetensors").stat().st_mtime_ns
