@@ -166,8 +166,9 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     A cascade's second stage needs the first one's predictions: run train, validate, train. Started by torchrun,
     processes share each batch.
     """
-    from hemoseg.pipeline.learn import check_ranks, train_stage
+    from hemoseg.pipeline.learn import check_ranks, missing_of, train_stage
     from hemoseg.pipeline.measure import check_device
+    from hemoseg.pipeline.out_of_fold import jobs
     from hemoseg.pipeline.patience import say_patience
     from hemoseg.pipeline.watch import Silent
     from hemoseg.training import joined
@@ -178,7 +179,7 @@ def train(run_dir: RunDir, tensorboard: TensorBoard = False, parallel_folds: Par
     check_device(settings)
     with joined(settings.device) as ranks:
         with _told_once(ranks):
-            check_ranks(folder, plan, settings, ranks, at_once=parallel_folds)
+            check_ranks(missing_of(folder, jobs(plan, settings)), ranks, at_once=parallel_folds)
         if not ranks.is_first:
             train_stage(folder, plan, settings, Silent(), manner=manner, ranks=ranks)
             return

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,9 +83,8 @@ def train_stage(
     threads = ranks.threads(folder.device().threads)
     use_threads(threads)
     asked = [(item, fold) for item, fold in jobs(plan, settings) if only in (None, item.name)]
-    missing = [(item, fold) for item, fold in asked if not folder.weights(item.name, fold).exists()]
-    for configuration, _ in missing:
-        ranks.check_batch(configuration.batch_size, where=f"configuration {configuration.name}")
+    missing = missing_of(folder, asked)
+    check_ranks(missing, ranks, at_once=manner.parallel_folds)
     _check_cases(folder, plan, missing)
     begun = {(item, fold) for item, fold in missing if folder.state(item.name, fold).is_file()}
     starts = find_starts(plan, settings, [one for one in missing if one not in begun], watch)
@@ -144,16 +143,20 @@ def _works(
     ]
 
 
-def check_ranks(folder: RunFolder, plan: Plan, settings: Settings, ranks: "Ranks", *, at_once: int) -> None:
-    """Make sure that processes can train together what is not trained yet; every one of them finds the same.
+def missing_of(folder: RunFolder, networks: Iterable[tuple[Configuration, int]]) -> list[tuple[Configuration, int]]:
+    """Those of networks, each a configuration and a fold, that are not trained yet."""
+    return [(item, fold) for item, fold in networks if not folder.weights(item.name, fold).exists()]
+
+
+def check_ranks(missing: Iterable[tuple[Configuration, int]], ranks: "Ranks", *, at_once: int) -> None:
+    """Make sure that processes can train together what is missing; every one of them finds the same.
 
     Raises:
         SettingsError: a batch has fewer patches than there are ranks, or folds are to be trained at the same time.
     """
     ranks.check_folds(at_once)
-    for configuration, fold in jobs(plan, settings):
-        if not folder.weights(configuration.name, fold).exists():
-            ranks.check_batch(configuration.batch_size, where=f"configuration {configuration.name}")
+    for configuration, _ in missing:
+        ranks.check_batch(configuration.batch_size, where=f"configuration {configuration.name}")
 
 
 def train_fold(work: FoldWork) -> HemosegError | None:
